@@ -1,0 +1,84 @@
+#include "base/buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BUF_MIN = 256 };
+
+void buf_init(struct buf *b, size_t limit)
+{
+    *b = (struct buf){.limit = limit};
+}
+
+void buf_done(struct buf *b)
+{
+    free(b->p);
+    *b = (struct buf){.limit = b->limit};
+}
+
+char *buf_reserve(struct buf *b, size_t n)
+{
+    size_t used = buf_size(b);
+    if (n > b->limit || used > b->limit - n)
+        return NULL;
+    if (b->cap - b->len >= n && b->p)
+        return b->p + b->len;
+    if (b->head && b->cap >= used + n && b->head >= used) {
+        memcpy(b->p, b->p + b->head, used);
+        b->head = 0;
+        b->len = used;
+        return b->p + b->len;
+    }
+    size_t cap = b->cap ? b->cap : BUF_MIN;
+    while (cap < used + n)
+        cap *= 2;
+    char *p = malloc(cap);
+    if (!p)
+        return NULL;
+    if (used)
+        memcpy(p, b->p + b->head, used);
+    free(b->p);
+    b->p = p;
+    b->cap = cap;
+    b->head = 0;
+    b->len = used;
+    return b->p + b->len;
+}
+
+bool buf_add(struct buf *b, const void *p, size_t n)
+{
+    if (n == 0)
+        return true;
+    char *at = buf_reserve(b, n);
+    if (!at)
+        return false;
+    memcpy(at, p, n);
+    b->len += n;
+    return true;
+}
+
+bool buf_addf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *at = n < 0 ? NULL : buf_reserve(b, (size_t)n + 1);
+    if (at) {
+        vsnprintf(at, (size_t)n + 1, fmt, again);
+        b->len += (size_t)n;
+    }
+    va_end(again);
+    return at != NULL;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    assert(n <= buf_size(b));
+    b->head += n;
+    if (b->head == b->len)
+        b->head = b->len = 0;
+}

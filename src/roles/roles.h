@@ -1,0 +1,48 @@
+/* Roles: the processes that `serve` is made of, one file each.
+ *
+ * Master starts a role by fork and exec of the same binary: `wasmcloud ROLE [WORD] [--option=…]`.
+ * What it may use are the descriptors below, at fixed numbers; anything else is closed before
+ * exec. Each function is a hidden row of the command table and returns the exit status.
+ *
+ *   master      `serve` itself
+ *   edge N      functions edge number N (0 …);  edge platform: the platform's
+ *   exec        one project's guests
+ *   control     the database and the API
+ *   compile     one module in, one image out */
+#pragma once
+
+enum role_fd {
+    ROLE_LEASH = 3, /* every role: SOCK_SEQPACKET to master (ipc/leash.h) */
+    /* edge */
+    EDGE_LISTEN = 4, /* listening TCP socket, non-blocking */
+    EDGE_ROUTES = 5, /* functions edge: folder DATA/routes */
+    EDGE_SPOOL = 6,  /* functions edge: folder DATA/spool; its ring is edge-N */
+    EDGE_NODE = 7,   /* functions edge: the node key, 32 bytes */
+    /* exec */
+    EXEC_FRAMES = 4, /* stream socket to its edge (ipc/channel.h) */
+    EXEC_IMAGES = 5, /* folder DATA/images/ENGINE */
+    /* control */
+    CONTROL_DATA = 4,    /* folder DATA */
+    CONTROL_SIGNING = 5, /* Ed25519 seed, 32 bytes */
+    CONTROL_SECRETS = 6, /* 32 bytes */
+    CONTROL_NODE = 7,    /* 32 bytes */
+    /* compile */
+    COMPILE_MODULE = 4, /* the module, a regular file open for reading */
+    COMPILE_IMAGE = 5,  /* an empty regular file open for reading and writing: gets the image */
+    COMPILE_RESULT = 6, /* stream socket or pipe: gets one struct compile_result, then closes */
+};
+
+/* Folders and files of a data folder; all created by master or control, 0700 and 0600.
+ *   lock               flock()ed by master: a second server is refused
+ *   db.sqlite          control's database
+ *   keys/signing keys/secrets keys/node
+ *   blobs/DIGEST       modules as uploaded, 0444
+ *   images/ENGINE/PROJECT/DIGEST   compiled, 0444; PROJECT is the project's uuid
+ *   routes/routes.mdb  the route table
+ *   spool/edge-N       rings
+ *   operator.token     the first token, 0600 */
+
+int role_edge(int argc, char **argv);
+int role_exec(int argc, char **argv);
+int role_control(int argc, char **argv);
+int role_compile(int argc, char **argv);
