@@ -45,7 +45,7 @@ enum spool_counter {
 
 /* A function's counters in the file. */
 struct spool_sums {
-    struct uuid function; /* zero: the place is free */
+    struct uuid function;
     struct uuid project;
     uint64_t v[SPOOL_COUNTERS]; /* read and written with relaxed atomics; only the edge writes */
 };

@@ -1,0 +1,369 @@
+#include "spool/spool.h"
+
+#include "base/log.h"
+#include "base/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The file: a page of head, the sums in the order in which functions first ran (sparse: only those
+ * take disk; the edge finds them through a map of its own), the ring. `head` and `tail` count bytes
+ * since the file was made; a record lies at its count modulo the ring's size, whole: where it would
+ * wrap, a filler takes the rest of the ring. */
+
+enum {
+    MAGIC = 0x31505357, /* "WSP1" */
+    FORMAT = 1,
+    PAGE = 4096,
+    SUMS = 65536,
+    FILLER = 0xffff,
+    RECORD_MOST = 80 << 10,
+};
+
+struct file_head {
+    uint32_t magic, format;
+    uint32_t receipt_bytes, log_bytes; /* sizes of the structs: another build, another format */
+    uint64_t ring_bytes;
+    struct uuid id;
+    _Alignas(64) _Atomic uint64_t head; /* written by the edge */
+    _Atomic uint64_t dropped[2];
+    _Atomic uint32_t sums_used;
+    _Alignas(64) _Atomic uint64_t tail; /* written by control */
+};
+
+struct record_head {
+    uint32_t bytes; /* of the record with this head, a multiple of 8 */
+    uint16_t type;  /* enum spool_type, or FILLER */
+    uint16_t reserved;
+    uint32_t tail_bytes; /* of the ledger or the line after the struct */
+    uint32_t reserved2;
+};
+
+struct spool {
+    bool write;
+    size_t file_bytes, ring_bytes;
+    struct file_head *file;
+    struct spool_sums *sums;
+    struct map by_function; /* edge: uuid → struct spool_sums */
+    char *ring;
+    char name[64];
+};
+
+static size_t ring_offset(void)
+{
+    return PAGE + sizeof(struct spool_sums) * (size_t)SUMS;
+}
+
+static enum err_code make(int fd, size_t ring_bytes, struct err *e)
+{
+    struct file_head h = {.magic = MAGIC,
+                          .format = FORMAT,
+                          .receipt_bytes = sizeof(struct spool_receipt),
+                          .log_bytes = sizeof(struct spool_log),
+                          .ring_bytes = ring_bytes,
+                          .id = uuid_new()};
+    off_t whole = (off_t)(ring_offset() + ring_bytes);
+    /* The ring is allocated now: a full disk must not turn into SIGBUS later. */
+    if (ftruncate(fd, whole) < 0)
+        return err_errno(e, "spool: ftruncate");
+    int rc = posix_fallocate(fd, (off_t)ring_offset(), (off_t)ring_bytes);
+    if (rc) {
+        errno = rc;
+        return err_errno(e, "spool: %zu bytes", ring_bytes);
+    }
+    if (pwrite(fd, &h, sizeof h, 0) != sizeof h)
+        return err_errno(e, "spool: write");
+    return ERR_OK;
+}
+
+static bool sound(const struct file_head *h, off_t size)
+{
+    uint64_t head = atomic_load(&h->head), tail = atomic_load(&h->tail);
+    return h->magic == MAGIC && h->format == FORMAT &&
+           h->receipt_bytes == sizeof(struct spool_receipt) &&
+           h->log_bytes == sizeof(struct spool_log) && h->ring_bytes >= PAGE &&
+           h->ring_bytes % 8 == 0 && (uint64_t)size == ring_offset() + h->ring_bytes &&
+           atomic_load(&h->sums_used) <= SUMS && tail <= head && head - tail <= h->ring_bytes &&
+           head % 8 == 0 && tail % 8 == 0;
+}
+
+static enum err_code open_file(int folder, const char *name, size_t ring_bytes, bool write,
+                               int *ret_fd, struct err *e)
+{
+    int fd = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT && write) {
+        /* Made under another name and renamed: whoever opens it sees it whole. */
+        char part[80];
+        snprintf(part, sizeof part, "%s.new", name);
+        fd = openat(folder, part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0660);
+        if (fd < 0)
+            return err_errno(e, "spool: %s", part);
+        enum err_code rc = make(fd, ring_bytes, e);
+        if (!rc && renameat(folder, part, folder, name) < 0)
+            rc = err_errno(e, "spool: rename %s", part);
+        if (rc) {
+            unlinkat(folder, part, 0);
+            close(fd);
+            return rc;
+        }
+    }
+    if (fd < 0)
+        return errno == ENOENT ? err_set(e, ERR_NOT_FOUND, "spool: there is no %s yet", name)
+                               : err_errno(e, "spool: %s", name);
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
+static struct slice sums_key(const struct spool_sums *sums)
+{
+    return slice_make(sums->function.b, sizeof sums->function.b);
+}
+
+enum err_code spool_open(int folder, const char *name, size_t ring_bytes, bool write,
+                         struct spool **ret_spool, struct err *e)
+{
+    ring_bytes = (ring_bytes < 1 << 20 ? 1 << 20 : ring_bytes) / PAGE * PAGE;
+    struct spool *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(e, ERR_MEMORY, "no memory for the spool");
+    for (int attempt = 0;; attempt++) {
+        int fd = -1;
+        struct stat st;
+        struct file_head h;
+        enum err_code rc = open_file(folder, name, ring_bytes, write, &fd, e);
+        if (rc) {
+            free(s);
+            return rc;
+        }
+        if (fstat(fd, &st) == 0 && pread(fd, &h, sizeof h, 0) == sizeof h &&
+            sound(&h, st.st_size)) {
+            s->ring_bytes = h.ring_bytes;
+            s->file_bytes = (size_t)st.st_size;
+            s->file = mmap(NULL, s->file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+            close(fd);
+            if (s->file == MAP_FAILED) {
+                rc = err_errno(e, "spool: mmap");
+                free(s);
+                return rc;
+            }
+            break;
+        }
+        close(fd);
+        char damaged[80];
+        snprintf(damaged, sizeof damaged, "%s.damaged", name);
+        if (!write || attempt || renameat(folder, name, folder, damaged) < 0) {
+            free(s);
+            return err_set(e, ERR_CONFLICT, "spool: %s is damaged", name);
+        }
+        log_line(LOG_ERROR, "spool_damaged", "file=%s kept_as=%s", name, damaged);
+    }
+    s->write = write;
+    s->sums = (struct spool_sums *)((char *)s->file + PAGE);
+    s->ring = (char *)s->file + ring_offset();
+    snprintf(s->name, sizeof s->name, "%s", name);
+    size_t at = 0;
+    for (const struct spool_sums *sums; write && (sums = spool_sums_next(s, &at));)
+        if (!map_put(&s->by_function, sums_key(sums), (void *)(uintptr_t)sums)) {
+            spool_close(s);
+            return err_set(e, ERR_MEMORY, "no memory for the spool");
+        }
+    *ret_spool = s;
+    return ERR_OK;
+}
+
+void spool_close(struct spool *s)
+{
+    if (!s)
+        return;
+    map_done(&s->by_function);
+    munmap(s->file, s->file_bytes);
+    free(s);
+}
+
+struct uuid spool_id(const struct spool *s)
+{
+    return s->file->id;
+}
+
+size_t spool_waiting(const struct spool *s)
+{
+    return (size_t)(atomic_load_explicit(&s->file->head, memory_order_relaxed) -
+                    atomic_load_explicit(&s->file->tail, memory_order_relaxed));
+}
+
+/* ---- the edge's side ---- */
+
+/* Appends one record: a head, a struct, then `tail_bytes` that `fill` or a copy writes. Returns
+ * where the tail goes, NULL when there is no room; publish() makes it visible. */
+static char *append(struct spool *s, enum spool_type type, const void *body, size_t body_bytes,
+                    size_t tail_bytes, bool last_tenth, uint64_t *ret_head)
+{
+    size_t need = (sizeof(struct record_head) + body_bytes + tail_bytes + 7) & ~(size_t)7;
+    uint64_t head = atomic_load_explicit(&s->file->head, memory_order_relaxed);
+    uint64_t tail = atomic_load_explicit(&s->file->tail, memory_order_acquire);
+    size_t room = tail <= head && head - tail <= s->ring_bytes
+                      ? s->ring_bytes - (size_t)(head - tail)
+                      : 0; /* a tail that can't be: control is broken, nothing fits */
+    size_t at = (size_t)(head % s->ring_bytes), to_end = s->ring_bytes - at;
+    size_t filler = need > to_end ? to_end : 0;
+    size_t kept_back = last_tenth ? 0 : s->ring_bytes / 10;
+    if (need > RECORD_MOST || room < need + filler + kept_back) {
+        atomic_fetch_add_explicit(&s->file->dropped[type - 1], 1, memory_order_relaxed);
+        return NULL;
+    }
+    if (filler) {
+        /* At least 8 bytes are left, for positions are multiples of 8; a head may not fit. */
+        uint32_t mark[2] = {(uint32_t)filler, FILLER};
+        memcpy(s->ring + at, mark, sizeof mark);
+        head += filler;
+        at = 0;
+    }
+    struct record_head h = {
+        .bytes = (uint32_t)need, .type = (uint16_t)type, .tail_bytes = (uint32_t)tail_bytes};
+    memcpy(s->ring + at, &h, sizeof h);
+    memcpy(s->ring + at + sizeof h, body, body_bytes);
+    *ret_head = head + need;
+    return s->ring + at + sizeof h + body_bytes;
+}
+
+static void publish(struct spool *s, uint64_t head)
+{
+    atomic_store_explicit(&s->file->head, head, memory_order_release);
+}
+
+bool spool_receipt(struct spool *s, const struct spool_receipt *r, const struct ledger *l)
+{
+    uint64_t head;
+    char *at = append(s, SPOOL_RECEIPT, r, sizeof *r, ledger_size(l), r->cause != ERR_OK, &head);
+    if (!at)
+        return false;
+    ledger_write(l, at);
+    publish(s, head);
+    return true;
+}
+
+bool spool_log(struct spool *s, const struct spool_log *log, struct slice line)
+{
+    uint64_t head;
+    char *at = append(s, SPOOL_LOG, log, sizeof *log, line.n, false, &head);
+    if (!at)
+        return false;
+    if (line.n)
+        memcpy(at, line.p, line.n);
+    publish(s, head);
+    return true;
+}
+
+struct spool_sums *spool_sums(struct spool *s, struct uuid function, struct uuid project)
+{
+    struct spool_sums *sums = map_get(&s->by_function, slice_make(function.b, sizeof function.b));
+    if (sums)
+        return sums;
+    uint32_t used = atomic_load_explicit(&s->file->sums_used, memory_order_relaxed);
+    if (used >= SUMS)
+        return NULL;
+    sums = &s->sums[used];
+    sums->function = function;
+    sums->project = project;
+    if (!map_put(&s->by_function, sums_key(sums), sums))
+        return NULL;
+    atomic_store_explicit(&s->file->sums_used, used + 1, memory_order_release);
+    return sums;
+}
+
+void spool_add(struct spool_sums *sums, enum spool_counter c, uint64_t n)
+{
+    /* One writer: a relaxed store of the sum is enough and costs no locked instruction. */
+    _Atomic uint64_t *v = (_Atomic uint64_t *)&sums->v[c];
+    atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+/* ---- control's side: nothing that lies in the file is believed ---- */
+
+uint64_t spool_tail(const struct spool *s)
+{
+    return atomic_load_explicit(&s->file->tail, memory_order_relaxed);
+}
+
+static void skip_all(struct spool *s, uint64_t head)
+{
+    log_line(LOG_ERROR, "spool_malformed", "file=%s skipped_bytes=%llu", s->name,
+             (unsigned long long)(head - spool_tail(s)));
+    atomic_store_explicit(&s->file->tail, head, memory_order_release);
+}
+
+bool spool_next(struct spool *s, uint64_t *at, struct spool_record *ret_record)
+{
+    uint64_t head = atomic_load_explicit(&s->file->head, memory_order_acquire);
+    if (*at == head)
+        return false;
+    if (*at > head || head - *at > s->ring_bytes || *at % 8) {
+        skip_all(s, head);
+        *at = head;
+        return false;
+    }
+    size_t place = (size_t)(*at % s->ring_bytes), to_end = s->ring_bytes - place;
+    uint32_t mark[2];
+    memcpy(mark, s->ring + place, sizeof mark);
+    if ((uint16_t)mark[1] == FILLER && mark[0] == to_end && to_end <= head - *at) {
+        *at += to_end;
+        return spool_next(s, at, ret_record);
+    }
+
+    struct record_head h;
+    size_t body = 0;
+    bool ok = to_end >= sizeof h;
+    if (ok) {
+        memcpy(&h, s->ring + place, sizeof h);
+        body = h.type == SPOOL_RECEIPT ? sizeof(struct spool_receipt)
+               : h.type == SPOOL_LOG   ? sizeof(struct spool_log)
+                                       : 0;
+        ok = body && h.bytes % 8 == 0 && h.bytes <= to_end && h.bytes <= head - *at &&
+             h.bytes <= RECORD_MOST && h.bytes >= sizeof h + body &&
+             h.tail_bytes <= h.bytes - sizeof h - body;
+    }
+    struct err e;
+    const char *p = s->ring + place + sizeof h;
+    if (ok && h.type == SPOOL_RECEIPT) {
+        memcpy(&ret_record->receipt, p, body);
+        ret_record->receipt.method[sizeof ret_record->receipt.method - 1] = '\0';
+        ret_record->receipt.path[sizeof ret_record->receipt.path - 1] = '\0';
+        ret_record->receipt.client[sizeof ret_record->receipt.client - 1] = '\0';
+        ok = ret_record->receipt.cause < ERR_COUNT &&
+             ledger_read(slice_make(p + body, h.tail_bytes), &ret_record->ledger, &e) == ERR_OK;
+    } else if (ok) {
+        memcpy(&ret_record->log, p, body);
+        ret_record->line = slice_make(p + body, h.tail_bytes);
+    }
+    if (!ok) {
+        skip_all(s, head);
+        *at = head;
+        return false;
+    }
+    ret_record->type = (enum spool_type)h.type;
+    *at += h.bytes;
+    return true;
+}
+
+void spool_take(struct spool *s, uint64_t at)
+{
+    atomic_store_explicit(&s->file->tail, at, memory_order_release);
+}
+
+const struct spool_sums *spool_sums_next(const struct spool *s, size_t *at)
+{
+    uint32_t used = atomic_load_explicit(&s->file->sums_used, memory_order_acquire);
+    return *at < used && *at < SUMS ? &s->sums[(*at)++] : NULL;
+}
+
+uint64_t spool_dropped(const struct spool *s, enum spool_type type)
+{
+    return atomic_load_explicit(&s->file->dropped[type - 1], memory_order_relaxed);
+}

@@ -1,0 +1,260 @@
+#include "test.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/options.h"
+#include "base/uuid.h"
+
+#include <stdlib.h>
+
+TEST(slices_split_into_all_parts)
+{
+    struct slice rest = SLICE("a,,b");
+    CHECK(slice_eq(slice_split(&rest, ','), SLICE("a")));
+    CHECK(slice_eq(slice_split(&rest, ','), SLICE("")) && rest.p);
+    CHECK(slice_eq(slice_split(&rest, ','), SLICE("b")) && !rest.p);
+}
+
+TEST(numbers_are_whole_and_fit)
+{
+    uint64_t v = 7;
+    CHECK(slice_u64(SLICE("18446744073709551615"), &v) && v == UINT64_MAX);
+    v = 7;
+    CHECK(!slice_u64(SLICE("18446744073709551616"), &v));
+    CHECK(!slice_u64(SLICE(""), &v) && !slice_u64(SLICE("1a"), &v) && !slice_u64(SLICE("-1"), &v));
+    CHECK(v == 7);
+}
+
+TEST(a_buffer_keeps_its_ceiling_and_its_bytes)
+{
+    struct buf b;
+    char chunk[1000];
+    memset(chunk, 'x', sizeof chunk);
+    buf_init(&b, 10000);
+    for (int i = 0; i < 10; i++)
+        CHECK(buf_add(&b, chunk, sizeof chunk));
+    CHECK(!buf_add(&b, "y", 1) && buf_size(&b) == 10000);
+    buf_consume(&b, 9999);
+    CHECK(buf_addf(&b, "%s-%d", "tail", 7));
+    CHECK(slice_eq(buf_slice(&b), SLICE("xtail-7")));
+    buf_done(&b);
+    CHECK(buf_size(&b) == 0);
+}
+
+TEST(a_buffer_used_as_a_queue_does_not_grow)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    for (int i = 0; i < 100000; i++) {
+        CHECK(buf_add(&b, "0123456789", 10));
+        if (buf_size(&b) >= 100)
+            buf_consume(&b, 50);
+    }
+    CHECK(b.cap <= 1024);
+    buf_done(&b);
+}
+
+TEST(a_map_finds_replaces_and_forgets)
+{
+    static char keys[3000][8];
+    struct map m = {0};
+    for (int i = 0; i < 3000; i++) {
+        snprintf(keys[i], sizeof keys[i], "k%d", i);
+        CHECK(map_put(&m, slice_str(keys[i]), keys[i]));
+    }
+    for (int i = 0; i < 3000; i += 2)
+        CHECK(map_remove(&m, slice_str(keys[i])) == keys[i]);
+    for (int i = 0; i < 3000; i++)
+        CHECK(map_get(&m, slice_str(keys[i])) == (i % 2 ? keys[i] : NULL));
+    size_t at = 0, n = 0;
+    while (map_next(&m, &at))
+        n++;
+    CHECK(n == 1500 && m.live == 1500);
+    CHECK(map_put(&m, slice_str(keys[1]), keys[2]) && map_get(&m, SLICE("k1")) == keys[2]);
+    CHECK(m.live == 1500);
+    map_done(&m);
+}
+
+TEST(a_map_that_turns_over_stays_small)
+{
+    struct map m = {0};
+    static char keys[64][8];
+    for (int i = 0; i < 100000; i++) {
+        char *k = keys[i % 64];
+        map_remove(&m, slice_str(k));
+        snprintf(k, sizeof keys[0], "%d", i % 9999);
+        map_remove(&m, slice_str(k));
+        CHECK(map_put(&m, slice_str(k), k));
+    }
+    CHECK(m.cap <= 1024);
+    map_done(&m);
+}
+
+TEST(identifiers_sort_by_birth)
+{
+    char a[UUID_TEXT + 1], b[UUID_TEXT + 1];
+    struct uuid last = uuid_new();
+    for (int i = 0; i < 10000; i++) {
+        struct uuid id = uuid_new();
+        CHECK(memcmp(last.b, id.b, 8) < 0);
+        last = id;
+    }
+    CHECK((last.b[6] & 0xf0) == 0x70 && (last.b[8] & 0xc0) == 0x80);
+    uint64_t now = clock_real_us() / 1000, born = uuid_ms(last);
+    CHECK(born <= now + 5 && born + 5000 > now);
+    uuid_text(last, a);
+    struct uuid back;
+    CHECK(uuid_parse(slice_str(a), &back) && uuid_eq(back, last));
+    uuid_text(back, b);
+    CHECK_STR(b, a);
+    a[3] = 'G';
+    CHECK(!uuid_parse(slice_str(a), &back));
+    CHECK(!uuid_parse(SLICE("0192-"), &back));
+}
+
+TEST(times_are_written_as_the_standards_say)
+{
+    char text[32];
+    clock_http_date(784111777000000ull, text);
+    CHECK_STR(text, "Sun, 06 Nov 1994 08:49:37 GMT");
+    clock_rfc3339(784111777123456ull, text);
+    CHECK_STR(text, "1994-11-06T08:49:37.123Z");
+}
+
+TEST(every_error_has_a_row_of_its_own)
+{
+    for (int i = 0; i < ERR_COUNT; i++) {
+        enum err_code code = ERR_COUNT;
+        CHECK(err_from_slug(slice_str(err_slug((enum err_code)i)), &code) && (int)code == i);
+        CHECK(err_title((enum err_code)i)[0]);
+    }
+    enum err_code code;
+    CHECK(!err_from_slug(SLICE("no_such"), &code));
+    CHECK(err_http(ERR_CPU_LIMIT) == 504 && err_http(ERR_BUSY) == 429 && err_http(ERR_OK) == 200);
+}
+
+TEST(limits_are_read_with_units_and_judged)
+{
+    struct limits l;
+    struct err e;
+    limits_init(&l, false);
+    CHECK(l.v[LIMIT_MEMORY] == 128ull << 20);
+    CHECK(!limits_set(&l, SLICE("memory"), SLICE("64MiB"), LIMIT_WHO_FUNCTION, &e));
+    CHECK(l.v[LIMIT_MEMORY] == 64ull << 20);
+    CHECK(!limits_set(&l, SLICE("cpu"), SLICE("250ms"), LIMIT_WHO_FUNCTION, &e));
+    CHECK(l.v[LIMIT_CPU] == 250000);
+    CHECK(!limits_set(&l, SLICE("wall"), SLICE("2"), LIMIT_WHO_FUNCTION, &e));
+    CHECK(l.v[LIMIT_WALL] == 2000000);
+    static const char *const bad[][2] = {
+        {"memory", "2GiB"},
+        {"memory", "0"},
+        {"memory", "64 parsecs"},
+        {"memory", ""},
+        {"memory", "-1"},
+        {"cpu", "31s"},
+        {"module", "1MiB"},
+        {"projekt", "1"},
+        {"queue", "1"},
+        {"memory", "1e9B"},
+        {"cpu", "99999999999999999999s"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct limits before = l;
+        CHECK(limits_set(&l, slice_str(bad[i][0]), slice_str(bad[i][1]), LIMIT_WHO_FUNCTION, &e) ==
+              ERR_INVALID);
+        CHECK(e.text[0] && !memcmp(&before, &l, sizeof l));
+    }
+    CHECK(limits_set(&l, SLICE("memroy"), SLICE("1"), LIMIT_WHO_FUNCTION, &e) == ERR_INVALID);
+    CHECK(strstr(e.text, "did you mean \"memory\"?"));
+    CHECK(!limits_set(&l, SLICE("queue"), SLICE("1"), LIMIT_WHO_PROJECT, &e));
+
+    char text[32];
+    limit_format(LIMIT_MEMORY, 128ull << 20, text);
+    CHECK_STR(text, "128 MiB");
+    limit_format(LIMIT_CPU, 20000, text);
+    CHECK_STR(text, "20 ms");
+    limit_format(LIMIT_STREAM_TOTAL, 300000000, text);
+    CHECK_STR(text, "300 s");
+}
+
+TEST(the_unlimited_plan_is_every_maximum)
+{
+    struct limits l;
+    limits_init(&l, true);
+    for (int i = 0; i < LIMIT_COUNT; i++) {
+        CHECK(l.v[i] <= limit_rows[i].maximum || !limit_rows[i].maximum);
+        CHECK(limit_rows[i].normal <= limit_rows[i].maximum || !limit_rows[i].maximum);
+    }
+    CHECK(l.v[LIMIT_CPU] == 30000000 && l.v[LIMIT_API_RATE] == 0 && l.v[LIMIT_DEPLOYS] == 0);
+}
+
+TEST(options_come_from_flags_and_environment)
+{
+    struct options o;
+    struct err e;
+    options_init(&o);
+    char *env[] = {(char *)"WASMCLOUD_EDGES=3", (char *)"OTHER=1", NULL};
+    CHECK(!options_env(&o, env, &e) && option_number(&o, OPTION_EDGES) == 3);
+    char *argv[] = {(char *)"serve",
+                    (char *)"--edges=2",
+                    (char *)"--data",
+                    (char *)"/d",
+                    (char *)"--limits=exec-blank=5,cpu=2s",
+                    (char *)"rest"};
+    int at = 1;
+    CHECK(!options_flags(&o, 6, argv, &at, &e) && at == 5);
+    CHECK(!options_finish(&o, &e));
+    CHECK(option_number(&o, OPTION_EDGES) == 2 && o.limits.v[LIMIT_EXEC_BLANK] == 5);
+    CHECK(o.limits.v[LIMIT_CPU] == 2000000);
+    CHECK_STR(option_text(&o, OPTION_DATA), "/d");
+    CHECK_STR(option_text(&o, OPTION_ISOLATION), "strict");
+
+    char **flags = options_as_flags(&o);
+    int n = 0;
+    struct options again;
+    options_init(&again);
+    while (flags[n])
+        n++;
+    at = 0;
+    CHECK(n == 3 && !options_flags(&again, n, flags, &at, &e));
+    for (int i = 0; i < OPTION_COUNT; i++)
+        CHECK_STR(again.v[i], o.v[i]);
+    free(flags);
+    options_done(&again);
+    options_done(&o);
+}
+
+TEST(wrong_options_are_named)
+{
+    static const char *const bad[][2] = {
+        {"--egdes=2", "did you mean \"edges\"?"},
+        {"--edges=two", "not a whole number"},
+        {"--isolation=lax", "not one of strict|relaxed"},
+        {"--listen-functions=8080", "not an address"},
+        {"--listen-functions=a:99999", "not an address"},
+        {"--limits=cpu=1h", "not a value"},
+        {"--limits=cpu", "not NAME=VALUE"},
+        {"--data", "needs a value"},
+        {"--dta", "did you mean \"data\"?"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct options o;
+        struct err e = {0};
+        int at = 0;
+        char *argv[] = {(char *)(uintptr_t)bad[i][0]};
+        options_init(&o);
+        CHECK(options_flags(&o, 1, argv, &at, &e) && strstr(e.text, bad[i][1]));
+        options_done(&o);
+    }
+}
+
+TEST_MAIN(CASE(slices_split_into_all_parts), CASE(numbers_are_whole_and_fit),
+          CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
+          CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(a_map_finds_replaces_and_forgets),
+          CASE(a_map_that_turns_over_stays_small), CASE(identifiers_sort_by_birth),
+          CASE(times_are_written_as_the_standards_say), CASE(every_error_has_a_row_of_its_own),
+          CASE(limits_are_read_with_units_and_judged), CASE(the_unlimited_plan_is_every_maximum),
+          CASE(options_come_from_flags_and_environment), CASE(wrong_options_are_named))
