@@ -1,0 +1,55 @@
+#include "base/host.h"
+
+#define MODULE_CWA "cwa"
+#define ALIAS_CWA "env"
+#define MODULE_WASI "wasi_snapshot_preview1"
+#define ALIAS_WASI "wasi_unstable"
+#define LABEL_CWA "cwa."
+#define LABEL_WASI "wasi."
+#define WAIT_DIRECT false
+#define WAIT_WAITS true
+
+const struct host_function host_functions[HOST_COUNT] = {
+#define HOST(id, from, function, parameters, returns, wait, handler)                               \
+    [HOST_##id] = {.module = MODULE_##from,                                                        \
+                   .alias = ALIAS_##from,                                                          \
+                   .name = function,                                                               \
+                   .params = parameters,                                                           \
+                   .result = returns,                                                              \
+                   .label = LABEL_##from function,                                                 \
+                   .waits = WAIT_##wait},
+#include "tables/host_functions.def"
+#undef HOST
+};
+
+int host_find(struct slice module, struct slice name, bool *ret_alias)
+{
+    for (int i = 0; i < HOST_COUNT; i++) {
+        const struct host_function *f = &host_functions[i];
+        if (!slice_eq(name, slice_str(f->name)))
+            continue;
+        bool alias = slice_eq(module, slice_str(f->alias));
+        if (!alias && !slice_eq(module, slice_str(f->module)))
+            continue;
+        if (ret_alias)
+            *ret_alias = alias;
+        return i;
+    }
+    return -1;
+}
+
+bool host_module_known(struct slice module)
+{
+    for (int i = 0; i < HOST_COUNT; i++)
+        if (slice_eq(module, slice_str(host_functions[i].module)) ||
+            slice_eq(module, slice_str(host_functions[i].alias)))
+            return true;
+    return false;
+}
+
+bool host_fits(const struct host_function *f, struct slice params, struct slice result)
+{
+    struct slice wanted = slice_str(f->result);
+    return slice_eq(params, slice_str(f->params)) &&
+           (slice_eq(result, wanted) || (wanted.n == 0 && slice_eq(result, SLICE("i"))));
+}
