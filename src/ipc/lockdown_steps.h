@@ -1,0 +1,42 @@
+/* Private to ipc/lockdown*.c: single steps from which the lock-downs are made.
+ *
+ * Each returns false with errno set when the kernel refuses. */
+#pragma once
+
+#include "ipc/lockdown.h"
+
+#include <seccomp.h>
+#include <sys/resource.h>
+
+/* Judges a fence that could not be raised (errno says why): ERR_NO_FENCE if it is required, else
+ * ERR_OK after a line in the log. */
+enum err_code fence_missing(enum fence_id id, bool relaxed, const char *step, struct err *e);
+
+bool step_capabilities(void);    /* drops all of them, from every set */
+bool step_no_new_privs(void);
+bool step_not_dumpable(void);
+bool step_limit(int resource, rlim_t most); /* soft and hard; never raises */
+
+/* CAP_SYS_ADMIN, by what we have or by a user namespace of our own. */
+bool step_become_admin(void);
+
+enum landlock_access { LANDLOCK_READ, LANDLOCK_ALL };
+/* One Landlock layer: files can be opened only below the `n` folders. `network`: TCP too is
+ * refused, and signals and abstract sockets to the outside, where the kernel knows how. */
+bool step_landlock(const int *folders, int n, enum landlock_access access, bool network);
+
+/* Adds rules that allow every call of the list. */
+bool filter_allow(scmp_filter_ctx filter, const int *calls, size_t n);
+/* The two calls that change the protection of memory, unless it would be writable and executable
+ * at once. */
+bool filter_memory(scmp_filter_ctx filter);
+/* Loads and releases; false also for NULL. */
+bool filter_load(scmp_filter_ctx filter);
+/* A filter with this answer to what no rule names; NULL on failure. */
+scmp_filter_ctx filter_new(uint32_t otherwise);
+
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
