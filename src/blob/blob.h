@@ -1,0 +1,37 @@
+/* Blobs: modules as they were uploaded, named by their SHA-256.
+ *
+ * Bytes are written to blobs/tmp-… as they arrive and hashed on the way; at the
+ * end the file is synced, renamed to its digest and the folder synced, so a
+ * digest that is there is whole and stays. The same bytes are stored once. */
+#pragma once
+
+#include "ipc/spec.h"
+
+struct blobs;
+struct blob_writer;
+
+/* Opens (creates) the folder `name` of `folder` and removes what a crash left half-written. */
+enum err_code blobs_open(int folder, const char *name, struct blobs **ret_blobs,
+                         struct err *e) MUST_CHECK;
+void blobs_close(struct blobs *b);
+
+/* A new blob. ERR_DISK_FULL, ERR_IO. */
+enum err_code blob_begin(struct blobs *b, struct blob_writer **ret_writer,
+                         struct err *e) MUST_CHECK;
+enum err_code blob_write(struct blob_writer *w, struct slice bytes, struct err *e) MUST_CHECK;
+/* Makes it durable under its digest. The writer is gone afterwards, also on failure. */
+enum err_code blob_finish(struct blob_writer *w, uint8_t ret_digest[DIGEST_BYTES],
+                          uint64_t *ret_size, struct err *e) MUST_CHECK;
+/* Forgets it; accepts NULL. */
+void blob_abort(struct blob_writer *w);
+
+/* For reading; close() it. ERR_NOT_FOUND. */
+enum err_code blob_open(struct blobs *b, const uint8_t digest[DIGEST_BYTES], int *ret_fd,
+                        struct err *e) MUST_CHECK;
+/* Harmless if it is not there. */
+enum err_code blob_delete(struct blobs *b, const uint8_t digest[DIGEST_BYTES],
+                          struct err *e) MUST_CHECK;
+
+/* SHA-256 of a whole file, from its start. */
+enum err_code blob_hash(int fd, uint8_t ret_hash[DIGEST_BYTES], uint64_t *ret_size,
+                        struct err *e) MUST_CHECK;

@@ -1,0 +1,164 @@
+/* Modules that projects have uploaded, and their compiled images. */
+#include "store/sqlite/db.h"
+
+enum err_code store_module_put(struct store *st, struct uuid project,
+                               const uint8_t digest[DIGEST_BYTES], uint64_t size, struct err *e)
+{
+    return query_run(query(st,
+                           "INSERT INTO modules (project_id, digest, size) VALUES (?, ?, ?)"
+                           " ON CONFLICT DO NOTHING",
+                           "udi", project, digest, size),
+                     e);
+}
+
+enum err_code store_module(struct store *st, struct uuid project,
+                           const uint8_t digest[DIGEST_BYTES], uint64_t *ret_size, struct err *e)
+{
+    struct query q = query(st, "SELECT size FROM modules WHERE project_id = ? AND digest = ?",
+                           "ud", project, digest);
+    if (query_row(&q))
+        *ret_size = col_u64(&q, 0);
+    return query_end_least(&q, 1, e);
+}
+
+enum err_code store_stored(struct store *st, struct uuid project, uint64_t *ret_bytes,
+                           struct err *e)
+{
+    struct query q = query(st,
+                           "SELECT (SELECT coalesce(sum(size), 0) FROM modules"
+                           " WHERE project_id = ?1) + (SELECT coalesce(sum(size), 0) FROM images"
+                           " WHERE project_id = ?1)",
+                           "u", project);
+    if (query_row(&q))
+        *ret_bytes = col_u64(&q, 0);
+    return query_end(&q, e);
+}
+
+#define IMAGE "SELECT project_id, digest, kind, size, hash FROM images "
+
+static void read_image(struct query *q, struct store_image *i)
+{
+    i->project = col_uuid(q, 0);
+    col_digest(q, 1, i->digest);
+    i->kind = (uint8_t)col_u64(q, 2);
+    i->size = col_u64(q, 3);
+    col_digest(q, 4, i->hash);
+}
+
+enum err_code store_image_put(struct store *st, const char *engine, const struct store_image *i,
+                              struct err *e)
+{
+    return query_run(query(st,
+                           "INSERT INTO images (engine, project_id, digest, kind, size, hash)"
+                           " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                           " SET size = excluded.size, hash = excluded.hash",
+                           "tudiid", engine, i->project, i->digest, (uint64_t)i->kind, i->size,
+                           i->hash),
+                     e);
+}
+
+enum err_code store_image(struct store *st, const char *engine, struct uuid project,
+                          const uint8_t digest[DIGEST_BYTES], uint8_t kind,
+                          struct store_image *ret_image, struct err *e)
+{
+    struct query q = query(st,
+                           IMAGE "WHERE engine = ? AND project_id = ? AND digest = ?"
+                                 " AND kind = ?",
+                           "tudi", engine, project, digest, (uint64_t)kind);
+    if (query_row(&q))
+        read_image(&q, ret_image);
+    return query_end_least(&q, 1, e);
+}
+
+enum err_code store_image_delete(struct store *st, const char *engine, struct uuid project,
+                                 const uint8_t digest[DIGEST_BYTES], uint8_t kind, struct err *e)
+{
+    return query_run(query(st,
+                           "DELETE FROM images WHERE engine = ? AND project_id = ?"
+                           " AND digest = ? AND kind = ?",
+                           "tudi", engine, project, digest, (uint64_t)kind),
+                     e);
+}
+
+enum err_code store_image_after(struct store *st, const char *engine, struct uuid project,
+                                const uint8_t digest[DIGEST_BYTES], struct store_image *ret_image,
+                                struct err *e)
+{
+    struct query q = query(st,
+                           IMAGE "WHERE engine = ? AND (project_id, digest) > (?, ?)"
+                                 " ORDER BY project_id, digest LIMIT 1",
+                           "tud", engine, project, digest);
+    if (query_row(&q))
+        read_image(&q, ret_image);
+    return query_end_least(&q, 1, e);
+}
+
+enum err_code store_live_without_image(struct store *st, const char *engine, struct uuid after,
+                                       struct uuid *ret_version, struct uuid *ret_project,
+                                       uint8_t ret_digest[DIGEST_BYTES], struct err *e)
+{
+    struct query q = query(st,
+                           "SELECT v.id, f.project_id, v.digest FROM functions f JOIN versions v"
+                           " ON v.id = f.live_id WHERE f.deleted_at IS NULL AND v.id > ?2"
+                           " AND NOT EXISTS (SELECT 1 FROM images i WHERE i.engine = ?1"
+                           " AND i.project_id = f.project_id AND i.digest = v.digest)"
+                           " ORDER BY v.id LIMIT 1",
+                           "tu", engine, after);
+    if (query_row(&q)) {
+        *ret_version = col_uuid(&q, 0);
+        *ret_project = col_uuid(&q, 1);
+        col_digest(&q, 2, ret_digest);
+    }
+    return query_end_least(&q, 1, e);
+}
+
+enum err_code store_module_used(struct store *st, struct uuid project,
+                                const uint8_t digest[DIGEST_BYTES], bool *ret_used, struct err *e)
+{
+    struct query q = query(st,
+                           "SELECT 1 FROM versions v JOIN functions f ON f.id = v.function_id"
+                           " WHERE v.digest = ? AND f.project_id = ? LIMIT 1",
+                           "du", digest, project);
+    bool used = query_row(&q);
+    enum err_code rc = query_end(&q, e);
+    if (rc == ERR_OK)
+        *ret_used = used;
+    return rc;
+}
+
+enum err_code store_module_unused(struct store *st, uint64_t before_ms, struct uuid *ret_project,
+                                  uint8_t ret_digest[DIGEST_BYTES], struct err *e)
+{
+    struct query q = query(st,
+                           "SELECT m.project_id, m.digest FROM modules m WHERE m.updated_at < ?"
+                           " AND NOT EXISTS (SELECT 1 FROM versions v JOIN functions f"
+                           " ON f.id = v.function_id WHERE v.digest = m.digest"
+                           " AND f.project_id = m.project_id) LIMIT 1",
+                           "i", before_ms);
+    if (query_row(&q)) {
+        *ret_project = col_uuid(&q, 0);
+        col_digest(&q, 1, ret_digest);
+    }
+    return query_end_least(&q, 1, e);
+}
+
+enum err_code store_module_delete(struct store *st, struct uuid project,
+                                  const uint8_t digest[DIGEST_BYTES], bool *ret_last,
+                                  struct err *e)
+{
+    enum err_code rc = query_run(
+        query(st, "DELETE FROM images WHERE project_id = ? AND digest = ?", "ud", project, digest),
+        e);
+    if (rc == ERR_OK)
+        rc = query_run(query(st, "DELETE FROM modules WHERE project_id = ? AND digest = ?", "ud",
+                             project, digest),
+                       e);
+    if (rc)
+        return rc;
+    struct query q = query(st, "SELECT 1 FROM modules WHERE digest = ? LIMIT 1", "d", digest);
+    bool last = !query_row(&q);
+    rc = query_end(&q, e);
+    if (rc == ERR_OK)
+        *ret_last = last;
+    return rc;
+}

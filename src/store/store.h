@@ -1,0 +1,369 @@
+/* The store: the database behind typed functions; no SQL outside this folder.
+ *
+ * One process owns it, on its loop's thread. Commits are grouped: all writes of
+ * one loop turn share a transaction that is committed when the turn ends, with
+ * a savepoint for each piece of work, and whatever was answered on their
+ * strength waits for that COMMIT (store_wait). A COMMIT that fails for lack of
+ * space takes the turn's writes back and tells everyone who waits; one that
+ * fails otherwise (a failed fsync) ends the process, and the next start
+ * recovers from the log. Times are Unix milliseconds.
+ *
+ * Every row that changes by hand changes with a row of audit in the same
+ * savepoint (store_audit).
+ *
+ * Slices in shapes handed to a callback are borrowed for the call. Reads that
+ * fill a caller's struct copy into it. All calls: ERR_NOT_FOUND when there is
+ * no such row, ERR_DISK_FULL, ERR_UNAVAILABLE, ERR_INTERNAL. */
+#pragma once
+
+#include "base/uuid.h"
+#include "ipc/spec.h"
+#include "loop/loop.h"
+
+struct store;
+
+enum {
+    STORE_NAME = 40,  /* longest name of a project or function */
+    STORE_TEXT = 64,  /* longest name of a user or token */
+    STORE_CHECK = 256 /* longest check: method, space, path with query */
+};
+
+/* Opens (creates, migrates) db.sqlite in the current folder: the caller has changed into the data
+ * folder. ERR_CONFLICT: it was made by a newer program. ERR_IO: damaged or unreadable. */
+enum err_code store_open(struct loop *loop, struct store **ret_store, struct err *e) MUST_CHECK;
+/* Commits what is open, checkpoints and closes; accepts NULL. */
+void store_close(struct store *st);
+
+/* ---- writing ---- */
+
+/* Starts a piece of work; the turn's transaction is begun if this is its first. Pieces don't
+ * nest. Between begin and end every write function below may be called. */
+enum err_code store_begin(struct store *st, struct err *e) MUST_CHECK;
+/* Ends it: keeps the writes if `rc` is ERR_OK, takes them back otherwise. Returns `rc`, or why the
+ * writes could not be kept. */
+enum err_code store_end(struct store *st, enum err_code rc, struct err *e) MUST_CHECK;
+
+struct store_wait {
+    void (*on_commit)(struct store_wait *w, enum err_code rc); /* ERR_OK: it is on disk */
+    struct list node;
+};
+/* Calls back after the COMMIT of this turn's writes; at once if there are none. Waiters are told
+ * in the order in which they asked. One at rest is in no list: initialise with store_wait_init. */
+void store_wait(struct store *st, struct store_wait *w);
+static inline void store_wait_init(struct store_wait *w,
+                                   void (*on_commit)(struct store_wait *, enum err_code))
+{
+    w->on_commit = on_commit;
+    list_init(&w->node);
+}
+static inline void store_wait_cancel(struct store_wait *w)
+{
+    list_remove(&w->node);
+}
+/* Called after each COMMIT, before those who wait. */
+void store_on_commit(struct store *st, void (*on_commit)(void *arg), void *arg);
+
+struct store_actor { /* who changes something; all zero: the server itself */
+    struct uuid user, token;
+};
+enum err_code store_audit(struct store *st, const struct store_actor *who, struct uuid project,
+                          const char *action, struct slice object, struct slice detail,
+                          struct err *e) MUST_CHECK;
+
+/* ---- settings ---- */
+
+/* "" if it was never set. `value` has `cap` bytes. */
+enum err_code store_setting(struct store *st, const char *key, char *value, size_t cap,
+                            struct err *e) MUST_CHECK;
+enum err_code store_setting_put(struct store *st, const char *key, struct slice value,
+                                struct err *e) MUST_CHECK;
+
+/* ---- users and tokens ---- */
+
+struct store_user {
+    struct uuid id;
+    char name[STORE_TEXT + 1];
+    char role[16];
+    uint64_t created_ms, updated_ms;
+};
+enum err_code store_user_put(struct store *st, struct uuid id, struct slice name, const char *role,
+                             struct err *e) MUST_CHECK;
+enum err_code store_user(struct store *st, struct uuid id, struct store_user *ret_user,
+                         struct err *e) MUST_CHECK;
+enum err_code store_operator(struct store *st, struct store_user *ret_user,
+                             struct err *e) MUST_CHECK;
+
+struct store_token {
+    struct uuid id, user;
+    struct uuid project; /* zero: all projects of the user */
+    char name[STORE_TEXT + 1];
+    uint32_t scopes; /* bits of enum scope (auth/token.h) */
+    uint64_t expires_ms, revoked_ms /* 0: not */, created_ms, updated_ms;
+};
+enum err_code store_token_put(struct store *st, const struct store_token *t,
+                              struct err *e) MUST_CHECK;
+enum err_code store_token(struct store *st, struct uuid id, struct store_token *ret_token,
+                          struct err *e) MUST_CHECK;
+/* ERR_NOT_FOUND if it is not this user's or already revoked. */
+enum err_code store_token_revoke(struct store *st, struct uuid user, struct uuid id,
+                                 struct err *e) MUST_CHECK;
+enum err_code store_token_count(struct store *st, struct uuid user, uint64_t *ret_count,
+                                struct err *e) MUST_CHECK;
+/* Those not revoked, by id, after `after` (zero: from the start), at most `limit`. */
+enum err_code store_tokens(struct store *st, struct uuid user, struct uuid after, uint32_t limit,
+                           void (*each)(void *arg, const struct store_token *t), void *arg,
+                           struct err *e) MUST_CHECK;
+
+/* ---- projects ---- */
+
+struct store_project {
+    struct uuid id, owner;
+    char name[STORE_NAME + 1];
+    uint64_t log_bytes;
+    uint64_t created_ms, updated_ms;
+};
+/* ERR_CONFLICT: the name is taken. The owner becomes a member. */
+enum err_code store_project_put(struct store *st, struct uuid id, struct slice name,
+                                struct uuid owner, struct err *e) MUST_CHECK;
+/* By name or id, if `user` is a member of it. */
+enum err_code store_project(struct store *st, struct uuid user, struct slice name_or_id,
+                            struct store_project *ret_project, struct err *e) MUST_CHECK;
+/* By name, after `after` (empty: from the start). */
+enum err_code store_projects(struct store *st, struct uuid user, struct slice after, uint32_t limit,
+                             void (*each)(void *arg, const struct store_project *p), void *arg,
+                             struct err *e) MUST_CHECK;
+
+/* ---- functions ---- */
+
+/* What is summed per function: the columns of usage, in the order of spool/spool.h. */
+enum store_counter {
+    STORE_RUNS, STORE_FAILED, STORE_1XX, STORE_2XX, STORE_3XX, STORE_4XX, STORE_5XX,
+    STORE_CPU_US, STORE_WALL_US, STORE_MEMORY_US, STORE_BYTES_IN, STORE_BYTES_OUT, STORE_CALLS,
+    STORE_LOG_LINES, STORE_LOG_LOST, STORE_RECEIPTS_LOST,
+    STORE_COUNTERS
+};
+
+struct store_function {
+    struct uuid id, project;
+    char name[STORE_NAME + 1];
+    char project_name[STORE_NAME + 1];
+    struct uuid live; /* zero: no version answers */
+    uint32_t live_number;
+    uint8_t response; /* enum response_kind; these three of the live version */
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size;
+    uint64_t created_ms, updated_ms, deleted_ms; /* 0: not deleted */
+    uint64_t counters[STORE_COUNTERS];
+};
+/* ERR_CONFLICT: the name is taken, or was until `kept_since_ms` (then *e says it was deleted). */
+enum err_code store_function_put(struct store *st, struct uuid project, struct uuid id,
+                                 struct slice name, uint64_t kept_since_ms,
+                                 struct err *e) MUST_CHECK;
+/* By name or id within a project, deleted ones too. */
+enum err_code store_function(struct store *st, struct uuid project, struct slice name_or_id,
+                             struct store_function *ret_function, struct err *e) MUST_CHECK;
+enum err_code store_functions(struct store *st, struct uuid project, bool deleted,
+                              struct slice after, uint32_t limit,
+                              void (*each)(void *arg, const struct store_function *f), void *arg,
+                              struct err *e) MUST_CHECK;
+/* Not counting deleted ones. */
+enum err_code store_function_count(struct store *st, struct uuid project, uint64_t *ret_count,
+                                   struct err *e) MUST_CHECK;
+enum err_code store_function_delete(struct store *st, struct uuid function,
+                                    struct err *e) MUST_CHECK;
+enum err_code store_function_undelete(struct store *st, struct uuid function,
+                                      struct err *e) MUST_CHECK;
+
+/* ---- the route table's side of functions ---- */
+
+/* The generation of the last change; each change of what a function answers with takes the next. */
+enum err_code store_generation(struct store *st, uint64_t *ret_generation,
+                               struct err *e) MUST_CHECK;
+/* Functions changed after `generation`, deleted ones too, in no order. Returning an error from
+ * `each` stops and is returned. */
+enum err_code store_functions_since(struct store *st, uint64_t generation,
+                                    enum err_code (*each)(void *arg, const struct store_function *f,
+                                                          struct err *e),
+                                    void *arg, struct err *e) MUST_CHECK;
+
+/* ---- modules and images ---- */
+
+/* Harmless if it is there. */
+enum err_code store_module_put(struct store *st, struct uuid project,
+                               const uint8_t digest[DIGEST_BYTES], uint64_t size,
+                               struct err *e) MUST_CHECK;
+enum err_code store_module(struct store *st, struct uuid project,
+                           const uint8_t digest[DIGEST_BYTES], uint64_t *ret_size,
+                           struct err *e) MUST_CHECK;
+/* Bytes of modules and images that a project has. */
+enum err_code store_stored(struct store *st, struct uuid project, uint64_t *ret_bytes,
+                           struct err *e) MUST_CHECK;
+
+struct store_image {
+    struct uuid project;
+    uint8_t digest[DIGEST_BYTES]; /* of the module */
+    uint8_t kind;                 /* enum engine_kind */
+    uint64_t size;
+    uint8_t hash[DIGEST_BYTES]; /* of the image */
+};
+enum err_code store_image_put(struct store *st, const char *engine, const struct store_image *i,
+                              struct err *e) MUST_CHECK;
+enum err_code store_image(struct store *st, const char *engine, struct uuid project,
+                          const uint8_t digest[DIGEST_BYTES], uint8_t kind,
+                          struct store_image *ret_image, struct err *e) MUST_CHECK;
+enum err_code store_image_delete(struct store *st, const char *engine, struct uuid project,
+                                 const uint8_t digest[DIGEST_BYTES], uint8_t kind,
+                                 struct err *e) MUST_CHECK;
+/* The first image after (project, digest) in that order, for walking through all of them. */
+enum err_code store_image_after(struct store *st, const char *engine, struct uuid project,
+                                const uint8_t digest[DIGEST_BYTES], struct store_image *ret_image,
+                                struct err *e) MUST_CHECK;
+/* The first live version, in the order of ids after `after`, that has no image of this engine. */
+enum err_code store_live_without_image(struct store *st, const char *engine, struct uuid after,
+                                       struct uuid *ret_version, struct uuid *ret_project,
+                                       uint8_t ret_digest[DIGEST_BYTES],
+                                       struct err *e) MUST_CHECK;
+/* Does a kept version of the project name this module? */
+enum err_code store_module_used(struct store *st, struct uuid project,
+                                const uint8_t digest[DIGEST_BYTES], bool *ret_used,
+                                struct err *e) MUST_CHECK;
+
+/* ---- versions ---- */
+
+struct store_version {
+    struct uuid id, function, project;
+    uint32_t number;
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size;
+    uint8_t response;
+    struct slice env;    /* sealed */
+    struct slice limits; /* JSON */
+    struct slice check;  /* "GET /" or "none" */
+    struct slice result; /* JSON; empty: not checked */
+    uint64_t created_ms, updated_ms, promoted_ms; /* 0: never */
+};
+/* Inserts v (id, function, digest, size, response, env, limits, check) as the next number. */
+enum err_code store_version_put(struct store *st, const struct store_version *v,
+                                uint32_t *ret_number, struct err *e) MUST_CHECK;
+enum err_code store_version_checked(struct store *st, struct uuid version, struct slice result,
+                                    struct err *e) MUST_CHECK;
+/* Makes it the one that answers and takes the next generation. */
+enum err_code store_version_promote(struct store *st, struct uuid function, struct uuid version,
+                                    struct err *e) MUST_CHECK;
+/* Hands the version to `each` (its slices are borrowed from the row). */
+enum err_code store_version(struct store *st, struct uuid version,
+                            enum err_code (*each)(void *arg, const struct store_version *v,
+                                                  struct err *e),
+                            void *arg, struct err *e) MUST_CHECK;
+enum err_code store_version_by_number(struct store *st, struct uuid function, uint64_t number,
+                                      enum err_code (*each)(void *arg,
+                                                            const struct store_version *v,
+                                                            struct err *e),
+                                      void *arg, struct err *e) MUST_CHECK;
+/* The newest of a function, promoted or not; ERR_NOT_FOUND if it has none. */
+enum err_code store_version_newest(struct store *st, struct uuid function,
+                                   enum err_code (*each)(void *arg, const struct store_version *v,
+                                                         struct err *e),
+                                   void *arg, struct err *e) MUST_CHECK;
+/* Newest first, those with a number below `before` (0: from the newest). */
+enum err_code store_versions(struct store *st, struct uuid function, uint64_t before,
+                             uint32_t limit,
+                             enum err_code (*each)(void *arg, const struct store_version *v,
+                                                   struct err *e),
+                             void *arg, struct err *e) MUST_CHECK;
+/* Deletes versions over `keep`: the oldest never-promoted first, then the oldest that are not
+ * live; never `spare`. */
+enum err_code store_versions_trim(struct store *st, struct uuid function, uint64_t keep,
+                                  struct uuid spare, struct err *e) MUST_CHECK;
+/* Versions of the project made since. */
+enum err_code store_deploys_since(struct store *st, struct uuid project, uint64_t since_ms,
+                                  uint64_t *ret_count, struct err *e) MUST_CHECK;
+
+/* ---- runs and logs ---- */
+
+struct store_run {
+    struct uuid id, project, function, version;
+    struct slice function_name;
+    uint64_t version_number; /* 0: the version is not kept any more */
+    uint64_t started_ms;
+    struct slice method, path, client, cause, host_calls /* JSON */, text;
+    uint64_t status, injected, sampled;
+    int64_t exit_status;
+    uint64_t cpu_us, wall_us, memory_peak, bytes_in, bytes_out, request_bytes, response_bytes;
+    uint64_t calls, log_lines, log_lost;
+};
+/* Adds a receipt; silently not if it is there already or the function is not the project's.
+ * function_name and version_number are not read. */
+enum err_code store_run_put(struct store *st, const struct store_run *r,
+                            struct err *e) MUST_CHECK;
+/* Newest first. `function` zero: all of the project. `before` zero: from the newest. */
+enum err_code store_runs(struct store *st, struct uuid project, struct uuid function,
+                         struct uuid before, bool failed, uint32_t limit,
+                         enum err_code (*each)(void *arg, const struct store_run *r,
+                                               struct err *e),
+                         void *arg, struct err *e) MUST_CHECK;
+enum err_code store_run(struct store *st, struct uuid project, struct uuid id,
+                        enum err_code (*each)(void *arg, const struct store_run *r, struct err *e),
+                        void *arg, struct err *e) MUST_CHECK;
+/* Deletes the oldest receipts of a function over `keep`, at most `most` of them. */
+enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t keep, uint32_t most,
+                              struct err *e) MUST_CHECK;
+
+struct store_log {
+    uint64_t id; /* grows in the order in which lines were stored */
+    struct uuid project, function, run;
+    uint64_t at_ms;
+    uint32_t level, source;
+    struct slice text;
+};
+/* As store_run_put. Counts the line's bytes for the project. */
+enum err_code store_log_put(struct store *st, const struct store_log *l,
+                            struct err *e) MUST_CHECK;
+struct store_log_query {
+    struct uuid function;
+    struct uuid run;             /* zero: any */
+    uint64_t after, before;      /* ids, exclusive; before 0: no bound */
+    uint64_t since_ms, until_ms; /* inclusive, exclusive; until 0: no bound */
+    uint32_t level;              /* this number and lower ones: 1, 3 or 6 */
+    uint32_t limit;
+    bool newest; /* the last `limit` ones, newest first; else the first ones, oldest first */
+};
+enum err_code store_logs(struct store *st, const struct store_log_query *q,
+                         enum err_code (*each)(void *arg, const struct store_log *l,
+                                               struct err *e),
+                         void *arg, struct err *e) MUST_CHECK;
+/* Deletes the oldest lines of a project until it holds at most `keep_bytes`, at most `most`. */
+enum err_code store_logs_trim(struct store *st, struct uuid project, uint64_t keep_bytes,
+                              uint32_t most, struct err *e) MUST_CHECK;
+
+/* ---- usage and the spools ---- */
+
+/* How far a ring was taken; 0 if it is new (it gets its row). */
+enum err_code store_spool(struct store *st, struct uuid spool, uint64_t *ret_taken,
+                          struct err *e) MUST_CHECK;
+enum err_code store_spool_taken(struct store *st, struct uuid spool, uint64_t taken,
+                                struct err *e) MUST_CHECK;
+/* What of a ring's counters is in usage already; zeros if nothing. */
+enum err_code store_counted(struct store *st, struct uuid spool, struct uuid function,
+                            uint64_t ret_counted[STORE_COUNTERS], struct err *e) MUST_CHECK;
+/* Adds `counters - counted` to usage and remembers `counters` as counted. Counters of a function
+ * that is not the project's, or not there any more, are only remembered. */
+enum err_code store_count(struct store *st, struct uuid spool, struct uuid project,
+                          struct uuid function, const uint64_t counted[STORE_COUNTERS],
+                          const uint64_t counters[STORE_COUNTERS], struct err *e) MUST_CHECK;
+
+/* ---- housekeeping ---- */
+
+/* One function deleted before `before_ms`, to be purged; ERR_NOT_FOUND if there is none. */
+enum err_code store_function_dead(struct store *st, uint64_t before_ms,
+                                  struct uuid *ret_function, struct err *e) MUST_CHECK;
+/* Deletes at most `most` rows that hang on it, and at last the function itself. */
+enum err_code store_function_purge(struct store *st, struct uuid function, uint32_t most,
+                                   struct err *e) MUST_CHECK;
+/* A module of any project that no kept version names and that is older than `before_ms`. */
+enum err_code store_module_unused(struct store *st, uint64_t before_ms, struct uuid *ret_project,
+                                  uint8_t ret_digest[DIGEST_BYTES], struct err *e) MUST_CHECK;
+/* Takes the module and its images from the project; *ret_last: no other project has it. */
+enum err_code store_module_delete(struct store *st, struct uuid project,
+                                  const uint8_t digest[DIGEST_BYTES], bool *ret_last,
+                                  struct err *e) MUST_CHECK;
