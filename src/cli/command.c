@@ -1,4 +1,4 @@
-#include "cli/command.h"
+#include "cli/args.h"
 
 #include "base/brand.h"
 #include "base/limits.h"
@@ -8,20 +8,128 @@
 #include <stdlib.h>
 
 const struct command commands[] = {
+    {.name = "login",
+     .run = cmd_login,
+     .usage = "[URL] [--token] [--json]",
+     .summary = "save a server's address and a token",
+     .example = BRAND_COMMAND " login https://cloud.example --token < token-file"},
+    {.name = "logout",
+     .run = cmd_logout,
+     .usage = "[--json]",
+     .summary = "forget the saved login",
+     .example = BRAND_COMMAND " logout"},
+    {.name = "whoami",
+     .run = cmd_whoami,
+     .usage = "[--json]",
+     .summary = "who the server takes you for",
+     .example = BRAND_COMMAND " whoami"},
+    {.name = "token",
+     .sub = token_commands,
+     .usage = "create|list|revoke …",
+     .summary = "keys for scripts and other people",
+     .example = BRAND_COMMAND " token create ci --scope read,deploy"},
+    {.name = "project",
+     .sub = project_commands,
+     .usage = "create|list|use …",
+     .summary = "the units of isolation and accounting",
+     .example = BRAND_COMMAND " project use shop"},
+    {.name = "deploy",
+     .run = cmd_deploy,
+     .usage = "FILE.wasm [--name NAME] [--response cgi|text] [--env NAME=VALUE]… "
+              "[--limit NAME=VALUE]… [--no-check] [--project P] [--json]",
+     .summary = "put a module behind a URL, or a new version of it",
+     .example =
+         BRAND_COMMAND " deploy hello.wasm\n" BRAND_COMMAND
+                       " deploy build/app.wasm --name shop --env LANG=de --limit memory=64MiB"},
+    {.name = "create",
+     .run = cmd_create,
+     .usage = "NAME [--project P] [--json]",
+     .summary = "reserve a function's name",
+     .example = BRAND_COMMAND " create shop"},
+    {.name = "list",
+     .run = cmd_list,
+     .usage = "[--deleted] [--project P] [--json]",
+     .summary = "the functions of a project",
+     .example = BRAND_COMMAND " list"},
+    {.name = "ls", .run = cmd_list, .usage = "[--deleted]", .hidden = true},
+    {.name = "get",
+     .run = cmd_get,
+     .usage = "NAME [--project P] [--json]",
+     .summary = "one function and what it used",
+     .example = BRAND_COMMAND " get hello"},
+    {.name = "versions",
+     .run = cmd_versions,
+     .usage = "NAME [--project P] [--json]",
+     .summary = "what was deployed under a name",
+     .example = BRAND_COMMAND " versions hello"},
+    {.name = "invoke",
+     .run = cmd_invoke,
+     .usage = "NAME [--method METHOD] [--path /PATH] [--type TYPE] [--project P] [--json]",
+     .summary = "run a function once: standard input to standard output",
+     .example = "echo hi | " BRAND_COMMAND " invoke hello"},
+    {.name = "logs",
+     .run = cmd_logs,
+     .usage =
+         "NAME [-f] [--run ID] [--since 10m] [--level LEVEL] [--lines N] [--project P] [--json]",
+     .summary = "what a function wrote to its log",
+     .example = BRAND_COMMAND " logs hello -f"},
+    {.name = "runs",
+     .run = cmd_runs,
+     .sub = runs_commands,
+     .usage = "[NAME] [--failed] [--project P] [--json] | show ID",
+     .summary = "the latest runs, and what one used",
+     .example = BRAND_COMMAND " runs hello --failed\n" BRAND_COMMAND
+                              " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
+    {.name = "delete",
+     .run = cmd_delete,
+     .usage = "NAME [--project P] [--json]",
+     .summary = "take a function away",
+     .example = BRAND_COMMAND " delete hello"},
+    {.name = "rm", .run = cmd_delete, .usage = "NAME", .hidden = true},
+    {.name = "undelete",
+     .run = cmd_undelete,
+     .usage = "NAME [--project P] [--json]",
+     .summary = "bring a deleted function back",
+     .example = BRAND_COMMAND " undelete hello"},
+    {.name = "namegen",
+     .run = cmd_namegen,
+     .usage = "[--json]",
+     .summary = "make up a name",
+     .example = BRAND_COMMAND " deploy app.wasm --name $(" BRAND_COMMAND " namegen)"},
     {.name = "version",
      .run = cmd_version,
      .usage = "[--json]",
      .summary = "print the program's version",
      .example = BRAND_COMMAND " version"},
+    {.name = "help",
+     .run = cmd_help,
+     .usage = "[VERB]",
+     .summary = "this list, or a verb's flags and an example",
+     .example = BRAND_COMMAND " help deploy"},
+    {.name = "--help", .run = cmd_help, .hidden = true},
+    {.name = "-h", .run = cmd_help, .hidden = true},
+    {.name = "--version", .run = cmd_version, .hidden = true},
     {0},
 };
 
-const struct command *command_find(struct slice name)
+static const struct command *find_in(const struct command *table, struct slice name)
 {
-    for (const struct command *c = commands; c->name; c++)
+    for (const struct command *c = table; c && c->name; c++)
         if (slice_eq(name, slice_str(c->name)))
             return c;
     return NULL;
+}
+
+const struct command *command_find(struct slice name)
+{
+    const struct command *table = commands, *c = NULL;
+    while (name.p) {
+        c = find_in(table, slice_split(&name, ' '));
+        if (!c)
+            return NULL;
+        table = c->sub;
+    }
+    return c;
 }
 
 int command_fail(const struct err *e)
@@ -42,24 +150,40 @@ int command_usage(const char *verb, const char *fmt, ...)
     return err_cli(ERR_USAGE);
 }
 
+/* `argv[at]` names no row of `table`: says so, with the nearest that does. */
+static int unknown_verb(const struct command *table, const char *parent, const char *verb)
+{
+    const char *names[128];
+    size_t n = 0;
+    for (const struct command *c = table; c->name && n < 128; c++)
+        if (!c->hidden)
+            names[n++] = c->name;
+    const char *near = nearest_word(slice_str(verb), names, n);
+    fprintf(stderr, "%s: there is no command \"%s%s%s\"%s%s%s\nnext: %s help%s%s\n", BRAND_COMMAND,
+            parent, *parent ? " " : "", verb, near ? ", did you mean \"" : "", near ? near : "",
+            near ? "\"?" : "", BRAND_COMMAND, *parent ? " " : "", parent);
+    return err_cli(ERR_USAGE);
+}
+
 int command_main(int argc, char **argv)
 {
     const char *self = argc ? argv[0] : BRAND_COMMAND, *slash = strrchr(self, '/');
     if (strcmp(slash ? slash + 1 : self, BRAND_RUNNER) == 0 && command_find(SLICE("run")))
         return command_find(SLICE("run"))->run(argc, argv);
-    const char *verb = argc > 1 ? argv[1] : "help";
-    const struct command *c = command_find(slice_str(verb));
-    if (c)
-        return c->run(argc > 1 ? argc - 1 : argc, argc > 1 ? argv + 1 : argv);
-
-    const char *names[128];
-    size_t n = 0;
-    for (c = commands; c->name && n < 128; c++)
-        if (!c->hidden)
-            names[n++] = c->name;
-    const char *near = nearest_word(slice_str(verb), names, n);
-    fprintf(stderr, "%s: there is no command \"%s\"%s%s%s; `%s help` lists them\n", BRAND_COMMAND,
-            verb, near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "",
-            BRAND_COMMAND);
-    return err_cli(ERR_USAGE);
+    char help[] = "help", *alone[] = {help, NULL};
+    if (argc > 1)
+        argc--, argv++;
+    else
+        argc = 1, argv = alone;
+    const struct command *c = find_in(commands, slice_str(argv[0]));
+    if (!c)
+        return unknown_verb(commands, "", argv[0]);
+    const struct command *sub = argc > 1 ? find_in(c->sub, slice_str(argv[1])) : NULL;
+    if (sub)
+        return sub->run(argc - 1, argv + 1);
+    if (c->run)
+        return c->run(argc, argv);
+    if (argc > 1 && argv[1][0] != '-')
+        return unknown_verb(c->sub, c->name, argv[1]);
+    return args_help(c->name, NULL);
 }

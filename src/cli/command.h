@@ -1,7 +1,8 @@
 /* Commands: one row a verb, one file a verb.
  *
  * `wasmcloud VERB …` looks the verb up in the table of command.c and calls it
- * with what follows. Usage errors exit with 2 and name the nearest verb. */
+ * with what follows. A verb may have verbs of its own (`token create`): a second
+ * table in its file. Usage errors exit with 2 and name the nearest verb. */
 #pragma once
 
 #include "base/err.h"
@@ -12,19 +13,37 @@ struct command {
     const char *usage;                 /* "FILE [--name NAME] …": what follows the verb */
     const char *summary;               /* one line for `help` */
     const char *example;               /* one or more lines for `help VERB` */
+    const struct command *sub;         /* its own verbs; with `run` too, other words go there */
     bool hidden;                       /* roles and aliases: not listed by `help` */
 };
 
 extern const struct command commands[]; /* ends with name == NULL */
-const struct command *command_find(struct slice name); /* NULL if there is none */
+/* By one verb, or several with a space between: "token create". NULL if there is none. */
+const struct command *command_find(struct slice name);
 
 /* Runs the program: the role, verb or (as `pahi`) the runner that argv names. */
 int command_main(int argc, char **argv);
 
 /* "wasmcloud: WHAT" on standard error in the form all commands use; returns err_cli(e->code). */
 int command_fail(const struct err *e);
-/* Wrong usage: the text, then the verb's usage line; returns 2. */
+/* Wrong usage: the text, then the verb's usage line; returns 2. `verb` as for command_find(). */
 int command_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* One prototype a row. */
+int cmd_create(int argc, char **argv);
+int cmd_delete(int argc, char **argv);
+int cmd_deploy(int argc, char **argv);
+int cmd_get(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+int cmd_invoke(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_login(int argc, char **argv);
+int cmd_logout(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
+int cmd_namegen(int argc, char **argv);
+int cmd_runs(int argc, char **argv);
+int cmd_undelete(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+int cmd_versions(int argc, char **argv);
+int cmd_whoami(int argc, char **argv);
+extern const struct command project_commands[], runs_commands[], token_commands[];

@@ -1,0 +1,156 @@
+#include "cli/args.h"
+
+#include "base/brand.h"
+#include "base/limits.h"
+
+#include <stdio.h>
+
+static const struct flag *find_flag(const struct flag *flags, struct slice name, bool is_short)
+{
+    for (const struct flag *f = flags; f->name; f++)
+        if (is_short ? f->letter && name.n == 1 && f->letter == name.p[0]
+                     : slice_eq(name, slice_str(f->name)))
+            return f;
+    return NULL;
+}
+
+static int unknown_flag(const char *verb, const struct flag *flags, struct slice name,
+                        const char *arg)
+{
+    const char *names[64];
+    size_t n = 0;
+    names[n++] = "help";
+    for (const struct flag *f = flags; f->name && n < 64; f++)
+        names[n++] = f->name;
+    const char *near = nearest_word(name, names, n);
+    return command_usage(verb, "there is no flag \"%s\"%s%s%s", arg,
+                         near ? ", did you mean \"--" : "", near ? near : "", near ? "\"?" : "");
+}
+
+/* Puts a flag's value where its row says; false after an error that was printed. */
+static bool take(const char *verb, const struct flag *f, const char *value)
+{
+    if (f->on) {
+        *f->on = true;
+        return true;
+    }
+    if (f->many && f->many->n == WORDS_MAX) {
+        command_usage(verb, "--%s was given more than %d times", f->name, (int)WORDS_MAX);
+        return false;
+    }
+    if (f->many) {
+        f->many->at[f->many->n++] = value;
+        return true;
+    }
+    if (*f->text) {
+        command_usage(verb, "--%s was given twice", f->name);
+        return false;
+    }
+    *f->text = value;
+    return true;
+}
+
+int args_parse(const char *verb, int argc, char **argv, const struct flag *flags,
+               struct words *words, size_t least, size_t most)
+{
+    const int wrong = err_cli(ERR_USAGE);
+    bool flags_ended = false;
+    words->n = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i];
+        if (flags_ended || arg[0] != '-' || arg[1] == '\0') {
+            if (words->n == most || words->n == WORDS_MAX)
+                return command_usage(verb, "\"%s\" is one word too many", arg);
+            words->at[words->n++] = arg;
+            continue;
+        }
+        if (strcmp(arg, "--") == 0) {
+            flags_ended = true;
+            continue;
+        }
+        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+            return args_help(verb, flags);
+        bool is_short = arg[1] != '-';
+        struct slice value = slice_str(arg + (is_short ? 1 : 2)), name = value;
+        if (is_short)
+            value.p = NULL;
+        else
+            name = slice_split(&value, '=');
+        const struct flag *f = find_flag(flags, name, is_short);
+        if (!f)
+            return unknown_flag(verb, flags, name, arg);
+        if (f->on && value.p)
+            return command_usage(verb, "--%s takes no value", f->name);
+        if (!f->on && !value.p) {
+            if (++i == argc)
+                return command_usage(verb, "--%s needs its %s", f->name, f->value);
+            value.p = argv[i];
+        }
+        if (!take(verb, f, value.p))
+            return wrong;
+    }
+    if (words->n < least) {
+        const struct command *c = command_find(slice_str(verb));
+        struct slice missing = slice_str(c && c->usage ? c->usage : "argument");
+        for (size_t i = 0; i <= words->n && missing.p; i++) {
+            struct slice word = slice_split(&missing, ' ');
+            if (i == words->n)
+                return command_usage(verb, "%.*s is missing", SLICE_ARG(word));
+        }
+    }
+    return -1;
+}
+
+int args_help(const char *verb, const struct flag *flags)
+{
+    const struct command *c = command_find(slice_str(verb));
+    if (!c)
+        return 0;
+    printf("usage: %s %s%s%s\n", BRAND_COMMAND, verb, c->usage ? " " : "",
+           c->usage ? c->usage : "");
+    if (c->summary)
+        printf("\n%s\n", c->summary);
+    if (c->sub) {
+        printf("\ncommands:\n");
+        for (const struct command *s = c->sub; s->name; s++)
+            if (!s->hidden)
+                printf("  %-12s %s\n", s->name, s->summary);
+    }
+    if (flags) {
+        printf("\nflags:\n");
+        for (const struct flag *f = flags; f->name; f++) {
+            char left[64], letter[8] = "    ";
+            if (f->letter)
+                snprintf(letter, sizeof letter, "-%c, ", f->letter);
+            snprintf(left, sizeof left, "%s--%s%s%s", letter, f->name, f->value ? " " : "",
+                     f->value ? f->value : "");
+            printf("  %-28s %s\n", left, f->help);
+        }
+        printf("  %-28s %s\n", "-h, --help", "this text");
+    }
+    if (c->example) {
+        printf("\nexample:\n");
+        for (struct slice rest = slice_str(c->example); rest.p;) {
+            struct slice line = slice_split(&rest, '\n');
+            printf("  %.*s\n", SLICE_ARG(line));
+        }
+    }
+    return 0;
+}
+
+bool args_duration(const char *text, uint64_t *ret_seconds)
+{
+    static const struct {
+        char letter;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    struct slice digits = slice_str(text);
+    uint64_t factor = 1, n;
+    for (size_t i = 0; i < sizeof units / sizeof *units && digits.n; i++)
+        if (digits.p[digits.n - 1] == units[i].letter) {
+            factor = units[i].seconds;
+            digits.n--;
+            break;
+        }
+    return slice_u64(digits, &n) && !__builtin_mul_overflow(n, factor, ret_seconds);
+}

@@ -1,0 +1,130 @@
+/* `wasmcloud runs`: what happened, and what each run used. */
+#include "base/brand.h"
+#include "cli/args.h"
+#include "cli/client.h"
+#include "cli/show.h"
+
+enum { RUNS_SHOWN = 50 };
+
+static void print_runs(const json_t *items)
+{
+    static const char *const head[] = {"STARTED", "FUNCTION", "REQUEST", "STATUS", "CAUSE",
+                                       "CPU",     "WALL",     "RUN",     NULL};
+    struct show_table table = {0};
+    json_t *r;
+    size_t i;
+    json_array_foreach(items, i, r)
+    {
+        char started[24], request[80], status[24], cpu[24], wall[24];
+        snprintf(request, sizeof request, "%s %s", answer_text(r, "method"),
+                 answer_text(r, "path"));
+        snprintf(status, sizeof status, "%ju", (uintmax_t)answer_count(r, "status"));
+        show_row(
+            &table, head,
+            (const char *const[]){show_time(answer_text(r, "started_at"), started),
+                                  answer_text(r, "function"), request, status,
+                                  answer_text(r, "cause"), show_us(answer_count(r, "cpu_us"), cpu),
+                                  show_us(answer_count(r, "wall_us"), wall), answer_text(r, "id")});
+    }
+    show_table(&table, "No runs are recorded.");
+}
+
+static void print_run(const json_t *r)
+{
+    char a[24], b[24];
+    const char *name;
+    json_t *value;
+    size_t i;
+    printf("run       %s\n", answer_text(r, "id"));
+    printf("function  %s, version %ju\n", answer_text(r, "function"),
+           (uintmax_t)answer_count(r, "version"));
+    printf("started   %s\n", show_time(answer_text(r, "started_at"), a));
+    printf("request   ");
+    show_text(stdout, slice_str(answer_text(r, "method")));
+    putchar(' ');
+    show_text(stdout, slice_str(answer_text(r, "path")));
+    if (*answer_text(r, "client"))
+        printf(" from %s", answer_text(r, "client"));
+    printf("\nanswer    %ju\n", (uintmax_t)answer_count(r, "status"));
+    printf("ended     %s, exit status %ju\n", answer_text(r, "cause"),
+           (uintmax_t)answer_count(r, "exit_status"));
+    if (*answer_text(r, "text")) {
+        printf("          ");
+        show_text(stdout, slice_str(answer_text(r, "text")));
+        putchar('\n');
+    }
+    printf("time      %s of CPU, %s in all\n", show_us(answer_count(r, "cpu_us"), a),
+           show_us(answer_count(r, "wall_us"), b));
+    printf("memory    %s\n", show_bytes(answer_count(r, "memory_peak"), a));
+    printf("bytes     %s in, %s out\n", show_bytes(answer_count(r, "bytes_in"), a),
+           show_bytes(answer_count(r, "bytes_out"), b));
+    printf("log       %ju lines, %ju lost\n", (uintmax_t)answer_count(r, "log_lines"),
+           (uintmax_t)answer_count(r, "log_lost"));
+    printf("calls     %ju\n", (uintmax_t)answer_count(r, "calls"));
+    json_object_foreach(json_object_get(r, "host_calls"), name, value)
+        printf("  %10ju  %s\n", (uintmax_t)json_integer_value(value), name);
+    json_array_foreach(json_object_get(r, "logs"), i, value)
+    {
+        printf("%-8s  ", answer_text(value, "level"));
+        show_text(stdout, slice_str(answer_text(value, "text")));
+        putchar('\n');
+    }
+}
+
+int cmd_runs(int argc, char **argv)
+{
+    bool json = false, failed = false;
+    const char *project = NULL;
+    const struct flag flags[] = {
+        {.name = "failed", .help = "only those that failed", .on = &failed},
+        FLAG_PROJECT(project),
+        FLAG_JSON(json),
+        {0},
+    };
+    struct words words;
+    int status = args_parse("runs", argc, argv, flags, &words, 0, 1);
+    if (status >= 0)
+        return status;
+    json_t *answer = NULL;
+    struct client_request request = {.path = words.n ? "{P}/functions/{}/runs" : "{P}/runs",
+                                     .query = {{"failed", failed ? "true" : NULL}}};
+    if (words.n)
+        request.at[0] = words.at[0];
+    status = client_once(project, &request, RUNS_SHOWN, &answer);
+    if (status == 0 && json)
+        show_json(answer);
+    else if (status == 0)
+        print_runs(json_object_get(answer, "items"));
+    json_decref(answer);
+    return status;
+}
+
+static int runs_show(int argc, char **argv)
+{
+    bool json = false;
+    const char *project = NULL;
+    const struct flag flags[] = {FLAG_PROJECT(project), FLAG_JSON(json), {0}};
+    struct words words;
+    int status = args_parse("runs show", argc, argv, flags, &words, 1, 1);
+    if (status >= 0)
+        return status;
+    json_t *answer = NULL;
+    status =
+        client_once(project, &(struct client_request){.path = "{P}/runs/{}", .at = {words.at[0]}},
+                    CLIENT_ONE, &answer);
+    if (status == 0 && json)
+        show_json(answer);
+    else if (status == 0)
+        print_run(answer);
+    json_decref(answer);
+    return status;
+}
+
+const struct command runs_commands[] = {
+    {.name = "show",
+     .run = runs_show,
+     .usage = "ID [--project P] [--json]",
+     .summary = "one run: its request, end, ledger and log",
+     .example = BRAND_COMMAND " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
+    {0},
+};

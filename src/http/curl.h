@@ -1,0 +1,28 @@
+/* libcurl, opened when it is first needed.
+ *
+ * Linked in, its thirty libraries would be mapped into every exec process,
+ * where none may be used. So the command line's API client and the egress role
+ * call it through this table of function pointers; this is the only place that
+ * includes its header. */
+#pragma once
+
+#include "base/err.h"
+
+#include <curl/curl.h>
+
+struct curl_api {
+    CURLcode (*global_init)(long flags);
+    CURL *(*easy_init)(void);
+    CURLcode (*easy_setopt)(CURL *, CURLoption, ...);
+    CURLcode (*easy_getinfo)(CURL *, CURLINFO, ...);
+    CURLcode (*easy_perform)(CURL *);
+    void (*easy_reset)(CURL *); /* forgets the options, keeps the connections */
+    void (*easy_cleanup)(CURL *);
+    const char *(*easy_strerror)(CURLcode);
+    struct curl_slist *(*slist_append)(struct curl_slist *, const char *);
+    void (*slist_free_all)(struct curl_slist *);
+};
+
+/* The table, loaded once and kept for the life of the process. Without libcurl on this machine:
+ * ERR_IO saying which package has it. Main thread. */
+enum err_code curl_open(const struct curl_api **ret_api, struct err *e) MUST_CHECK;
