@@ -1,0 +1,283 @@
+#include "cli/image_cache.h"
+
+#include "base/brand.h"
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "ipc/role.h"
+#include "roles/roles.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const struct uuid image_cache_project = {{0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1}};
+
+/* ---- folders ---- */
+
+/* Opens the folder `name` in `at`, making it if it isn't there. `private`: it must be the user's,
+ * and nobody else's to write to. Closes `at` in any case (AT_FDCWD is fine). */
+static enum err_code enter(int at, const char *name, bool private, int *ret_fd, struct err *e)
+{
+    enum err_code rc = ERR_OK;
+    struct stat st;
+    int fd = -1;
+    if (mkdirat(at, name, 0700) < 0 && errno != EEXIST)
+        rc = err_errno(e, "can't make the folder \"%s\" for compiled images", name);
+    if (!rc) {
+        fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (private ? O_NOFOLLOW : 0));
+        if (fd < 0 || fstat(fd, &st) < 0)
+            rc = err_errno(e, "can't open the folder \"%s\" of compiled images", name);
+        else if (private && (st.st_uid != geteuid() || (st.st_mode & 022)))
+            rc = err_set(e, ERR_FORBIDDEN,
+                         "the folder \"%s\" of compiled images can be written by others: make it "
+                         "yours and 0700, or set XDG_CACHE_HOME",
+                         name);
+    }
+    if (at >= 0)
+        close(at);
+    if (rc && fd >= 0)
+        close(fd);
+    if (!rc)
+        *ret_fd = fd;
+    return rc;
+}
+
+static enum err_code enter_cache_home(int *ret_fd, struct err *e)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (cache && *cache == '/')
+        return enter(AT_FDCWD, cache, false, ret_fd, e);
+    const struct passwd *user = home && *home == '/' ? NULL : getpwuid(geteuid());
+    if (user)
+        home = user->pw_dir;
+    if (!home || *home != '/')
+        return err_set(e, ERR_IO, "no folder for compiled images: set HOME or XDG_CACHE_HOME");
+    int fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, "can't open \"%s\" (set XDG_CACHE_HOME for another place)", home);
+    return enter(fd, ".cache", false, ret_fd, e);
+}
+
+enum err_code image_cache_open(struct image_cache *ret_cache, struct err *e)
+{
+    char project[UUID_TEXT + 1];
+    uuid_text(image_cache_project, project);
+    struct image_cache c = {-1, -1};
+    int fd;
+    enum err_code rc = enter_cache_home(&fd, e);
+    if (!rc)
+        rc = enter(fd, BRAND_COMMAND, true, &fd, e);
+    if (!rc)
+        rc = enter(fd, "images", true, &fd, e);
+    if (!rc)
+        rc = enter(fd, engine_name(), true, &c.engine_fd, e);
+    if (rc)
+        return rc;
+    fd = fcntl(c.engine_fd, F_DUPFD_CLOEXEC, 3);
+    rc = enter(fd, project, true, &c.project_fd, e);
+    if (rc)
+        close(c.engine_fd);
+    else
+        *ret_cache = c;
+    return rc;
+}
+
+void image_cache_close(struct image_cache *c)
+{
+    if (c->engine_fd >= 0)
+        close(c->engine_fd);
+    if (c->project_fd >= 0)
+        close(c->project_fd);
+    *c = (struct image_cache){-1, -1};
+}
+
+/* ---- images ---- */
+
+bool image_cache_has(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES])
+{
+    char name[DIGEST_TEXT + 1];
+    struct stat st;
+    digest_text(digest, name);
+    if (fstatat(c->project_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+        st.st_size == 0 || st.st_uid != geteuid() || (st.st_mode & 022))
+        return false;
+    utimensat(c->project_fd, name, NULL, AT_SYMLINK_NOFOLLOW);
+    return true;
+}
+
+void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES])
+{
+    char name[DIGEST_TEXT + 1];
+    digest_text(digest, name);
+    unlinkat(c->project_fd, name, 0);
+}
+
+/* Removes the image used longest ago while there are more than are kept. */
+static void prune(const struct image_cache *c)
+{
+    for (;;) {
+        int fd = openat(c->project_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        if (!dir) {
+            if (fd >= 0)
+                close(fd);
+            return;
+        }
+        char oldest[DIGEST_TEXT + 1] = "";
+        struct timespec when = {0};
+        int count = 0;
+        for (struct dirent *d; (d = readdir(dir));) {
+            struct stat st;
+            uint8_t digest[DIGEST_BYTES];
+            if (!digest_parse(slice_str(d->d_name), digest) ||
+                fstatat(c->project_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                continue;
+            count++;
+            if (!*oldest || st.st_mtim.tv_sec < when.tv_sec ||
+                (st.st_mtim.tv_sec == when.tv_sec && st.st_mtim.tv_nsec < when.tv_nsec)) {
+                memcpy(oldest, d->d_name, sizeof oldest);
+                when = st.st_mtim;
+            }
+        }
+        closedir(dir);
+        if (count <= IMAGE_CACHE_KEPT || unlinkat(c->project_fd, oldest, 0) < 0)
+            return;
+    }
+}
+
+/* ---- the compile job ---- */
+
+const char **role_words(const char *word, const struct options *options)
+{
+    char **flags = options_as_flags(options);
+    size_t n = 0, bytes = strlen(word) + 1;
+    for (; flags[n]; n++)
+        bytes += strlen(flags[n]) + 1;
+    const char **words = malloc((n + 2) * sizeof *words + bytes);
+    if (!words)
+        abort();
+    char *text = (char *)(words + n + 2);
+    for (size_t i = 0; i < n + 1; i++) {
+        words[i] = text;
+        text = stpcpy(text, i ? flags[i - 1] : word) + 1;
+    }
+    words[n + 1] = NULL;
+    free(flags);
+    return words;
+}
+
+/* The job may read this copy only: nobody can change it meanwhile. */
+static int sealed_copy(struct slice bytes, struct err *e)
+{
+    int fd = memfd_create("module", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    size_t at = 0;
+    while (fd >= 0 && at < bytes.n) {
+        ssize_t n = write(fd, bytes.p + at, bytes.n - at);
+        if (n < 0 && errno != EINTR)
+            break;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (fd < 0 || at < bytes.n ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+        err_errno(e, "no memory for a copy of the module");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Everything that comes through the pipe until it closes. Kills the job when `us` are over or it
+ * says more than it should. */
+static void collect(int fd, pid_t pid, uint64_t us, struct buf *out)
+{
+    uint64_t deadline = clock_mono_us() + us, now;
+    while ((now = clock_mono_us()) < deadline) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, (int)((deadline - now) / 1000 + 1)) <= 0)
+            continue;
+        char *to = buf_reserve(out, 1024);
+        if (!to)
+            break;
+        ssize_t n = read(fd, to, 1024);
+        if (n == 0)
+            return;
+        if (n > 0)
+            buf_commit(out, (size_t)n);
+    }
+    kill(pid, SIGKILL);
+}
+
+/* Runs the job with its image going to `image_fd`. */
+static enum err_code compile(struct slice module, int image_fd, const struct options *options,
+                             struct err *e)
+{
+    struct buf result;
+    struct compile_result described;
+    int module_fd = -1, pipe_fds[2] = {-1, -1}, wait_status = 0;
+    pid_t pid;
+    const char **words = role_words("compile", options);
+    buf_init(&result, sizeof(struct compile_result) + 1024);
+    enum err_code rc = ERR_IO;
+    if ((module_fd = sealed_copy(module, e)) < 0)
+        goto out;
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
+        rc = err_errno(e, "no pipe for a compile job");
+        goto out;
+    }
+    struct role_start start = {.words = words, .stderr_fd = -1};
+    role_give(&start, module_fd, COMPILE_MODULE);
+    role_give(&start, image_fd, COMPILE_IMAGE);
+    role_give(&start, pipe_fds[1], COMPILE_RESULT);
+    rc = role_start(&start, &pid, NULL, e);
+    if (rc)
+        goto out;
+    close(pipe_fds[1]);
+    pipe_fds[1] = -1;
+    /* a second more than the job's own alarm */
+    collect(pipe_fds[0], pid, options->limits.v[LIMIT_COMPILE_WALL] + 1000000, &result);
+    while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
+        ;
+    rc = compile_outcome(buf_slice(&result), wait_status, &options->limits, &described, e);
+out:
+    for (int i = 0; i < 2; i++)
+        if (pipe_fds[i] >= 0)
+            close(pipe_fds[i]);
+    if (module_fd >= 0)
+        close(module_fd);
+    buf_done(&result);
+    free(words);
+    return rc;
+}
+
+enum err_code image_cache_add(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
+                              struct slice module, const struct options *options, struct err *e)
+{
+    char name[DIGEST_TEXT + 1], part[DIGEST_TEXT + 32];
+    digest_text(digest, name);
+    snprintf(part, sizeof part, ".%s.%d", name, (int)getpid());
+    unlinkat(c->project_fd, part, 0); /* of a run that was killed */
+    int fd = openat(c->project_fd, part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(e, "can't make a file for the compiled image");
+    enum err_code rc = compile(module, fd, options, e);
+    /* on the disk before it has its name: a torn image would be run as it is */
+    if (!rc && (fchmod(fd, 0444) < 0 || fdatasync(fd) < 0 ||
+                renameat(c->project_fd, part, c->project_fd, name) < 0))
+        rc = err_errno(e, "can't keep the compiled image");
+    if (rc)
+        unlinkat(c->project_fd, part, 0);
+    else
+        prune(c);
+    close(fd);
+    return rc;
+}

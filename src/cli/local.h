@@ -1,0 +1,23 @@
+/* What the commands without a server share: `run`, `validate`, `inspect`. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/options.h"
+#include "cli/exit.h"
+
+/* The exit status for an error before the program ran (exit.h). */
+int local_status(enum err_code code);
+/* Prints the error as command_fail() does; returns local_status(). */
+int local_fail(const struct err *e);
+
+/* The options as a server on this machine would have them: defaults and the environment, then
+ * `NAME=VALUE` of each of the `n` strings in `limits` as --limit gives them. *ret_options is set
+ * up in any case: options_done(). */
+enum err_code local_options(const char *const *limits, size_t n, struct options *ret_options,
+                            struct err *e) MUST_CHECK;
+
+enum { LOCAL_READ = 1 << 16 /* bytes read at once */ };
+/* Reads the file, of at most `most` bytes (ERR_TOO_LARGE), into `out`, whose limit must be
+ * LOCAL_READ more. "-" is standard input. ERR_NOT_FOUND if there is none. */
+enum err_code local_read(const char *path, uint64_t most, struct buf *out,
+                         struct err *e) MUST_CHECK;

@@ -1,0 +1,281 @@
+/* `wasmcloud run FILE [ARGS]`, also as `pahi FILE [ARGS]`: a program without a server.
+ *
+ * A small master: a compile job when the image isn't in the user's cache, one
+ * exec, both locked down as a server's would be. Standard output is the
+ * program's alone; everything that we have to say goes to standard error. */
+#include "base/brand.h"
+#include "base/host.h"
+#include "cli/args.h"
+#include "cli/image_cache.h"
+#include "cli/local.h"
+#include "cli/runner.h"
+#include "cli/show.h"
+#include "module/module.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+enum { STRINGS = 768 << 10 /* bytes of arguments, and of the environment: both fit into a LOAD */ };
+
+struct run_args {
+    bool ledger, json;
+    const char *memory, *cpu;
+    struct words env, limits;
+    const char *file;
+    int argc; /* of the program, without argv[0] */
+    char **argv;
+};
+
+/* ---- command line ---- */
+
+/* Where FILE is: the first word that is neither a flag nor a flag's value. What follows is the
+ * program's, flags or not. */
+static int file_at(int argc, char **argv, const struct flag *flags)
+{
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            return i + 1;
+        for (const struct flag *f = flags; f->name; f++)
+            if (f->value && strcmp(argv[i] + 1, "-") && strcmp(argv[i] + 2, f->name) == 0)
+                i++; /* --flag VALUE */
+    }
+    return i;
+}
+
+/* -1: go on; otherwise the exit status. */
+static int parse(int argc, char **argv, struct run_args *a)
+{
+    const struct flag flags[] = {
+        {.name = "ledger", .help = "say on standard error what it used", .on = &a->ledger},
+        {.name = "json", .help = "the ledger as JSON", .on = &a->json},
+        {.name = "env",
+         .value = "NAME=VALUE",
+         .help = "an environment variable of the program",
+         .many = &a->env},
+        {.name = "memory", .value = "SIZE", .help = "as --limit memory=SIZE", .text = &a->memory},
+        {.name = "cpu", .value = "TIME", .help = "as --limit cpu=TIME", .text = &a->cpu},
+        {.name = "limit",
+         .value = "NAME=VALUE",
+         .help = "another limit (`" BRAND_COMMAND " limits` lists them)",
+         .many = &a->limits},
+        {0},
+    };
+    struct words file;
+    int at = file_at(argc, argv, flags);
+    int status = args_parse("run", at < argc ? at + 1 : argc, argv, flags, &file, 1, 1);
+    if (status >= 0) {
+        if (status == 0)
+            printf("\n%s\n", exit_help);
+        return status;
+    }
+    a->file = file.at[0];
+    a->argv = argv + at + 1;
+    a->argc = argc - at - 1;
+    for (size_t i = 0; i < a->env.n; i++)
+        if (!strchr(a->env.at[i], '=') || a->env.at[i][0] == '=')
+            return command_usage("run", "--env wants NAME=VALUE, not \"%s\"", a->env.at[i]);
+    return -1;
+}
+
+/* The node's options as changed by --limit, --memory and --cpu. */
+static enum err_code run_options(const struct run_args *a, struct options *ret, struct err *e)
+{
+    char memory[64], cpu[64];
+    const char *limits[WORDS_MAX + 2];
+    size_t n = 0;
+    for (; n < a->limits.n; n++)
+        limits[n] = a->limits.at[n];
+    snprintf(memory, sizeof memory, "memory=%s", a->memory ? a->memory : "");
+    snprintf(cpu, sizeof cpu, "cpu=%s", a->cpu ? a->cpu : "");
+    if (a->memory)
+        limits[n++] = memory;
+    if (a->cpu)
+        limits[n++] = cpu;
+    enum err_code rc = local_options(limits, n, ret, e);
+    /* whoever runs a file on their own machine gets a warning for a fence that it lacks */
+    if (!rc)
+        rc = options_set(ret, SLICE("isolation"), SLICE("relaxed"), e);
+    if (!rc)
+        rc = options_set(ret, SLICE("log-level"), SLICE("warning"), e);
+    return rc;
+}
+
+/* Environment and arguments as the version's strings, in `strings`. */
+static enum err_code version(const struct run_args *a, struct buf *strings,
+                             struct version_load *load, struct err *e)
+{
+    bool ok = true;
+    for (size_t i = 0; i < a->env.n; i++) {
+        struct slice value = slice_str(a->env.at[i]), name = slice_split(&value, '=');
+        ok = ok && buf_add(strings, name.p, name.n) && buf_add(strings, "", 1) &&
+             buf_add(strings, value.p, value.n + 1);
+    }
+    size_t env = buf_size(strings);
+    ok = ok && buf_add(strings, a->file, strlen(a->file) + 1);
+    for (int i = 0; i < a->argc; i++)
+        ok = ok && buf_add(strings, a->argv[i], strlen(a->argv[i]) + 1);
+    if (!ok)
+        return err_set(e, ERR_USAGE, "arguments and environment are over %d KiB", STRINGS >> 10);
+    load->env = slice_make(buf_data(strings), env);
+    load->args = slice_from(buf_slice(strings), env);
+    return ERR_OK;
+}
+
+/* ---- image ---- */
+
+/* Judges the module in every case: a limit that was lowered holds for a cached image too. */
+static enum err_code find_image(const struct image_cache *cache, struct slice bytes,
+                                const struct options *options, uint8_t digest[DIGEST_BYTES],
+                                struct err *e)
+{
+    struct module m;
+    struct verdict v;
+    enum err_code rc = module_parse(bytes, &options->limits, &m, e);
+    if (rc)
+        return rc;
+    rc = module_judge(&m, &options->limits, &v, e);
+    module_done(&m);
+    if (rc)
+        return rc;
+    crypto_hash_sha256(digest, (const unsigned char *)bytes.p, bytes.n);
+    return image_cache_has(cache, digest) ? ERR_OK
+                                          : image_cache_add(cache, digest, bytes, options, e);
+}
+
+/* ---- afterwards ---- */
+
+/* What to do about it. */
+static const struct remedy {
+    enum err_code reason;
+    const char *text;
+} remedies[] = {
+    {ERR_TRAP, "the stack above says where; build it with function names (no -s, no strip) to "
+               "see them"},
+    {ERR_STACK_OVERFLOW, "look for recursion without an end, or raise it: --limit stack=2MiB"},
+    {ERR_BAD_POINTER, "a pointer and a length that it passed reach outside its memory"},
+    {ERR_BAD_DESCRIPTOR, "it closed a descriptor twice, or one that it never opened"},
+    {ERR_MEMORY_LIMIT, "raise it with --memory 256MiB (at most 1GiB)"},
+    {ERR_CPU_LIMIT, "raise it with --cpu 10s (at most 30s)"},
+    {ERR_WALL_LIMIT, "raise it with --limit wall=60s (later output: stream-idle, stream-total)"},
+};
+
+static void print_end(const struct ledger *l)
+{
+    enum err_code reason = (enum err_code)l->head.reason;
+    if (reason == ERR_OK || reason == ERR_EXIT_STATUS || reason == ERR_CANCELLED)
+        return;
+    fprintf(stderr, "%s: %s (%s)\n", BRAND_COMMAND, err_title(reason), err_slug(reason));
+    for (struct slice rest = slice_str(l->text); rest.p;) {
+        struct slice line = slice_split(&rest, '\n');
+        if (line.n) {
+            fputs("  ", stderr);
+            show_text(stderr, line);
+            fputc('\n', stderr);
+        }
+    }
+    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
+        if (remedies[i].reason == reason)
+            fprintf(stderr, "  %s\n", remedies[i].text);
+}
+
+static const char *call_label(const struct ledger_call *c)
+{
+    return c->function < HOST_COUNT ? host_functions[c->function].label : "?";
+}
+
+static void print_ledger(const struct ledger *l)
+{
+    const struct ledger_head *h = &l->head;
+    char a[24], b[24];
+    fprintf(stderr, "ended     %s, exit status %d\n", err_slug((enum err_code)h->reason),
+            (int)h->status);
+    fprintf(stderr, "time      %s of CPU, %s in all\n", show_us(h->cpu_us, a),
+            show_us(h->wall_us, b));
+    fprintf(stderr, "memory    %s\n", show_bytes(h->memory_peak, a));
+    fprintf(stderr, "bytes     %s in, %s out\n", show_bytes(h->bytes_in, a),
+            show_bytes(h->bytes_out, b));
+    fprintf(stderr, "log       %u lines, %u lost\n", h->log_lines, h->log_lost);
+    fprintf(stderr, "calls     %ju\n", (uintmax_t)h->calls);
+    for (int i = 0; i < h->call_rows; i++)
+        fprintf(stderr, "  %10ju  %s\n", (uintmax_t)l->calls[i].count, call_label(&l->calls[i]));
+}
+
+/* One line, with the names that the API uses. */
+static void print_ledger_json(const struct ledger *l)
+{
+    const struct ledger_head *h = &l->head;
+    json_t *calls = json_object();
+    for (int i = 0; i < h->call_rows; i++)
+        json_object_set_new(calls, call_label(&l->calls[i]),
+                            json_integer((json_int_t)l->calls[i].count));
+    json_t *all =
+        json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:s*}", "cause",
+                  err_slug((enum err_code)h->reason), "exit_status", (int)h->status, "cpu_us",
+                  (json_int_t)h->cpu_us, "wall_us", (json_int_t)h->wall_us, "memory_peak",
+                  (json_int_t)h->memory_peak, "bytes_in", (json_int_t)h->bytes_in, "bytes_out",
+                  (json_int_t)h->bytes_out, "host_calls", calls, "calls", (json_int_t)h->calls,
+                  "log_lines", (json_int_t)h->log_lines, "log_lost", (json_int_t)h->log_lost,
+                  "text", l->text[0] ? l->text : NULL);
+    json_dumpf(all, stderr, JSON_COMPACT);
+    fputc('\n', stderr);
+    json_decref(all);
+}
+
+static int report(const struct run_args *a, const struct ledger *l)
+{
+    enum err_code reason = (enum err_code)l->head.reason;
+    print_end(l);
+    if (a->ledger && !a->json)
+        print_ledger(l);
+    else if (a->ledger || a->json)
+        print_ledger_json(l);
+    return reason == ERR_CANCELLED ? 128 + SIGINT : exit_of_run(reason, l->head.status);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct run_args a = {0};
+    int status = parse(argc, argv, &a);
+    if (status >= 0)
+        return status;
+
+    struct err e = {0};
+    struct options options;
+    struct image_cache cache = {-1, -1};
+    struct version_load load = {.kind = ENGINE_PLAIN};
+    struct buf bytes, strings;
+    static struct ledger ledger;
+    buf_init(&strings, STRINGS);
+    enum err_code rc = run_options(&a, &options, &e);
+    uint64_t most = options.limits.v[LIMIT_MODULE];
+    buf_init(&bytes, most + LOCAL_READ);
+    if (rc)
+        goto out;
+    load.limits = options.limits;
+    rc = version(&a, &strings, &load, &e);
+    if (!rc)
+        rc = local_read(a.file, most, &bytes, &e);
+    if (!rc)
+        rc = image_cache_open(&cache, &e);
+    if (!rc)
+        rc = find_image(&cache, buf_slice(&bytes), &options, load.digest, &e);
+    if (rc)
+        goto out;
+    buf_done(&bytes);
+    const struct runner_job job = {.images_fd = cache.engine_fd,
+                                   .project = image_cache_project,
+                                   .load = &load,
+                                   .options = &options};
+    rc = runner_run(&job, &ledger, &e);
+    if (rc)
+        image_cache_drop(&cache,
+                         load.digest); /* should it be the image, the next run has a new one */
+out:
+    image_cache_close(&cache);
+    buf_done(&bytes);
+    buf_done(&strings);
+    options_done(&options);
+    return rc ? local_fail(&e) : report(&a, &ledger);
+}

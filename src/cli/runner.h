@@ -1,0 +1,22 @@
+/* One run in an exec process of its own, between the standard streams of this one.
+ *
+ * Plays the edge: standard input goes out as BODY as far as credit was granted,
+ * OUTPUT comes back to standard output, LOG to standard error, and END brings
+ * the ledger. Wall limits are kept here, CPU and memory limits in exec. */
+#pragma once
+
+#include "base/options.h"
+#include "ipc/ledger.h"
+#include "ipc/spec.h"
+
+struct runner_job {
+    int images_fd;       /* folder ENGINE */
+    struct uuid project; /* folder in it */
+    const struct version_load *load;
+    const struct options *options; /* of the exec */
+};
+
+/* Runs it to its end. ERR_OK: *ret_ledger says how it ended, whatever that was. Otherwise the
+ * program did not run or its process died: ERR_EXEC_DIED, what LOAD_FAILED said, … */
+enum err_code runner_run(const struct runner_job *job, struct ledger *ret_ledger,
+                         struct err *e) MUST_CHECK;

@@ -1,0 +1,30 @@
+/* What a compile job reports: one fixed struct through COMPILE_RESULT, then the job ends.
+ *
+ * A job that dies says nothing; how it died (its wait status) then tells whether
+ * a limit ended it. compile_outcome() makes one answer of both, for control and
+ * for `run`. */
+#pragma once
+
+#include "base/limits.h"
+
+enum { COMPILE_MAGIC = 0x31434d57 /* "WMC1" */, COMPILE_ENTRY = 16 };
+
+struct compile_result {
+    uint32_t magic;
+    uint32_t code;  /* enum err_code; ERR_OK: the image is complete */
+    char text[512]; /* why not; NUL-terminated */
+    uint64_t module_bytes, image_bytes;
+    uint64_t memory_min, memory_max; /* bytes; max: UINT64_MAX if the module states none */
+    uint64_t cpu_us;                 /* that judging and compiling took */
+    uint32_t abi;                    /* enum module_abi, bits */
+    uint32_t imports, exports, functions, data_segments;
+    uint32_t entry_returns;    /* 1: the entry point has type () -> i32 */
+    char entry[COMPILE_ENTRY]; /* NUL-terminated */
+};
+
+/* `bytes` is all that came through COMPILE_RESULT, `wait_status` how the job ended. ERR_OK: an
+ * image was made and *ret_result describes it. Else why not: the rule that the module broke,
+ * ERR_COMPILE_LIMIT, or ERR_INTERNAL if the job failed by no fault of the module. Everything is
+ * checked: the job handled hostile bytes. */
+enum err_code compile_outcome(struct slice bytes, int wait_status, const struct limits *limits,
+                              struct compile_result *ret_result, struct err *e) MUST_CHECK;

@@ -1,0 +1,144 @@
+/* The compile job: one module in, one image out, then it ends.
+ *
+ * Compilers are the most complicated code that hostile bytes reach, so each
+ * module gets a process of its own with nothing in it: no files but the two
+ * descriptors, no network, no second job, and limits on CPU, memory and time
+ * that the kernel enforces. What it says is one struct compile_result; if it is
+ * killed, the wait status says why (ipc/compile.h). */
+#include "roles/roles.h"
+
+#include "base/clock.h"
+#include "base/options.h"
+#include "engine/image.h"
+#include "ipc/compile.h"
+#include "ipc/lockdown.h"
+#include "module/module.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+_Static_assert((int)COMPILE_ENTRY == (int)MODULE_ENTRY, "the name of the entry point fits");
+
+/* Maps the whole file; the empty one is the empty slice. */
+static enum err_code map_module(struct slice *ret_bytes, struct err *e)
+{
+    struct stat st;
+    if (fstat(COMPILE_MODULE, &st) < 0)
+        return err_errno(e, "can't look at the module");
+    if (st.st_size == 0) {
+        *ret_bytes = SLICE("");
+        return ERR_OK;
+    }
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, COMPILE_MODULE, 0);
+    if (p == MAP_FAILED)
+        return err_errno(e, "can't map the module");
+    *ret_bytes = slice_make(p, (size_t)st.st_size);
+    return ERR_OK;
+}
+
+static enum err_code compile(struct engine *engine, struct slice bytes, const struct limits *limits,
+                             struct compile_result *r, struct err *e)
+{
+    struct module m = {0};
+    struct verdict v;
+    struct buf prepared;
+    buf_init(&prepared, limits->v[LIMIT_MODULE] + 64);
+    enum err_code rc = module_parse(bytes, limits, &m, e);
+    if (rc)
+        goto out;
+    rc = module_judge(&m, limits, &v, e);
+    if (rc)
+        goto out;
+    rc = module_prepare(&m, &prepared, e);
+    if (rc)
+        goto out;
+    rc = image_compile(engine, buf_slice(&prepared), COMPILE_IMAGE, &r->image_bytes, e);
+    if (rc)
+        goto out;
+    r->memory_min = m.memory_min;
+    r->memory_max = m.memory_max;
+    r->abi = v.abi;
+    r->imports = m.import_count;
+    r->exports = m.export_count;
+    r->functions = m.function_count;
+    r->data_segments = m.data_count;
+    r->entry_returns = v.entry_returns;
+    memcpy(r->entry, v.entry, sizeof r->entry);
+out:
+    buf_done(&prepared);
+    module_done(&m);
+    return rc;
+}
+
+static bool write_all(int fd, const void *data, size_t n)
+{
+    for (const char *p = data; n;) {
+        ssize_t w = write(fd, p, n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return false;
+        p += w;
+        n -= (size_t)w;
+    }
+    return true;
+}
+
+/* SIGALRM, unhandled, ends the job when its wall time is up. */
+static void set_alarm(uint64_t us)
+{
+    struct itimerval t = {
+        .it_value = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)}};
+    setitimer(ITIMER_REAL, &t, NULL);
+}
+
+int role_compile(int argc, char **argv)
+{
+    struct options options;
+    struct err e = {0};
+    struct engine *engine = NULL;
+    struct slice bytes;
+    struct compile_result r = {.magic = COMPILE_MAGIC};
+    int at = 1;
+    enum engine_kind kind = ENGINE_PLAIN;
+    if (argc > 1 && strcmp(argv[1], "fuel") == 0) {
+        kind = ENGINE_FUEL;
+        at = 2;
+    }
+    options_init(&options);
+    enum err_code rc = options_flags(&options, argc, argv, &at, &e);
+    if (!rc)
+        rc = options_finish(&options, &e);
+    if (rc)
+        goto out;
+
+    /* A function may raise its memory up to the maximum: who makes a version judges by its limit.
+     */
+    struct limits limits = options.limits;
+    if (limits.v[LIMIT_MEMORY] < limit_rows[LIMIT_MEMORY].maximum)
+        limits.v[LIMIT_MEMORY] = limit_rows[LIMIT_MEMORY].maximum;
+
+    set_alarm(limits.v[LIMIT_COMPILE_WALL]);
+    rc = map_module(&bytes, &e);
+    if (rc)
+        goto out;
+    r.module_bytes = bytes.n;
+    rc = engine_new(kind, ENGINE_TO_COMPILE, &limits, &engine, &e);
+    if (rc)
+        goto out;
+    rc = lockdown_compile(&limits, option_is(&options, OPTION_ISOLATION, "relaxed"), &e);
+    if (rc)
+        goto out;
+    rc = compile(engine, bytes, &limits, &r, &e);
+out:
+    r.code = rc;
+    if (rc)
+        snprintf(r.text, sizeof r.text, "%s", e.text[0] ? e.text : err_title(rc));
+    r.cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+    bool told = write_all(COMPILE_RESULT, &r, sizeof r);
+    _exit(told ? 0 : 1); /* the engine's memory goes with the process */
+}
