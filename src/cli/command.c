@@ -8,6 +8,12 @@
 #include <stdlib.h>
 
 const struct command commands[] = {
+    {.name = "serve",
+     .run = cmd_serve,
+     .usage = "[--config FILE] [--OPTION VALUE]…",
+     .summary = "be the server",
+     .example = BRAND_COMMAND " serve\n" BRAND_COMMAND
+                              " serve --data /srv/wasmcloud --listen-functions 0.0.0.0:8080"},
     {.name = "login",
      .run = cmd_login,
      .usage = "[URL] [--token] [--json]",
@@ -106,6 +112,16 @@ const struct command commands[] = {
      .usage = "[--json]",
      .summary = "make up a name",
      .example = BRAND_COMMAND " deploy app.wasm --name $(" BRAND_COMMAND " namegen)"},
+    {.name = "doctor",
+     .run = cmd_doctor,
+     .usage = "[--data DIR] [--config FILE] [--json]",
+     .summary = "can this machine run guests safely?",
+     .example = BRAND_COMMAND " doctor"},
+    {.name = "limits",
+     .run = cmd_limits,
+     .usage = "[--json]",
+     .summary = "every limit, its default and its maximum",
+     .example = BRAND_COMMAND " limits"},
     {.name = "version",
      .run = cmd_version,
      .usage = "[--json]",

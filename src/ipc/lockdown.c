@@ -17,8 +17,7 @@
 
 const struct fence fences[FENCE_COUNT] = {
 #define FENCE(id, name_, required_, protects_, remedy_)                                            \
-    [FENCE_##id] = {                                                                               \
-        .name = name_, .required = required_, .protects = protects_, .remedy = remedy_},
+    [FENCE_##id] = {.name = name_, .required = required_, .protects = protects_, .remedy = remedy_},
 #include "tables/fences.def"
 #undef FENCE
 };
@@ -30,8 +29,8 @@ enum err_code fence_missing(enum fence_id id, bool relaxed, const char *step, st
     if (f->required && !relaxed)
         return err_set(e, ERR_NO_FENCE, "the fence %s is missing (%s: %s): %s", f->name, step,
                        strerror(why), f->remedy);
-    log_line(f->required ? LOG_WARNING : LOG_DEBUG, "fence_missing", "fence=%s step=%s error=\"%s\"",
-             f->name, step, strerror(why));
+    log_line(f->required ? LOG_WARNING : LOG_DEBUG, "fence_missing",
+             "fence=%s step=%s error=\"%s\"", f->name, step, strerror(why));
     return ERR_OK;
 }
 
@@ -164,7 +163,8 @@ bool filter_memory(scmp_filter_ctx f)
     for (size_t c = 0; f && c < 2; c++)
         for (size_t i = 0; i < 3; i++)
             if (seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[c], 1,
-                                 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, allowed[i])) < 0)
+                                 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, allowed[i])) <
+                0)
                 return false;
     return f != NULL;
 }
@@ -257,8 +257,8 @@ bool fence_probe(enum fence_id id, char why[128])
     if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return true;
     snprintf(why, 128, "%s",
-             pid < 0                ? strerror(errno)
-             : WIFSIGNALED(status)  ? "the process was killed"
-                                    : strerror(WEXITSTATUS(status)));
+             pid < 0               ? strerror(errno)
+             : WIFSIGNALED(status) ? "the process was killed"
+                                   : strerror(WEXITSTATUS(status)));
     return false;
 }

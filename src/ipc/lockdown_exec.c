@@ -27,16 +27,16 @@ enum { EXEC_FILES = 64 }; /* descriptors: sockets, the loop, an image being open
  * descriptor did not. Returns the step that failed, or NULL. */
 static const char *empty_root(int images_fd)
 {
-    struct mount_attr sealed = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-                                            MOUNT_ATTR_NODEV};
+    struct mount_attr sealed = {.attr_set =
+                                    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return "make mounts private";
 
     /* Only ever adds attributes: those that an outer namespace locked stay. Not noexec: images are
      * mapped executable. */
     int images = open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-    if (images < 0 || mount_setattr(images, "", AT_EMPTY_PATH | AT_RECURSIVE, &sealed,
-                                    sizeof sealed) < 0)
+    if (images < 0 ||
+        mount_setattr(images, "", AT_EMPTY_PATH | AT_RECURSIVE, &sealed, sizeof sealed) < 0)
         return "bind the images";
 
     int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
@@ -44,8 +44,8 @@ static const char *empty_root(int images_fd)
         fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
         fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return "make a tmpfs";
-    int root = fsmount(fs, FSMOUNT_CLOEXEC,
-                       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int root =
+        fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     close(fs);
     /* On top of "/", so that no folder for it has to exist. */
     if (root < 0 || move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
@@ -146,29 +146,62 @@ enum err_code lockdown_exec_start(int images_fd, const struct limits *limits, bo
 /* What an exec calls while it serves. Whatever isn't here kills it. */
 static const int exec_calls[] = {
     /* sockets, log lines, the loop */
-    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(sendto), SCMP_SYS(recvfrom),
-    SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(close), SCMP_SYS(epoll_wait),
-    SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(poll),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(writev),
+    SCMP_SYS(sendto),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(close),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(poll),
     /* memory of guests and our own; mmap and mprotect have rules */
-    SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(membarrier),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mremap),
+    SCMP_SYS(madvise),
+    SCMP_SYS(brk),
+    SCMP_SYS(membarrier),
     /* the epoch timer and traps */
-    SCMP_SYS(timer_settime), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
+    SCMP_SYS(timer_settime),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(sigaltstack),
     /* clocks, randomness, who am I */
-    SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(gettid),
-    SCMP_SYS(getpid), SCMP_SYS(futex), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall),
-    SCMP_SYS(exit), SCMP_SYS(exit_group),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getpid),
+    SCMP_SYS(futex),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
     /* opening an image; openat has a rule */
-    SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lseek), SCMP_SYS(pread64),
+    SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(statx),
+    SCMP_SYS(lseek),
+    SCMP_SYS(pread64),
 #ifdef __SANITIZE_ADDRESS__
-    SCMP_SYS(sched_getaffinity), SCMP_SYS(getrusage), SCMP_SYS(readlink), SCMP_SYS(ioctl),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(getrusage),
+    SCMP_SYS(readlink),
+    SCMP_SYS(ioctl),
 #endif
 };
 
 /* Needed once, for binding; refused afterwards. */
 static const int bind_calls[] = {
-    SCMP_SYS(landlock_create_ruleset), SCMP_SYS(landlock_add_rule),
-    SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp), SCMP_SYS(fchdir),
+    SCMP_SYS(landlock_create_ruleset),
+    SCMP_SYS(landlock_add_rule),
+    SCMP_SYS(landlock_restrict_self),
+    SCMP_SYS(seccomp),
+    SCMP_SYS(fchdir),
 };
 
 enum err_code lockdown_exec_seal(bool relaxed, struct err *e)

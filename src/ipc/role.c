@@ -81,15 +81,16 @@ static void become(int pipe_fd, uid_t uid, gid_t gid, bool admin)
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
             fail(pipe_fd, "PR_SET_KEEPCAPS");
     }
-    if (uid && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
-                setresuid(uid, uid, uid) < 0))
+    if (uid &&
+        (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0))
         fail(pipe_fd, "setresuid");
     if (!admin)
         return;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct caps[2] = {{0}};
     const uint32_t bit = 1u << CAP_SYS_ADMIN;
-    caps[0] = (struct __user_cap_data_struct){.effective = bit, .permitted = bit, .inheritable = bit};
+    caps[0] =
+        (struct __user_cap_data_struct){.effective = bit, .permitted = bit, .inheritable = bit};
     /* Who may not have it starts without: lockdown_exec_start() then tries a user namespace. */
     if (syscall(SYS_capset, &head, caps) == 0)
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0);
@@ -161,8 +162,8 @@ static enum err_code attempt(const struct role_start *s, unsigned long namespace
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before); /* no handler of ours runs in the child */
-    pid_t pid = (pid_t)syscall(SYS_clone, namespaces | CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL,
-                               NULL);
+    pid_t pid =
+        (pid_t)syscall(SYS_clone, namespaces | CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, NULL);
     if (pid == 0)
         child(s, report[1], binary, namespaces & CLONE_NEWUSER, uid, gid, argv, env);
     sigprocmask(SIG_SETMASK, &before, NULL);

@@ -1,0 +1,125 @@
+/* Private to roles/master*.c: what master knows about its folder, its sockets and its children. */
+#pragma once
+
+#include "base/list.h"
+#include "base/options.h"
+#include "ipc/leash.h"
+#include "ipc/role.h"
+#include "ipc/spec.h"
+
+struct master;
+
+/* The data folder: one server at a time, created with everything in it. Descriptors are O_PATH or
+ * read-only; -1 when not open. */
+struct master_data {
+    char *path; /* absolute */
+    int lock, folder, images, routes, spool; /* images: that of this engine */
+    int signing, secrets, node;              /* keys: opened, never read here */
+};
+enum err_code master_data_open(struct master_data *d, const char *path, struct err *e) MUST_CHECK;
+void master_data_close(struct master_data *d);
+
+/* Listening sockets. `count` of them on one address (SO_REUSEPORT shares the connections out); port
+ * 0 is replaced in *address, which is the option's text "host:port". */
+enum err_code master_listen(struct options *o, enum option_id address, int count, int *ret_fds,
+                            struct err *e) MUST_CHECK;
+
+/* $XDG_STATE_HOME/wasmcloud/local.json, by which the same user's command line finds us. */
+void master_local_write(const struct master *m);
+void master_local_remove(const struct master *m);
+
+enum child_kind { CHILD_CONTROL, CHILD_PLATFORM, CHILD_EDGE, CHILD_EXEC, CHILD_COMPILE };
+
+/* A process that we started. Freed when it has ended and been waited for. */
+struct child {
+    struct list node; /* of master.children */
+    struct master *master;
+    enum child_kind kind;
+    pid_t pid;
+    struct loop_io end; /* its pidfd: readable when it has ended */
+    struct leash leash;
+    bool ready;
+    bool killed; /* by us: its end is no surprise */
+    uint64_t started_us, beat_us;
+
+    struct slot *slot; /* CONTROL, PLATFORM, EDGE */
+
+    /* EXEC */
+    uint32_t number;
+    enum engine_kind engine;
+    struct child *owner; /* the edge that got it; NULL while blank */
+    int frames;          /* while blank: the edge's ends of its sockets */
+    struct loop_io log;
+
+    /* COMPILE */
+    uint64_t cookie;
+    struct loop_timer deadline;
+};
+
+/* A place for a role that has to be there always. */
+struct slot {
+    struct master *master;
+    enum child_kind kind;
+    int index;  /* of an edge */
+    int listen; /* of edges: stays open while the role is restarted */
+    struct child *child;
+    unsigned failures; /* ends in a row without a good life between them */
+    struct loop_timer retry;
+};
+
+struct master {
+    struct loop *loop;
+    struct options *options;
+    char **flags; /* of every role */
+    struct master_data data;
+    char platform_url[256], functions_url[256], token_file[4096];
+
+    struct slot control, platform, *edges;
+    int edge_count;
+    struct list children;
+
+    struct list wants; /* struct want: edges waiting for an exec */
+    uint32_t exec_number;
+    unsigned exec_failures;
+    struct loop_timer exec_retry;
+    bool exec_seen; /* one has been ready */
+
+    struct list jobs; /* struct job: modules waiting for a compile process */
+    int compiling;
+
+    struct loop_timer check;
+    struct loop_io signals;
+    bool announced; /* the ready line is out */
+    enum { MASTER_RUNS, MASTER_DRAINS_EDGES, MASTER_DRAINS_CONTROL } phase;
+    struct loop_timer drain_deadline;
+    int status; /* exit status */
+};
+
+/* Starts a process of this kind with what `start` says (leash, words and common options are
+ * added here) and watches it; NULL after a line in the log. */
+struct child *child_start(struct master *m, enum child_kind kind, const char *word,
+                          struct role_start *start);
+void child_kill(struct child *c);
+/* Stops serving: everything ends, `wasmcloud serve` exits with this status. */
+void master_fail(struct master *m, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* How long to wait before the next start after so many failures in a row, in microseconds. */
+uint64_t master_back_off(unsigned failures);
+
+/* The pool of blank execs (master_exec.c). */
+void execs_init(struct master *m);
+void execs_refill(struct master *m);
+void exec_want(struct child *edge, uint64_t cookie, uint32_t kind);
+void exec_kill(struct child *edge, uint32_t number);
+void exec_ready(struct child *c);
+void exec_ended(struct child *c, int status);
+void execs_orphaned(struct child *edge); /* the edge has ended */
+
+/* Compile jobs (master_compile.c). */
+void compile_init(struct master *m);
+void compile_want(struct child *control, const struct leash_msg *msg, const int *fds, int n);
+void compile_ended(struct child *c, int status);
+void compile_orphaned(struct master *m); /* control has ended */
+
+/* Runs the server; the exit status of `serve`. `options` are finished; takes nothing over. */
+int master_run(struct options *options);
