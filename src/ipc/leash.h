@@ -17,7 +17,8 @@ enum leash_type {
     LEASH_KILL_EXEC,  /* edge: exec `arg` overshot a limit; kill it */
     LEASH_COMPILE,    /* control: id: cookie; arg: enum engine_kind; text: unused
                          descriptors: module (read), image (write), result (a socket, write) */
-    LEASH_FATAL,      /* the role can't go on and restarting won't help; text says why */
+    LEASH_FATAL,      /* the role can't go on and restarting won't help; text says why; arg: enum
+                         err_code, which decides serve's exit status, or 0 */
     /* master → role */
     LEASH_EXEC,       /* id: cookie; arg: exec number; descriptors: its frame socket, the read end
                          of its standard error */

@@ -335,19 +335,23 @@ static void role_ready(struct child *c)
 
 /* The leash */
 
+void master_no_fence(struct master *m, const char *what)
+{
+    master_fail(m, err_cli(ERR_NO_FENCE),
+                "guests can't be run safely here: %s\n`%s doctor` says what to do; with "
+                "`isolation: relaxed` in the configuration they run all the same",
+                what, BRAND_COMMAND);
+}
+
+/* It can't go on, and neither would another one. `arg` may be the code of the error. */
 static void role_fatal(struct child *c, const struct leash_msg *msg)
 {
-    struct master *m = c->master;
-    int status = msg->arg && msg->arg < ERR_COUNT ? err_cli((enum err_code)msg->arg)
-                 : c->kind == CHILD_EXEC          ? err_cli(ERR_NO_FENCE)
-                                                  : 1;
-    if (status == err_cli(ERR_NO_FENCE))
-        master_fail(m, status,
-                    "guests can't be run safely here: %s. `%s doctor` says what is missing; "
-                    "`isolation: relaxed` runs them all the same",
-                    msg->text, BRAND_COMMAND);
+    if (c->kind == CHILD_EXEC || msg->arg == ERR_NO_FENCE)
+        master_no_fence(c->master, msg->text);
     else
-        master_fail(m, status, "%s: %s", kind_names[c->kind], msg->text);
+        master_fail(c->master,
+                    msg->arg && msg->arg < ERR_COUNT ? err_cli((enum err_code)msg->arg) : 1,
+                    "%s: %s", kind_names[c->kind], msg->text);
 }
 
 static void on_leash_msg(struct leash *l, const struct leash_msg *msg, const int *fds, int n)

@@ -103,6 +103,8 @@ void child_kill(struct child *c);
 /* Stops serving: everything ends, `wasmcloud serve` exits with this status. */
 void master_fail(struct master *m, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same, for a required fence that is missing. */
+void master_no_fence(struct master *m, const char *what);
 /* How long to wait before the next start after so many failures in a row, in microseconds. */
 uint64_t master_back_off(unsigned failures);
 

@@ -221,6 +221,8 @@ void exec_ended(struct child *c, int status)
     if (c->owner) {
         leash_send(&c->owner->leash, LEASH_EXEC_ENDED, c->number, (uint64_t)(uint32_t)status, NULL,
                    NULL, 0);
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) == err_cli(ERR_NO_FENCE)) {
+        master_no_fence(m, "a required fence is missing"); /* it could not even say which */
     } else if (!c->ready && !m->status) {
         m->exec_failures++;
         log_line(LOG_ERROR, "exec_failed", "child=%d %s=%d failures=%u", (int)c->pid,

@@ -6,9 +6,9 @@
  *
  *   master      `serve` itself
  *   edge N      functions edge number N (0 …);  edge platform: the platform's
- *   exec        one project's guests
+ *   exec [fuel] one project's guests; fuel: the engine that counts gas
  *   control     the database and the API
- *   compile     one module in, one image out */
+ *   compile [fuel]  one module in, one image out */
 #pragma once
 
 enum role_fd {
