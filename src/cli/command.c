@@ -2,6 +2,7 @@
 
 #include "base/brand.h"
 #include "base/limits.h"
+#include "roles/roles.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -132,6 +133,7 @@ const struct command commands[] = {
      .usage = "[VERB]",
      .summary = "this list, or a verb's flags and an example",
      .example = BRAND_COMMAND " help deploy"},
+    {.name = "exec", .run = role_exec, .hidden = true},
     {.name = "--help", .run = cmd_help, .hidden = true},
     {.name = "-h", .run = cmd_help, .hidden = true},
     {.name = "--version", .run = cmd_version, .hidden = true},

@@ -12,12 +12,13 @@ struct image;
 
 /* Compiles a module that was judged (memory exported, imports known) and writes the image into
  * the empty regular file `fd`. ERR_COMPILE with the compiler's reason, ERR_DISK_FULL, ERR_IO. */
-enum err_code image_compile(struct engine *engine, struct slice module, int fd,
-                            uint64_t *ret_size, struct err *e) MUST_CHECK;
+enum err_code image_compile(struct engine *engine, struct slice module, int fd, uint64_t *ret_size,
+                            struct err *e) MUST_CHECK;
 
 /* Opens the image at `path` and links it: each import is looked up among the host functions
  * (base/host.h), whose handlers are `handlers`, an array of HOST_COUNT. ERR_NOT_FOUND if there is
- * no file, ERR_NO_ENTRY_POINT, ERR_UNKNOWN_IMPORT. The file must never change; it may be unlinked. */
+ * no file, ERR_NO_ENTRY_POINT, ERR_UNKNOWN_IMPORT. The file must never change; it may be unlinked.
+ */
 enum err_code image_open(struct engine *engine, const char *path, const engine_handler *handlers,
                          struct image **ret_image, struct err *e) MUST_CHECK;
 struct image *image_ref(struct image *image);

@@ -26,8 +26,16 @@ static void fail(struct channel *c, const struct err *why)
         c->on_closed(c, why);
 }
 
+static void on_turn_end(struct loop_task *t)
+{
+    channel_flush(LIST_ITEM(t, struct channel, flush));
+}
+
 void channel_flush(struct channel *c)
 {
+    c->last.type = 0;
+    if (c->flush.on_turn_end == on_turn_end)
+        loop_task_cancel(&c->flush); /* nothing is left for it */
     while (!c->dead && buf_size(&c->out)) {
         ssize_t n = send(c->io.fd, buf_data(&c->out), buf_size(&c->out), MSG_NOSIGNAL);
         if (n < 0) {
@@ -46,11 +54,6 @@ void channel_flush(struct channel *c)
     }
     if (!c->dead)
         loop_io_mod(c->loop, &c->io, EPOLLIN);
-}
-
-static void on_turn_end(struct loop_task *t)
-{
-    channel_flush(LIST_ITEM(t, struct channel, flush));
 }
 
 /* Hands out the whole frames in the buffer; false if the channel is gone or dead. */
@@ -132,6 +135,7 @@ enum err_code channel_init(struct channel *c, struct loop *loop, int fd, enum fr
     c->peer = peer;
     c->dead = false;
     c->deleted = NULL;
+    c->last.type = 0;
     buf_init(&c->in, CHANNEL_IN);
     buf_init(&c->out, CHANNEL_OUT);
     loop_task_init(&c->flush, on_turn_end);
@@ -176,6 +180,7 @@ void *channel_place(struct channel *c, enum frame_type type, uint16_t flags, uin
     memcpy(at, &f, sizeof f);
     buf_commit(&c->out, FRAME_HEAD + n);
     loop_task_add(c->loop, &c->flush);
+    c->last = f;
     return at + FRAME_HEAD;
 }
 
@@ -185,4 +190,24 @@ void channel_send(struct channel *c, enum frame_type type, uint16_t flags, uint6
     void *at = channel_place(c, type, flags, id, n);
     if (at && n)
         memcpy(at, payload, n);
+}
+
+void channel_append(struct channel *c, enum frame_type type, uint64_t id, const void *payload,
+                    size_t n)
+{
+    struct frame *f = &c->last;
+    if (!c->dead && f->type == type && f->id == id && f->flags == 0 && n <= FRAME_MOST - f->length &&
+        buf_reserve(&c->out, n)) {
+        /* The last frame is what the buffer ends with. */
+        size_t whole = FRAME_HEAD + f->length;
+        f->length += (uint32_t)n;
+        memcpy(c->out.p + c->out.len - whole, f, sizeof *f);
+        memcpy(c->out.p + c->out.len, payload, n);
+        buf_commit(&c->out, n);
+        return;
+    }
+    for (size_t part; n; n -= part, payload = (const char *)payload + part) {
+        part = n < FRAME_MOST ? n : FRAME_MOST;
+        channel_send(c, type, 0, id, payload, part);
+    }
 }

@@ -18,6 +18,7 @@ struct channel {
     struct loop_task flush;
     struct buf in, out;
     bool dead;
+    struct frame last; /* private: queued last and still whole in `out`; type 0: none */
     bool *deleted; /* private: tells the reader that channel_done() ran inside a callback */
 
     /* One frame; `payload` is valid during the call. May call channel_done(). */
@@ -46,6 +47,11 @@ void channel_send(struct channel *c, enum frame_type type, uint16_t flags, uint6
 /* As channel_send with room for `n` bytes of payload to be written in place: returns where, NULL
  * if the channel is dead. Valid until the next call on this channel. */
 void *channel_place(struct channel *c, enum frame_type type, uint16_t flags, uint64_t id, size_t n);
+
+/* As channel_send for bytes of a stream, any number of them: joins them to the frame queued last
+ * where that has the same type and id and room, so that many small writes become one frame. */
+void channel_append(struct channel *c, enum frame_type type, uint64_t id, const void *payload,
+                    size_t n);
 
 /* Sends what is queued now (also done at each turn's end). */
 void channel_flush(struct channel *c);

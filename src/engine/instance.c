@@ -1,0 +1,289 @@
+#include "engine/instance.h"
+
+#include "engine/private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct instance {
+    enum instance_state state;
+    bool starting;  /* the instance itself is being made */
+    bool suspended; /* since the last step a host call answered ENGINE_WAIT */
+    bool memory_known;
+    struct image *image;
+    const struct limits *limits;
+    uint64_t *calls;
+    struct instance_end end;
+
+    wasmtime_store_t *store;
+    wasmtime_context_t *context;
+    wasmtime_call_future_t *future; /* at most one; what it points into must stay put */
+    wasmtime_instance_t wasm;
+    wasmtime_extern_t entry;
+    wasmtime_memory_t memory;
+    wasmtime_val_t result;
+    wasm_trap_t *trap;
+    wasmtime_error_t *error;
+
+    /* The host call in progress: of a row that WAITS it outlives its callback. */
+    struct engine_call call;
+    const struct binding *binding;
+    wasmtime_val_t *call_result;
+    wasm_trap_t **call_trap;
+};
+
+/* Host calls */
+
+static void find_memory(struct instance *i, wasmtime_caller_t *caller)
+{
+    struct engine_call *c = &i->call;
+    wasmtime_context_t *context = wasmtime_caller_context(caller);
+    if (!i->memory_known) { /* a start function calls before there is an instance */
+        wasmtime_extern_t item;
+        c->memory = NULL;
+        c->memory_size = 0;
+        if (!wasmtime_caller_export_get(caller, "memory", 6, &item) ||
+            item.kind != WASMTIME_EXTERN_MEMORY)
+            return;
+        i->memory = item.of.memory;
+        i->memory_known = true;
+        c->memory = wasmtime_memory_data(context, &i->memory);
+    }
+    /* The pool reserves a memory's whole range, so its base never moves; its size may grow. */
+    c->memory_size = wasmtime_memory_data_size(context, &i->memory);
+}
+
+/* The trap that unwinds a guest which a handler ended. */
+static wasm_trap_t *end_by_host(struct instance *i)
+{
+    i->end.by_host = true;
+    return wasmtime_trap_new_code(WASMTIME_TRAP_CODE_INTERRUPT);
+}
+
+wasm_trap_t *engine_call_direct(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values,
+                                size_t count)
+{
+    const struct binding *b = env;
+    struct instance *i = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    struct engine_call *c = &i->call;
+    (void)count;
+    find_memory(i, caller);
+    for (int k = 0; k < b->params; k++)
+        c->arg[k] = (uint64_t)values[k].i64;
+    c->alias = b->alias;
+    c->result = 0;
+    i->calls[b->function]++;
+    if (b->handler(c) == ENGINE_END)
+        return end_by_host(i);
+    if (b->has_result)
+        values[0].i64 = (int64_t)(b->added ? 0 : c->result);
+    return NULL;
+}
+
+/* One try of a call that may wait: true when it is over. */
+static bool try_call(void *env)
+{
+    struct instance *i = env;
+    const struct binding *b = i->binding;
+    switch (b->handler(&i->call)) {
+    case ENGINE_WAIT:
+        i->suspended = true;
+        return false;
+    case ENGINE_YIELD:
+        return false;
+    case ENGINE_END:
+        *i->call_trap = end_by_host(i);
+        return true;
+    case ENGINE_DONE:
+        break;
+    }
+    if (b->wide)
+        *i->call_result = (wasmtime_val_t){WASMTIME_I64, {.i64 = (int64_t)i->call.result}};
+    else if (b->has_result)
+        *i->call_result =
+            (wasmtime_val_t){WASMTIME_I32, {.i32 = b->added ? 0 : (int32_t)i->call.result}};
+    return true;
+}
+
+void engine_call_waits(void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args,
+                       size_t arg_count, wasmtime_val_t *results, size_t result_count,
+                       wasm_trap_t **ret_trap, wasmtime_async_continuation_t *ret_continuation)
+{
+    const struct binding *b = env;
+    struct instance *i = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    struct engine_call *c = &i->call;
+    (void)result_count;
+    find_memory(i, caller);
+    for (size_t k = 0; k < arg_count; k++)
+        c->arg[k] =
+            args[k].kind == WASMTIME_I64 ? (uint64_t)args[k].of.i64 : (uint32_t)args[k].of.i32;
+    c->alias = b->alias;
+    c->result = c->progress[0] = c->progress[1] = 0;
+    i->calls[b->function]++;
+    i->binding = b;
+    i->call_result = results;
+    i->call_trap = ret_trap;
+    /* The first try is the continuation's first poll, which follows at once. */
+    *ret_continuation = (wasmtime_async_continuation_t){.callback = try_call, .env = i};
+}
+
+/* Life of a run */
+
+struct instance *instance_new(void)
+{
+    return calloc(1, sizeof(struct instance));
+}
+
+void instance_free(struct instance *i)
+{
+    if (!i)
+        return;
+    instance_done(i);
+    free(i);
+}
+
+void instance_begin(struct instance *i, struct image *image, const struct limits *limits,
+                    uint64_t *calls, void *owner)
+{
+    i->image = image;
+    i->limits = limits;
+    i->calls = calls;
+    i->call.owner = owner;
+    i->call.memory = NULL;
+    i->call.memory_size = 0;
+    i->memory_known = false;
+    i->end.reason = ERR_OK;
+    i->end.by_host = false;
+    i->end.status = 0;
+    i->end.memory = 0;
+    i->end.text[0] = '\0';
+    i->trap = NULL;
+    i->error = NULL;
+    i->store = wasmtime_store_new(image->engine->wasm, i, NULL);
+    i->context = wasmtime_store_context(i->store);
+    wasmtime_store_limiter(i->store, (int64_t)limits->v[LIMIT_MEMORY], -1, 1, -1, 1);
+    /* Its result is declared as an error but the function returns nothing. */
+    (void)wasmtime_context_epoch_deadline_async_yield_and_update(i->context, 1);
+    wasmtime_context_set_epoch_deadline(i->context, 1);
+    i->starting = true;
+    i->future = wasmtime_instance_pre_instantiate_async(image->pre, i->context, &i->wasm, &i->trap,
+                                                        &i->error);
+    i->state = INSTANCE_RUNNABLE;
+}
+
+static void delete_future(struct instance *i)
+{
+    if (i->future)
+        wasmtime_call_future_delete(i->future);
+    i->future = NULL;
+}
+
+static void ended(struct instance *i)
+{
+    delete_future(i);
+    if (i->memory_known)
+        i->end.memory = wasmtime_memory_data_size(i->context, &i->memory);
+    i->state = INSTANCE_ENDED;
+}
+
+static void set_text(struct instance *i, wasm_name_t *message)
+{
+    snprintf(i->end.text, sizeof i->end.text, "%.*s", (int)message->size, message->data);
+    wasm_byte_vec_delete(message);
+}
+
+/* What Wasmtime reported becomes a cause. */
+static void judge(struct instance *i)
+{
+    wasm_name_t message;
+    wasmtime_trap_code_t code;
+    if (i->trap) {
+        i->end.reason = ERR_TRAP;
+        if (wasmtime_trap_code(i->trap, &code) && code == WASMTIME_TRAP_CODE_STACK_OVERFLOW)
+            i->end.reason = ERR_STACK_OVERFLOW;
+        if (!i->end.by_host) {
+            wasm_trap_message(i->trap, &message);
+            set_text(i, &message);
+        }
+        wasm_trap_delete(i->trap);
+        i->trap = NULL;
+    } else if (i->error) {
+        i->end.reason = ERR_TRAP;
+        if (!i->end.by_host) {
+            wasmtime_error_message(i->error, &message);
+            set_text(i, &message);
+        }
+        wasmtime_error_delete(i->error);
+        i->error = NULL;
+    }
+    if (i->end.by_host)
+        i->end.reason = ERR_OK;
+}
+
+/* The instance is made: finds what a run needs and starts its entry point. */
+static void enter(struct instance *i)
+{
+    wasmtime_extern_t item;
+    i->starting = false;
+    if (!i->memory_known &&
+        wasmtime_instance_export_get(i->context, &i->wasm, "memory", 6, &item) &&
+        item.kind == WASMTIME_EXTERN_MEMORY) {
+        i->memory = item.of.memory;
+        i->memory_known = true;
+        i->call.memory = wasmtime_memory_data(i->context, &i->memory);
+    }
+    /* image_open() saw the export. */
+    wasmtime_instance_export_get(i->context, &i->wasm, i->image->entry, strlen(i->image->entry),
+                                 &i->entry);
+    i->future = wasmtime_func_call_async(i->context, &i->entry.of.func, NULL, 0, &i->result,
+                                         i->image->entry_returns, &i->trap, &i->error);
+}
+
+enum instance_state instance_step(struct instance *i)
+{
+    i->suspended = false;
+    while (i->future && wasmtime_call_future_poll(i->future)) {
+        delete_future(i);
+        if (i->trap || i->error)
+            judge(i);
+        else if (i->starting) {
+            enter(i);
+            continue;
+        } else if (i->image->entry_returns)
+            i->end.status = i->result.of.i32;
+        ended(i);
+        return i->state;
+    }
+    return i->state = i->suspended ? INSTANCE_WAITING : INSTANCE_RUNNABLE;
+}
+
+void instance_cancel(struct instance *i, enum err_code reason)
+{
+    if (i->state != INSTANCE_RUNNABLE && i->state != INSTANCE_WAITING)
+        return;
+    delete_future(i); /* unwinds the guest's stack */
+    i->end.reason = reason;
+    i->end.by_host = false;
+    ended(i);
+}
+
+const struct instance_end *instance_end(const struct instance *i)
+{
+    return &i->end;
+}
+
+void instance_done(struct instance *i)
+{
+    if (i->state == INSTANCE_IDLE)
+        return;
+    delete_future(i);
+    if (i->trap)
+        wasm_trap_delete(i->trap);
+    if (i->error)
+        wasmtime_error_delete(i->error);
+    wasmtime_store_delete(i->store);
+    i->trap = NULL;
+    i->error = NULL;
+    i->store = NULL;
+    i->state = INSTANCE_IDLE;
+}

@@ -1,0 +1,45 @@
+/* What the files of engine/ share: Wasmtime's types, the engine, images, errors. */
+#pragma once
+
+#include "base/host.h"
+#include "engine/image.h"
+
+#include <wasmtime.h>
+#include <wasmtime/async.h>
+
+struct engine {
+    wasm_engine_t *wasm;
+};
+
+/* One import of an image: which host function it is and how this image imports it. */
+struct binding {
+    engine_handler handler;
+    uint16_t function; /* enum host_id */
+    uint8_t params;
+    bool has_result; /* the import has one */
+    bool wide;       /* the result is an i64 */
+    bool added;      /* the table has none: the import gets 0 */
+    bool alias;
+};
+
+struct image {
+    struct engine *engine;
+    unsigned refs;
+    wasmtime_module_t *module;
+    wasmtime_instance_pre_t *pre;
+    struct binding *bindings;
+    const char *entry;  /* name of the entry point */
+    bool entry_returns; /* an i32: the exit status */
+};
+
+/* The two callbacks that an image's imports are linked to (engine/instance.c); `env` is the
+ * import's struct binding. */
+wasm_trap_t *engine_call_direct(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values,
+                                size_t count);
+void engine_call_waits(void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args,
+                       size_t arg_count, wasmtime_val_t *results, size_t result_count,
+                       wasm_trap_t **ret_trap, wasmtime_async_continuation_t *ret_continuation);
+
+/* Deletes `error` and puts its message behind `what`. */
+enum err_code engine_error(struct err *e, enum err_code code, const char *what,
+                           wasmtime_error_t *error);

@@ -1,0 +1,98 @@
+#include "guest/resource.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+static const struct scheme *const schemes[] = {&scheme_null, &scheme_zero, &scheme_random,
+                                               &scheme_log};
+
+bool utf8_valid(struct slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
+    while (p < end) {
+        if (*p < 0x80) {
+            p++;
+            continue;
+        }
+        int more = *p >= 0xc2 && *p < 0xe0   ? 1
+                   : *p >= 0xe0 && *p < 0xf0 ? 2
+                   : *p >= 0xf0 && *p < 0xf5 ? 3
+                                             : 0;
+        if (!more || end - p <= more)
+            return false;
+        unsigned char low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
+        unsigned char high = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
+        if (p[1] < low || p[1] > high)
+            return false;
+        for (int i = 2; i <= more; i++)
+            if (p[i] < 0x80 || p[i] > 0xbf)
+                return false;
+        p += more + 1;
+    }
+    return true;
+}
+
+static int32_t refuse(struct guest *g, const char *why, struct slice what)
+{
+    char line[300];
+    int n = snprintf(line, sizeof line, "resource_open: %s \"%.*s\"\n", why,
+                     (int)(what.n < 200 ? what.n : 200), what.p);
+    struct guest_line whole = {0};
+    guest_log_bytes(g, GUEST_ERROR, GUEST_LOG, SLICE(""), &whole, slice_make(line, (size_t)n));
+    return RESOURCE_INVALID;
+}
+
+/* RFC 3986 3.1: a letter, then letters, digits, + - . */
+static bool split_url(struct slice url, struct slice *ret_scheme, struct slice *ret_rest)
+{
+    size_t n = 0;
+    while (n < url.n && (isalpha((unsigned char)url.p[n]) ||
+                         (n && (isdigit((unsigned char)url.p[n]) || strchr("+-.", url.p[n])))))
+        n++;
+    struct slice rest = slice_from(url, n);
+    if (!n || !slice_starts(rest, SLICE("://")))
+        return false;
+    *ret_scheme = slice_make(url.p, n);
+    *ret_rest = slice_from(rest, 3);
+    return true;
+}
+
+int32_t resource_open(struct guest *g, struct slice url)
+{
+    struct slice name, rest;
+    if (!utf8_valid(url) || memchr(url.p, '\0', url.n) || !split_url(url, &name, &rest))
+        return refuse(g, "not an absolute URL:", url);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        if (!slice_ieq(name, slice_str(schemes[i]->name)))
+            continue;
+        uint32_t fd;
+        struct descriptor *d = guest_place(g, &fd);
+        if (!d)
+            return refuse(g, "all descriptors are in use, no place for", url);
+        int32_t rc = schemes[i]->open ? schemes[i]->open(g, d, rest) : 0;
+        if (rc < 0)
+            return rc;
+        d->scheme = schemes[i];
+        return (int32_t)fd;
+    }
+    return refuse(g, "no such scheme:", name);
+}
+
+int32_t resource_read(struct guest *g, struct descriptor *d, void *p, uint64_t n)
+{
+    if (!d->scheme->read)
+        return RESOURCE_INVALID;
+    return n ? d->scheme->read(g, d, p, n < RESOURCE_MOST ? (uint32_t)n : RESOURCE_MOST) : 0;
+}
+
+int32_t resource_write(struct guest *g, struct descriptor *d, const void *p, uint64_t n)
+{
+    if (!d->scheme->write)
+        return RESOURCE_INVALID;
+    return n ? d->scheme->write(g, d, p, n < RESOURCE_MOST ? (uint32_t)n : RESOURCE_MOST) : 0;
+}
+
+int32_t resource_flush(struct guest *g, struct descriptor *d)
+{
+    return d->scheme->flush ? d->scheme->flush(g, d) : 0;
+}

@@ -1,0 +1,45 @@
+/* Resources: everything a guest reads or writes is a descriptor of some scheme.
+ *
+ * One row of the table of schemes (resource.c) and one small file make a new
+ * scheme. The standard streams are schemes too, only without a URL. */
+#pragma once
+
+#include "guest/guest.h"
+
+/* Results of the operations: a count, or one of CWA's negative codes (guest-abi.md section 1). */
+enum {
+    RESOURCE_UNKNOWN = -1,
+    RESOURCE_INVALID = -2,
+    RESOURCE_DENIED = -3,
+    RESOURCE_NOT_FOUND = -4,
+    RESOURCE_END = -5,
+    RESOURCE_WAIT = -100, /* nothing done yet; guest.waits says what for */
+};
+
+enum { RESOURCE_MOST = 65536 /* bytes one operation moves: the loop is not held up */ };
+
+struct scheme {
+    const char *name; /* before "://"; NULL for the standard streams */
+    /* `rest` is the URL after "://". 0 or a negative code; NULL: always opens. */
+    int32_t (*open)(struct guest *g, struct descriptor *d, struct slice rest);
+    /* NULL: InvalidArgument. `n` is at most RESOURCE_MOST and not 0. */
+    int32_t (*read)(struct guest *g, struct descriptor *d, void *p, uint32_t n);
+    int32_t (*write)(struct guest *g, struct descriptor *d, const void *p, uint32_t n);
+    int32_t (*flush)(struct guest *g, struct descriptor *d); /* NULL: 0 */
+    void (*close)(struct guest *g, struct descriptor *d);    /* NULL: nothing to do */
+};
+
+extern const struct scheme *const scheme_stdio[3];
+extern const struct scheme scheme_null, scheme_zero, scheme_random, scheme_log;
+
+/* Opens a URL: its descriptor or a negative code, whose reason is in the log. */
+int32_t resource_open(struct guest *g, struct slice url);
+
+/* Moves up to `n` bytes; what there is, at least one, or RESOURCE_END, RESOURCE_WAIT … */
+int32_t resource_read(struct guest *g, struct descriptor *d, void *p, uint64_t n);
+/* Takes some of the bytes: how many, or a negative code. */
+int32_t resource_write(struct guest *g, struct descriptor *d, const void *p, uint64_t n);
+int32_t resource_flush(struct guest *g, struct descriptor *d);
+
+/* Is this valid UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
+bool utf8_valid(struct slice s);

@@ -1,0 +1,256 @@
+/* WASI: descriptors. All of them are streams: no position, no directory. */
+#include "guest/resource.h"
+#include "guest/transfer.h"
+#include "guest/wasi.h"
+
+enum {
+    IOV_MOST = 1024, /* as Linux's IOV_MAX */
+    IOV_BYTES = 8,
+    FLAG_APPEND = 1,
+    FLAG_NONBLOCK = 4,
+};
+enum {
+    RIGHT_DATASYNC = 1 << 0,
+    RIGHT_READ = 1 << 1,
+    RIGHT_SET_FLAGS = 1 << 3,
+    RIGHT_SYNC = 1 << 4,
+    RIGHT_WRITE = 1 << 6,
+    RIGHT_FILESTAT = 1 << 21,
+    RIGHT_POLL = 1 << 27,
+};
+
+int wasi_errno(int64_t code)
+{
+    switch (code) {
+    case RESOURCE_INVALID:
+        return WASI_EINVAL;
+    case RESOURCE_DENIED:
+        return WASI_ENOTCAPABLE;
+    case RESOURCE_NOT_FOUND:
+        return WASI_ENOENT;
+    default:
+        return code < 0 ? WASI_EIO : WASI_OK;
+    }
+}
+
+enum engine_verdict preview1_fd_close(struct engine_call *c)
+{
+    struct descriptor *d = wasi_descriptor(c);
+    if (!d)
+        return guest_return(c, WASI_EBADF);
+    guest_close(guest_of(c), d);
+    return guest_return(c, WASI_OK);
+}
+
+enum engine_verdict preview1_fd_sync(struct engine_call *c)
+{
+    struct descriptor *d = wasi_descriptor(c);
+    return guest_return(c, d ? wasi_errno(resource_flush(guest_of(c), d)) : WASI_EBADF);
+}
+
+/* A character device without a position is what C libraries take for a terminal: output leaves at
+ * each line, which is what someone who watches a stream wants. */
+enum engine_verdict preview1_fd_fdstat_get(struct engine_call *c)
+{
+    struct descriptor *d = wasi_descriptor(c);
+    uint8_t *out = engine_span(c, engine_u32(c, 1), 24);
+    if (!d)
+        return guest_return(c, WASI_EBADF);
+    if (!out)
+        return guest_return(c, WASI_EFAULT);
+    uint64_t rights = RIGHT_SET_FLAGS | RIGHT_FILESTAT | RIGHT_POLL;
+    if (d->scheme->read)
+        rights |= RIGHT_READ;
+    if (d->scheme->write)
+        rights |= RIGHT_WRITE | RIGHT_SYNC | RIGHT_DATASYNC;
+    memset(out, 0, 24);
+    out[0] = WASI_FILETYPE_CHARACTER;
+    out[2] = d->nonblocking ? FLAG_NONBLOCK : 0;
+    wasi_put64(out, 8, rights);
+    return guest_return(c, WASI_OK);
+}
+
+enum engine_verdict preview1_fd_fdstat_set_flags(struct engine_call *c)
+{
+    struct descriptor *d = wasi_descriptor(c);
+    uint32_t flags = engine_u32(c, 1);
+    if (!d)
+        return guest_return(c, WASI_EBADF);
+    if (flags & ~(uint32_t)(FLAG_APPEND | FLAG_NONBLOCK))
+        return guest_return(c, WASI_ENOTSUP);
+    d->nonblocking = flags & FLAG_NONBLOCK;
+    return guest_return(c, WASI_OK);
+}
+
+enum engine_verdict preview1_fd_filestat_get(struct engine_call *c)
+{
+    struct descriptor *d = wasi_descriptor(c);
+    uint64_t size = c->alias ? 56 : 64; /* the old module has a shorter count of links */
+    uint8_t *out = engine_span(c, engine_u32(c, 1), size);
+    if (!d)
+        return guest_return(c, WASI_EBADF);
+    if (!out)
+        return guest_return(c, WASI_EFAULT);
+    memset(out, 0, size);
+    out[16] = WASI_FILETYPE_CHARACTER;
+    out[c->alias ? 20 : 24] = 1; /* one link */
+    return guest_return(c, WASI_OK);
+}
+
+/* Sums the lengths of the vectors that arguments 1 and 2 name and checks every span; an errno. */
+static int check_vectors(struct engine_call *c, const uint8_t **ret_vectors, uint64_t *ret_total)
+{
+    uint32_t count = engine_u32(c, 2);
+    const uint8_t *vectors = engine_span(c, engine_u32(c, 1), (uint64_t)count * IOV_BYTES);
+    if (count > IOV_MOST)
+        return WASI_EINVAL;
+    if (!vectors)
+        return WASI_EFAULT;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t size = wasi_get32(vectors, i * IOV_BYTES + 4);
+        if (!engine_span(c, wasi_get32(vectors, i * IOV_BYTES), size))
+            return WASI_EFAULT;
+        total += size;
+    }
+    if (total > INT32_MAX)
+        return WASI_EINVAL;
+    *ret_vectors = vectors;
+    *ret_total = total;
+    return WASI_OK;
+}
+
+/* Stores the count at argument 3, which is checked before anything moves. */
+static enum engine_verdict give_count(struct engine_call *c, uint64_t count)
+{
+    wasi_put32(engine_span(c, engine_u32(c, 3), 4), 0, (uint32_t)count);
+    return guest_return(c, WASI_OK);
+}
+
+/* All of it, across waits: progress[0] is the vector, [1] how much of it is written. What the
+ * vectors before it hold was written, so the sum need not be kept. */
+enum engine_verdict preview1_fd_write(struct engine_call *c)
+{
+    struct guest *g = guest_of(c);
+    struct descriptor *d = wasi_descriptor(c);
+    const uint8_t *vectors;
+    uint64_t total, done = 0;
+    if (!d)
+        return guest_return(c, WASI_EBADF);
+    int error = check_vectors(c, &vectors, &total);
+    if (error || !engine_span(c, engine_u32(c, 3), 4))
+        return guest_return(c, error ? error : WASI_EFAULT);
+    if (!d->scheme->write)
+        return guest_return(c, WASI_EBADF);
+    uint32_t count = engine_u32(c, 2);
+    for (uint64_t i = 0; i < c->progress[0]; i++)
+        done += wasi_get32(vectors, i * IOV_BYTES + 4);
+    for (; c->progress[0] < count; c->progress[0]++, c->progress[1] = 0) {
+        const uint8_t *v = vectors + c->progress[0] * IOV_BYTES;
+        uint32_t size = wasi_get32(v, 4);
+        int64_t written = 0;
+        if (!size)
+            continue;
+        enum engine_verdict verdict = transfer_write(g, d, engine_span(c, wasi_get32(v, 0), size),
+                                                     size, &c->progress[1], &written);
+        if (verdict == ENGINE_WAIT && d->nonblocking)
+            return done + c->progress[1] ? give_count(c, done + c->progress[1])
+                                         : guest_return(c, WASI_EAGAIN);
+        if (verdict != ENGINE_DONE)
+            return verdict;
+        if (written < 0)
+            return done ? give_count(c, done) : guest_return(c, wasi_errno(written));
+        done += (uint64_t)written;
+        if ((uint64_t)written < size)
+            break;
+    }
+    return give_count(c, done);
+}
+
+/* What there is, at least a byte: later vectors are filled only with what is there already. */
+enum engine_verdict preview1_fd_read(struct engine_call *c)
+{
+    struct guest *g = guest_of(c);
+    struct descriptor *d = wasi_descriptor(c);
+    const uint8_t *vectors;
+    uint64_t total, done = 0;
+    if (!d)
+        return guest_return(c, WASI_EBADF);
+    int error = check_vectors(c, &vectors, &total);
+    if (error || !engine_span(c, engine_u32(c, 3), 4))
+        return guest_return(c, error ? error : WASI_EFAULT);
+    if (!d->scheme->read)
+        return guest_return(c, WASI_EBADF);
+    for (uint32_t i = 0, count = engine_u32(c, 2); i < count; i++) {
+        uint32_t size = wasi_get32(vectors, i * IOV_BYTES + 4);
+        void *to = engine_span(c, wasi_get32(vectors, i * IOV_BYTES), size);
+        int64_t got = 0;
+        if (!size)
+            continue;
+        if (transfer_read(g, d, to, size, &got) != ENGINE_DONE) {
+            if (done)
+                break;
+            return d->nonblocking ? guest_return(c, WASI_EAGAIN) : ENGINE_WAIT;
+        }
+        if (got == RESOURCE_END)
+            break;
+        if (got < 0)
+            return done ? give_count(c, done) : guest_return(c, wasi_errno(got));
+        done += (uint64_t)got;
+        if ((uint64_t)got < size || done >= RESOURCE_MOST)
+            break;
+    }
+    return give_count(c, done);
+}
+
+enum engine_verdict preview1_fd_renumber(struct engine_call *c)
+{
+    struct guest *g = guest_of(c);
+    struct descriptor *from = wasi_descriptor(c), *to = guest_descriptor(g, engine_u32(c, 1));
+    if (!from || !to)
+        return guest_return(c, WASI_EBADF);
+    if (from != to) {
+        guest_close(g, to);
+        *to = *from;
+        from->scheme = NULL;
+    }
+    return guest_return(c, WASI_OK);
+}
+
+/* Operations that descriptors like ours do not have. */
+
+static enum engine_verdict refuse(struct engine_call *c, int error)
+{
+    return guest_return(c, wasi_descriptor(c) ? error : WASI_EBADF);
+}
+
+enum engine_verdict preview1_fd_unseekable(struct engine_call *c)
+{
+    return refuse(c, WASI_ESPIPE);
+}
+
+enum engine_verdict preview1_fd_unsupported(struct engine_call *c)
+{
+    return refuse(c, WASI_ENOTSUP);
+}
+
+enum engine_verdict preview1_fd_no_right(struct engine_call *c)
+{
+    return refuse(c, WASI_ENOTCAPABLE);
+}
+
+enum engine_verdict preview1_fd_no_directory(struct engine_call *c)
+{
+    return refuse(c, WASI_ENOTDIR);
+}
+
+enum engine_verdict preview1_fd_no_socket(struct engine_call *c)
+{
+    return refuse(c, WASI_ENOTSOCK);
+}
+
+/* No folder is opened for a guest in advance: every number is past the last one. */
+enum engine_verdict preview1_no_preopen(struct engine_call *c)
+{
+    return guest_return(c, WASI_EBADF);
+}

@@ -1,0 +1,735 @@
+/* exec: runs the guests of one project.
+ *
+ * One thread, one loop. A turn reads frames, which make runs ready; then every
+ * ready run is stepped once and one of those that were preempted; then all that
+ * they said leaves in one send. Nothing blocks: a guest that waits is a fiber
+ * that nobody polls. The edge is not trusted to be well-behaved but to be the
+ * only one who speaks here: a frame that breaks the rules ends the process.
+ *
+ * Lists: a run is in `free`, or in one of `ready` (new, or what it waited for
+ * came), `preempted` (used up a slice of CPU), `waiting`. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "engine/instance.h"
+#include "guest/guest.h"
+#include "guest/host.h"
+#include "ipc/channel.h"
+#include "ipc/leash.h"
+#include "ipc/ledger.h"
+#include "ipc/lockdown.h"
+#include "roles/roles.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    SLOTS = 4096,     /* versions that an edge may load */
+    IMAGES_OPEN = 16, /* of them with an open image; the others open it again */
+    RUNS = 48,        /* at once; the engine has as many places */
+    BUCKETS = 64,
+    INPUT_GRANT = FRAME_CREDIT_INITIAL / 2, /* credit is given back in pieces of this size */
+    KEEP_BYTES = 16384,                     /* of a buffer that the next run may use again */
+    STATUS_US = 1000000,
+};
+
+struct version {
+    struct list node; /* in exec.images when its image is open, most recent first */
+    char *bytes;      /* what `load` and the strings point into */
+    struct version_load load;
+    struct strings env, args;
+    struct image *image;  /* NULL: not open */
+    enum err_code broken; /* why the image can't be opened; 0: it can */
+    unsigned runs;
+    bool unloaded; /* goes with its last run */
+};
+
+struct run {
+    struct guest guest;
+    struct list node;
+    struct run *next; /* in its bucket */
+    struct exec *exec;
+    struct version *version;
+    struct instance *instance;
+    uint64_t id;
+    struct buf meta;        /* BEGIN's payload after the slot */
+    struct buf input;       /* came, not yet read */
+    uint32_t input_credit;  /* bytes the edge may still send */
+    uint32_t input_owed;    /* read, not yet granted again */
+    bool input_end;         /* nothing comes after `input` */
+    uint32_t output_credit; /* bytes we may still send */
+    uint64_t begun_us, cpu_ns;
+    struct loop_timer wake;
+};
+
+struct exec {
+    struct loop *loop;
+    struct leash leash;
+    struct channel edge;
+    struct engine *engine;
+    bool stop, relaxed, bound, has_project;
+    char project[UUID_TEXT + 1];
+    int statm; /* /proc/self/statm, opened before the lock-down; -1: not there */
+
+    struct version *versions[SLOTS];
+    struct list images;
+    unsigned images_open;
+    struct buf loading; /* pieces of a LOAD */
+    uint64_t loading_slot;
+
+    struct run *buckets[BUCKETS];
+    struct list ready, preempted, waiting, free;
+    unsigned live;     /* runs between BEGIN and END */
+    unsigned made;     /* runs that exist */
+    uint64_t cpu_mark; /* the thread's CPU clock at the last fiber switch */
+    struct loop_timer status;
+};
+
+/* Breaking the rules of frames: there is nobody to tell but the log. */
+static void malformed(struct exec *x, const char *what)
+{
+    log_line(LOG_ERROR, "exec_malformed_frame", "what=\"%s\"", what);
+    x->stop = true;
+}
+
+/* What a guest asks of us */
+
+static struct run *run_of(struct guest *g)
+{
+    return LIST_ITEM(g, struct run, guest);
+}
+
+static size_t guest_output(struct guest *g, const void *p, size_t n)
+{
+    struct run *r = run_of(g);
+    if (n > r->output_credit)
+        n = r->output_credit;
+    if (n) {
+        channel_append(&r->exec->edge, FRAME_OUTPUT, r->id, p, n);
+        r->output_credit -= (uint32_t)n;
+    }
+    return n;
+}
+
+static bool guest_output_ready(struct guest *g)
+{
+    return run_of(g)->output_credit > 0;
+}
+
+static size_t guest_input_ready(struct guest *g, bool *ret_end)
+{
+    struct run *r = run_of(g);
+    size_t n = buf_size(&r->input);
+    if (!n && r->input_end)
+        *ret_end = true;
+    return n;
+}
+
+static size_t guest_input(struct guest *g, void *p, size_t n, bool *ret_end)
+{
+    struct run *r = run_of(g);
+    size_t have = guest_input_ready(g, ret_end);
+    if (n > have)
+        n = have;
+    if (!n)
+        return 0;
+    memcpy(p, buf_data(&r->input), n);
+    buf_consume(&r->input, n);
+    r->input_owed += (uint32_t)n;
+    if (r->input_owed >= INPUT_GRANT && !r->input_end) {
+        channel_send(&r->exec->edge, FRAME_CREDIT, 0, r->id, &r->input_owed, sizeof r->input_owed);
+        r->input_credit += r->input_owed;
+        r->input_owed = 0;
+    }
+    return n;
+}
+
+static void guest_log(struct guest *g, enum guest_level level, enum guest_source source,
+                      struct slice line)
+{
+    struct run *r = run_of(g);
+    char *at = channel_place(&r->exec->edge, FRAME_LOG, 0, r->id, 1 + line.n);
+    if (!at)
+        return;
+    at[0] = (char)FRAME_LOG_HEAD(level, source);
+    memcpy(at + 1, line.p, line.n);
+}
+
+static void ready(struct run *r)
+{
+    list_remove(&r->node);
+    list_push(&r->exec->ready, &r->node);
+}
+
+/* What it waits for may have come. */
+static void woken(struct run *r, unsigned by)
+{
+    if (r->guest.waits & by) {
+        r->guest.waits = 0;
+        ready(r);
+    }
+}
+
+static void on_wake(struct loop_timer *t)
+{
+    woken(LIST_ITEM(t, struct run, wake), GUEST_WAITS_TIME);
+}
+
+static void guest_wake_at(struct guest *g, uint64_t mono_us)
+{
+    struct run *r = run_of(g);
+    loop_timer_start(r->exec->loop, &r->wake, mono_us, on_wake);
+}
+
+static const struct guest_host host = {
+    .output = guest_output,
+    .output_ready = guest_output_ready,
+    .input = guest_input,
+    .input_ready = guest_input_ready,
+    .log = guest_log,
+    .wake_at = guest_wake_at,
+};
+
+/* Versions and their images */
+
+static void image_close(struct exec *x, struct version *v)
+{
+    if (!v->image)
+        return;
+    list_remove(&v->node);
+    x->images_open--;
+    image_unref(v->image);
+    v->image = NULL;
+}
+
+static void version_free(struct exec *x, struct version *v)
+{
+    image_close(x, v);
+    free(v->bytes);
+    free(v);
+}
+
+static void unload(struct exec *x, uint64_t slot)
+{
+    struct version *v = slot < SLOTS ? x->versions[slot] : NULL;
+    if (!v)
+        return;
+    x->versions[slot] = NULL;
+    v->unloaded = true;
+    if (!v->runs)
+        version_free(x, v);
+}
+
+/* Closes the image that was unused for the longest time, if one is not in use. */
+static void make_room(struct exec *x)
+{
+    for (struct list *n = x->images.prev; n != &x->images; n = n->prev) {
+        struct version *v = LIST_ITEM(n, struct version, node);
+        if (!v->runs) {
+            image_close(x, v);
+            return;
+        }
+    }
+}
+
+/* Its project's folder may not have been there when BIND came. */
+static enum err_code bind_project(struct exec *x, struct err *e)
+{
+    if (x->bound)
+        return ERR_OK;
+    enum err_code rc = lockdown_exec_bind(EXEC_IMAGES, x->project, x->relaxed, e);
+    x->bound = rc == ERR_OK;
+    if (rc && rc != ERR_NOT_FOUND)
+        x->stop = true;
+    return rc;
+}
+
+static enum err_code open_image(struct exec *x, struct version *v, struct err *e)
+{
+    char name[DIGEST_TEXT + 1];
+    enum err_code rc = bind_project(x, e);
+    if (rc)
+        return rc;
+    if (v->load.kind != ENGINE_PLAIN)
+        return err_set(e, ERR_NOT_IMPLEMENTED, "this exec's engine does not count gas");
+    digest_text(v->load.digest, name);
+    while (x->images_open >= IMAGES_OPEN) {
+        unsigned before = x->images_open;
+        make_room(x);
+        if (x->images_open == before)
+            break; /* all are in use: one more, for now */
+    }
+    rc = image_open(x->engine, name, host_handlers, &v->image, e);
+    if (rc == ERR_OK) {
+        x->images_open++;
+        list_push(&x->images, &v->node);
+    }
+    return rc;
+}
+
+/* Opens the version's image unless it is open, and makes it the most recent one. */
+static enum err_code use_image(struct exec *x, uint64_t slot, struct version *v)
+{
+    struct err e = {0};
+    if (v->broken)
+        return v->broken;
+    if (!v->image) {
+        v->broken = open_image(x, v, &e);
+        x->cpu_mark = clock_cpu_ns(); /* no run pays for it */
+        if (v->broken) {
+            char payload[2 + sizeof e.text];
+            uint16_t code = (uint16_t)v->broken;
+            memcpy(payload, &code, sizeof code);
+            size_t n = strlen(e.text);
+            memcpy(payload + 2, e.text, n);
+            channel_send(&x->edge, FRAME_LOAD_FAILED, 0, slot, payload, 2 + n);
+            return v->broken;
+        }
+    }
+    if (x->images.next != &v->node) {
+        list_remove(&v->node);
+        list_push(x->images.next, &v->node); /* before the first */
+    }
+    return ERR_OK;
+}
+
+static void on_bind(struct exec *x, struct slice payload)
+{
+    struct uuid id;
+    struct err e;
+    if (x->has_project) {
+        malformed(x, "a second project");
+        return;
+    }
+    memcpy(&id, payload.p, sizeof id);
+    uuid_text(id, x->project);
+    x->has_project = true;
+    enum err_code rc = bind_project(x, &e);
+    if (rc && rc != ERR_NOT_FOUND)
+        log_line(LOG_ERROR, "exec_bind", "project=%s error=\"%s\"", x->project, e.text);
+}
+
+static void on_load(struct exec *x, const struct frame *f, struct slice payload)
+{
+    struct err e;
+    if (!x->has_project || f->id >= SLOTS || (buf_size(&x->loading) && f->id != x->loading_slot) ||
+        !buf_add(&x->loading, payload.p, payload.n)) {
+        malformed(x, "LOAD out of place");
+        return;
+    }
+    x->loading_slot = f->id;
+    if (f->flags & FRAME_MORE)
+        return;
+    struct version *v = calloc(1, sizeof *v);
+    size_t n = buf_size(&x->loading);
+    char *bytes = malloc(n);
+    if (!v || !bytes)
+        abort();
+    memcpy(bytes, buf_data(&x->loading), n);
+    buf_done(&x->loading);
+    v->bytes = bytes;
+    list_init(&v->node);
+    if (version_load_read(slice_make(bytes, n), &v->load, &e) ||
+        !strings_read(v->load.env, true, &v->env) || !strings_read(v->load.args, false, &v->args)) {
+        malformed(x, "a LOAD that can't be read");
+        version_free(x, v);
+        return;
+    }
+    unload(x, f->id);
+    x->versions[f->id] = v;
+    (void)use_image(x, f->id, v);
+}
+
+/* Runs */
+
+static struct run **bucket(struct exec *x, uint64_t id)
+{
+    return &x->buckets[id % BUCKETS];
+}
+
+static struct run *find_run(struct exec *x, uint64_t id)
+{
+    for (struct run *r = *bucket(x, id); r; r = r->next)
+        if (r->id == id)
+            return r;
+    return NULL;
+}
+
+static struct run *new_run(struct exec *x)
+{
+    struct list *node = list_pop(&x->free);
+    if (node)
+        return LIST_ITEM(node, struct run, node);
+    if (x->made == RUNS)
+        return NULL;
+    struct run *r = calloc(1, sizeof *r);
+    if (!r || !(r->instance = instance_new()))
+        abort();
+    x->made++;
+    list_init(&r->node);
+    r->exec = x;
+    r->guest.host = &host;
+    buf_init(&r->meta, FRAME_MOST);
+    buf_init(&r->input, FRAME_CREDIT_INITIAL);
+    return r;
+}
+
+/* Empties a buffer; one that grew large is not kept. */
+static void reset(struct buf *b)
+{
+    buf_clear(b);
+    if (b->cap > KEEP_BYTES)
+        buf_done(b);
+}
+
+static void send_ledger(struct exec *x, uint64_t id, const struct ledger *l)
+{
+    void *at = channel_place(&x->edge, FRAME_END, 0, id, ledger_size(l));
+    if (at)
+        ledger_write(l, at);
+}
+
+/* A BEGIN that can't be served still gets its END. */
+static void refuse(struct exec *x, uint64_t id, enum err_code reason, const char *text)
+{
+    struct ledger l;
+    l.head = (struct ledger_head){.reason = (uint16_t)reason};
+    snprintf(l.text, sizeof l.text, "%s", text);
+    send_ledger(x, id, &l);
+}
+
+static void on_status(struct loop_timer *t)
+{
+    struct exec *x = LIST_ITEM(t, struct exec, status);
+    char text[128];
+    unsigned long long size, resident, shared;
+    if (!x->live)
+        return;
+    ssize_t n = pread(x->statm, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) == 3) {
+        uint64_t held = (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+        channel_send(&x->edge, FRAME_STATUS, 0, 0, &held, sizeof held);
+    }
+    loop_timer_start(x->loop, t, loop_now(x->loop) + STATUS_US, on_status);
+}
+
+static void on_begin(struct exec *x, const struct frame *f, struct slice payload)
+{
+    uint32_t slot;
+    memcpy(&slot, payload.p, sizeof slot);
+    struct version *v = slot < SLOTS ? x->versions[slot] : NULL;
+    struct strings pairs;
+    if (!v || find_run(x, f->id) || !strings_read(slice_from(payload, 4), true, &pairs)) {
+        malformed(x, "BEGIN");
+        return;
+    }
+    enum err_code rc = use_image(x, slot, v);
+    if (rc) {
+        refuse(x, f->id, rc, "its image can't be opened");
+        return;
+    }
+    struct run *r = new_run(x);
+    if (!r) {
+        refuse(x, f->id, ERR_BUSY, "all places of the process are taken");
+        return;
+    }
+    if (!buf_add(&r->meta, pairs.bytes.p, pairs.bytes.n)) {
+        list_push(&x->free, &r->node);
+        refuse(x, f->id, ERR_MEMORY, "no memory for its variables");
+        return;
+    }
+    if (!x->live++) {
+        x->cpu_mark = clock_cpu_ns(); /* idle housekeeping is nobody's */
+        if (x->statm >= 0 && !x->status.slot)
+            loop_timer_start(x->loop, &x->status, loop_now(x->loop) + STATUS_US, on_status);
+    }
+    r->id = f->id;
+    r->next = *bucket(x, r->id);
+    *bucket(x, r->id) = r;
+    r->version = v;
+    v->runs++;
+    r->input_credit = FRAME_CREDIT_INITIAL;
+    r->input_owed = 0;
+    r->input_end = f->flags & FRAME_LAST;
+    r->output_credit = FRAME_CREDIT_INITIAL;
+    r->begun_us = clock_mono_us();
+    r->cpu_ns = 0;
+    r->guest.limits = &v->load.limits;
+    r->guest.meta = (struct strings){buf_slice(&r->meta), pairs.count};
+    r->guest.env = v->env;
+    r->guest.args = v->args;
+    guest_begin(&r->guest);
+    instance_begin(r->instance, v->image, &v->load.limits, r->guest.calls, &r->guest);
+    list_push(&x->ready, &r->node);
+}
+
+static void count_cpu(struct exec *x, struct run *r)
+{
+    uint64_t now = clock_cpu_ns();
+    r->cpu_ns += now - x->cpu_mark;
+    x->cpu_mark = now;
+}
+
+/* A trap after the guest took most of its memory is often an allocation that failed. */
+static void hint_memory(const struct run *r, const struct instance_end *end, struct ledger *l)
+{
+    uint64_t most = r->version->load.limits.v[LIMIT_MEMORY];
+    size_t n = strlen(l->text);
+    if (end->reason == ERR_TRAP && end->memory >= most - most / 8)
+        snprintf(l->text + n, sizeof l->text - n,
+                 "%shint: it held %llu of %llu bytes of memory (memory limit)", n ? "\n" : "",
+                 (unsigned long long)end->memory, (unsigned long long)most);
+}
+
+static void fill_ledger(struct run *r, struct ledger *l)
+{
+    const struct instance_end *end = instance_end(r->instance);
+    struct guest *g = &r->guest;
+    enum err_code reason = end->by_host ? g->end_reason : end->reason;
+    int32_t status = end->by_host ? g->end_status : end->status;
+    if (reason == ERR_OK && status)
+        reason = ERR_EXIT_STATUS;
+    l->head = (struct ledger_head){
+        .cpu_us = r->cpu_ns / 1000,
+        .wall_us = clock_mono_us() - r->begun_us,
+        .memory_peak = end->memory,
+        .bytes_in = g->bytes_in,
+        .bytes_out = g->bytes_out,
+        .log_lines = g->log.lines,
+        .log_lost = g->log.lost,
+        .status = status,
+        .reason = (uint16_t)reason,
+    };
+    for (int i = 0; i < HOST_COUNT; i++) {
+        if (!g->calls[i])
+            continue;
+        l->calls[l->head.call_rows++] =
+            (struct ledger_call){.function = (uint16_t)i, .count = g->calls[i]};
+        l->head.calls += g->calls[i];
+    }
+    snprintf(l->text, sizeof l->text, "%s", end->by_host ? g->end_text : end->text);
+    hint_memory(r, end, l);
+}
+_Static_assert((int)HOST_COUNT <= (int)LEDGER_CALLS, "a ledger has room for every host function");
+
+/* The instance ended: gives everything back, sends the ledger. */
+static void finish(struct run *r)
+{
+    struct exec *x = r->exec;
+    struct version *v = r->version;
+    struct ledger l;
+    guest_end(&r->guest); /* its last line of log */
+    instance_done(r->instance);
+    count_cpu(x, r);
+    fill_ledger(r, &l);
+    send_ledger(x, r->id, &l);
+
+    struct run **at = bucket(x, r->id);
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    loop_timer_stop(x->loop, &r->wake);
+    reset(&r->meta);
+    reset(&r->input);
+    list_remove(&r->node);
+    list_push(&x->free, &r->node);
+    x->live--;
+    if (!--v->runs && v->unloaded)
+        version_free(x, v);
+}
+
+static void step(struct run *r)
+{
+    struct exec *x = r->exec;
+    r->guest.waits = 0;
+    enum instance_state state = instance_step(r->instance);
+    if (state == INSTANCE_ENDED) {
+        finish(r);
+        return;
+    }
+    count_cpu(x, r);
+    if (r->cpu_ns / 1000 >= r->guest.limits->v[LIMIT_CPU]) {
+        instance_cancel(r->instance, ERR_CPU_LIMIT);
+        finish(r);
+        return;
+    }
+    list_push(state == INSTANCE_WAITING ? &x->waiting : &x->preempted, &r->node);
+}
+
+static void step_runs(struct exec *x)
+{
+    struct list *node, now;
+    list_init(&now);
+    while ((node = list_pop(&x->ready)))
+        list_push(&now, node);
+    while ((node = list_pop(&now)))
+        step(LIST_ITEM(node, struct run, node));
+    if ((node = list_pop(&x->preempted)))
+        step(LIST_ITEM(node, struct run, node));
+}
+
+/* Frames of a run. One that has ended may still get some: they crossed its END on the way. */
+
+static void on_body(struct exec *x, const struct frame *f, struct slice payload)
+{
+    struct run *r = find_run(x, f->id);
+    if (!r)
+        return;
+    if (r->input_end || payload.n > r->input_credit) {
+        malformed(x, "BODY without credit or after its end");
+        return;
+    }
+    r->input_credit -= (uint32_t)payload.n;
+    if (!buf_add(&r->input, payload.p, payload.n))
+        abort();
+    r->input_end = f->flags & FRAME_LAST;
+    woken(r, GUEST_WAITS_INPUT);
+}
+
+static void on_credit(struct exec *x, const struct frame *f, struct slice payload)
+{
+    struct run *r = find_run(x, f->id);
+    uint32_t more;
+    if (!r)
+        return;
+    memcpy(&more, payload.p, sizeof more);
+    if (more > INT32_MAX - r->output_credit) {
+        malformed(x, "CREDIT beyond all measure");
+        return;
+    }
+    r->output_credit += more;
+    woken(r, GUEST_WAITS_OUTPUT);
+}
+
+static void on_cancel(struct exec *x, const struct frame *f, struct slice payload)
+{
+    struct run *r = find_run(x, f->id);
+    uint16_t reason;
+    memcpy(&reason, payload.p, sizeof reason);
+    if (reason == ERR_OK || reason >= ERR_COUNT) {
+        malformed(x, "CANCEL for no reason");
+    } else if (r) {
+        instance_cancel(r->instance, (enum err_code)reason);
+        finish(r);
+    }
+}
+
+static void on_frame(struct channel *c, const struct frame *f, struct slice payload)
+{
+    struct exec *x = c->owner;
+    if (x->stop)
+        return;
+    switch ((enum frame_type)f->type) {
+    case FRAME_BIND:
+        on_bind(x, payload);
+        break;
+    case FRAME_LOAD:
+        on_load(x, f, payload);
+        break;
+    case FRAME_UNLOAD:
+        unload(x, f->id);
+        break;
+    case FRAME_BEGIN:
+        on_begin(x, f, payload);
+        break;
+    case FRAME_BODY:
+        on_body(x, f, payload);
+        break;
+    case FRAME_CREDIT:
+        on_credit(x, f, payload);
+        break;
+    case FRAME_CANCEL:
+        on_cancel(x, f, payload);
+        break;
+    case FRAME_OUTPUT:
+    case FRAME_LOG:
+    case FRAME_END:
+    case FRAME_LOAD_FAILED:
+    case FRAME_STATUS:
+    case FRAME_INJECT:
+    case FRAME_MISSING:
+    case FRAME_ROUTES:
+    case FRAME_SPOOLED:
+    case FRAME_RUN:
+        malformed(x, frame_name(f->type));
+        break;
+    }
+}
+
+/* Life of the process */
+
+static void on_edge_closed(struct channel *c, const struct err *why)
+{
+    struct exec *x = c->owner;
+    if (why->code == ERR_PROTOCOL)
+        malformed(x, why->text);
+    x->stop = true;
+}
+
+static void on_leash_closed(struct leash *l)
+{
+    ((struct exec *)l->owner)->stop = true;
+}
+
+static enum err_code start(struct exec *x, const struct options *o, struct err *e)
+{
+    x->relaxed = option_is(o, OPTION_ISOLATION, "relaxed");
+    x->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    list_init(&x->images);
+    list_init(&x->ready);
+    list_init(&x->preempted);
+    list_init(&x->waiting);
+    list_init(&x->free);
+    buf_init(&x->loading, FRAME_LOAD_MOST);
+    x->loop = loop_new(e);
+    if (!x->loop)
+        return e->code;
+    x->edge = (struct channel){.on_frame = on_frame, .on_closed = on_edge_closed, .owner = x};
+    x->leash = (struct leash){.on_closed = on_leash_closed, .owner = x};
+    enum err_code rc = engine_new(ENGINE_PLAIN, ENGINE_TO_RUN, &o->limits, &x->engine, e);
+    if (rc == ERR_OK)
+        rc = lockdown_exec_start(EXEC_IMAGES, &o->limits, x->relaxed, e);
+    if (rc == ERR_OK)
+        rc = engine_tick_start(x->engine, e);
+    if (rc == ERR_OK)
+        rc = lockdown_exec_seal(x->relaxed, e);
+    if (rc == ERR_OK)
+        rc = channel_init(&x->edge, x->loop, EXEC_FRAMES, FRAME_FRONT, e);
+    if (rc == ERR_OK)
+        rc = leash_init(&x->leash, x->loop, ROLE_LEASH, true, e);
+    return rc;
+}
+
+int role_exec(int argc, char **argv)
+{
+    struct exec *x = calloc(1, sizeof *x);
+    struct options o;
+    struct err e = {0};
+    int at = 1;
+    if (!x)
+        abort();
+    options_init(&o);
+    if (options_flags(&o, argc, argv, &at, &e) || options_finish(&o, &e)) {
+        log_line(LOG_ERROR, "exec_options", "error=\"%s\"", e.text);
+        return err_cli(e.code);
+    }
+    log_init("exec", option_is(&o, OPTION_LOG_LEVEL, "debug") ? LOG_DEBUG : LOG_INFO);
+    enum err_code rc = start(x, &o, &e);
+    if (rc) {
+        log_line(LOG_ERROR, "exec_start", "error=\"%s\"", e.text);
+        if (x->loop && x->leash.loop)
+            leash_send(&x->leash, LEASH_FATAL, 0, 0, e.text, NULL, 0);
+        return err_cli(rc);
+    }
+    leash_send(&x->leash, LEASH_READY, 0, 0, NULL, NULL, 0);
+    while (!x->stop) {
+        bool busy = !list_empty(&x->ready) || !list_empty(&x->preempted);
+        loop_turn(x->loop, busy ? 0 : UINT64_MAX);
+        step_runs(x);
+        channel_flush(&x->edge);
+    }
+    return 0; /* the kernel frees faster than we do */
+}
