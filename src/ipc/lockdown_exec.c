@@ -4,8 +4,8 @@
  * uses it for the namespaces and the empty root. Mounting goes through descriptors: the images
  * folder may lie below a folder that this user can't enter. */
 #include "ipc/lockdown_steps.h"
+#include "ipc/role.h"
 
-#include "roles/roles.h"
 
 #include <errno.h>
 #include <fcntl.h>

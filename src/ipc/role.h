@@ -10,7 +10,10 @@
 
 #include <sys/types.h>
 
-enum { ROLE_FDS = 8 };
+enum {
+    ROLE_LEASH = 3, /* in every role: its leash to master (ipc/leash.h) */
+    ROLE_FDS = 8,
+};
 
 struct role_start {
     const char *const *words; /* ROLE [WORD] [--option=…], NULL-terminated; borrowed */

@@ -11,8 +11,9 @@
  *   compile [fuel]  one module in, one image out */
 #pragma once
 
+#include "ipc/role.h" /* ROLE_LEASH, at 3 */
+
 enum role_fd {
-    ROLE_LEASH = 3, /* every role: SOCK_SEQPACKET to master (ipc/leash.h) */
     /* edge */
     EDGE_LISTEN = 4, /* listening TCP socket, non-blocking */
     EDGE_ROUTES = 5, /* functions edge: folder DATA/routes */
