@@ -6,7 +6,6 @@
 #include "ipc/lockdown_steps.h"
 #include "ipc/role.h"
 
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
