@@ -252,7 +252,7 @@ static void protocol_error(struct runner *r, const char *what)
 
 static void print_log(struct slice payload)
 {
-    uint8_t level = (uint8_t)payload.p[0];
+    int level = FRAME_LOG_LEVEL((uint8_t)payload.p[0]);
     const char *mark = level == LEVEL_ERROR ? "error: " : level == LEVEL_WARNING ? "warning: " : "";
     fputs(mark, stderr);
     show_text(stderr, slice_from(payload, 1));
