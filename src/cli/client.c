@@ -350,7 +350,9 @@ enum err_code client_call(struct client *c, const struct client_request *request
     struct call call = {.request = request, .fd = request->fd};
     struct curl_slist *fields = NULL;
     char bearer[sizeof c->context.token + 8], why[CURL_ERROR_SIZE] = "", *text = NULL;
+    struct err unseen;
     struct buf url;
+    e = e ? e : &unseen;
     buf_init(&url, URL_MOST);
     buf_init(&call.collected, ANSWER_MOST);
     enum err_code rc = make_url(c, request, &url, e);

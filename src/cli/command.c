@@ -200,7 +200,7 @@ static int unknown_verb(const struct command *table, const char *parent, const c
     return err_cli(ERR_USAGE);
 }
 
-int command_main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
     const char *self = argc ? argv[0] : BRAND_COMMAND, *slash = strrchr(self, '/');
     if (strcmp(slash ? slash + 1 : self, BRAND_RUNNER) == 0 && command_find(SLICE("run")))
@@ -221,4 +221,16 @@ int command_main(int argc, char **argv)
     if (argc > 1 && argv[1][0] != '-')
         return unknown_verb(c->sub, c->name, argv[1]);
     return args_help(c->name, NULL);
+}
+
+int command_main(int argc, char **argv)
+{
+    int status = run_command(argc, argv);
+    /* What was printed may still wait in a buffer: a full disk must not look like success. */
+    if ((fflush(stdout) || ferror(stdout)) && status == 0) {
+        struct err e;
+        err_errno(&e, "can't write to standard output");
+        return command_fail(&e);
+    }
+    return status;
 }

@@ -22,6 +22,8 @@ int exit_of_run(enum err_code cause, int exit_status)
 {
     if (cause == ERR_OK || cause == ERR_EXIT_STATUS)
         return exit_status & 0xff;
+    if (cause == ERR_BAD_CGI)
+        return exit_status & 0xff ? exit_status & 0xff : 1;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (signals[i].cause == cause)
             return 128 + signals[i].signal;

@@ -9,23 +9,23 @@
 #include "cli/exit.h"
 #include "cli/show.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 struct invocation {
-    struct client_head head;
-    bool broken; /* standard output takes no more */
+    bool quiet; /* the answer is not wanted */
+    int broken; /* why standard output takes no more (errno) */
 };
 
 static bool on_body(void *ctx, const struct client_head *head, struct slice piece)
 {
     struct invocation *v = ctx;
-    v->head = *head;
-    while (piece.n) {
+    while (piece.n && !v->quiet) {
         ssize_t n = write(STDOUT_FILENO, piece.p, piece.n);
-        if (n <= 0) {
-            v->broken = true;
+        if (n < 0) {
+            v->broken = errno;
             return false;
         }
         piece = slice_from(piece, (size_t)n);
@@ -59,7 +59,7 @@ static json_t *run_record(struct client *c, const char *id)
 }
 
 /* The exit status that the run's record, or without one the answer's head, stands for. */
-static int ended(struct client *c, const struct client_head *head)
+static int ended(struct client *c, const struct client_head *head, bool json)
 {
     json_t *run = *head->run ? run_record(c, head->run) : NULL;
     const char *slug = run ? answer_text(run, "cause") : head->error;
@@ -67,6 +67,8 @@ static int ended(struct client *c, const struct client_head *head)
     if (*slug && !err_from_slug(slice_str(slug), &cause))
         cause = ERR_INTERNAL;
     int status = exit_of_run(cause, (int)json_integer_value(json_object_get(run, "exit_status")));
+    if (json && run)
+        show_json(run);
     if (cause) {
         fprintf(stderr, "%s: %s", BRAND_COMMAND, err_title(cause));
         if (*answer_text(run, "text")) {
@@ -101,7 +103,7 @@ int cmd_invoke(int argc, char **argv)
 
     bool bare = method && (strcasecmp(method, "GET") == 0 || strcasecmp(method, "HEAD") == 0);
     bool input = !bare && has_input();
-    struct invocation v = {0};
+    struct invocation v = {.quiet = json};
     struct client *c = NULL;
     struct err e;
     if (client_open(project, &c, &e)) {
@@ -121,20 +123,21 @@ int cmd_invoke(int argc, char **argv)
                                   {"path", path}},
                         .content_type = input ? type ? type : "application/octet-stream" : NULL,
                         .fd = STDIN_FILENO,
-                        .on_body = json ? NULL : on_body,
+                        .on_body = on_body,
                         .ctx = &v},
                     NULL, &head, &e);
-    if (v.broken) {
-        status = EXIT_OWN_FAILURE;
-    } else if (rc && !*head.run) {
-        client_fail(&e);
+    if (v.broken || (rc && !*head.run)) {
+        if (v.broken && v.broken != EPIPE)
+            err_set(&e, ERR_IO, "can't write the answer: %s", strerror(v.broken));
+        if (v.broken != EPIPE)
+            client_fail(&e);
         status = EXIT_OWN_FAILURE;
     } else {
-        if (rc && rc != ERR_UNREACHABLE)
+        status = ended(c, &head, json);
+        if (rc && status == 0) { /* the program ended well, its answer did not arrive whole */
             command_fail(&e);
-        status = ended(c, &head);
-        if (rc && status == 0)
             status = EXIT_OWN_FAILURE;
+        }
     }
     client_close(c);
     return status;

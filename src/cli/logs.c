@@ -26,6 +26,7 @@ struct follow {
     char last[64];    /* id of the last event that was shown */
     char next_id[64]; /* of the event being read */
     int failures;     /* in a row */
+    bool closed;      /* nobody reads standard output any more */
 };
 
 static void print_line(const json_t *line)
@@ -59,7 +60,7 @@ static void event_done(struct follow *f)
         } else {
             print_line(line);
         }
-        fflush(stdout);
+        f->closed = fflush(stdout) != 0;
         memcpy(f->last, f->next_id, sizeof f->last);
         f->failures = 0;
     }
@@ -74,7 +75,7 @@ static bool event_line(struct follow *f, struct slice line)
         line.n--;
     if (line.n == 0) {
         event_done(f);
-        return true;
+        return !f->closed;
     }
     struct slice value = line, field = slice_split(&value, ':');
     if (value.p && value.n && value.p[0] == ' ')
@@ -129,7 +130,7 @@ static int follow(struct client *c, struct client_request *request, bool json)
     } while (f.failures <= RETRIES_MOST);
     buf_done(&f.line);
     buf_done(&f.data);
-    return client_fail(&e);
+    return f.closed ? err_cli(ERR_CANCELLED) : client_fail(&e);
 }
 
 /* Oldest first, in whichever order they came. */
