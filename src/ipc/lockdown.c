@@ -220,7 +220,7 @@ static bool try_fence(enum fence_id id)
     case FENCE_CGROUP:
         return unshared(CLONE_NEWCGROUP);
     case FENCE_UID:
-        return setresuid(65534, 65534, 65534) == 0 && getuid() == 65534;
+        return setresuid(EXEC_USERS_FIRST, EXEC_USERS_FIRST, EXEC_USERS_FIRST) == 0;
     case FENCE_LANDLOCK:
         return step_no_new_privs() && step_landlock(NULL, 0, LANDLOCK_READ, true);
     case FENCE_LANDLOCK_TCP:

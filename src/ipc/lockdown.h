@@ -33,6 +33,10 @@ struct fence {
 };
 extern const struct fence fences[FENCE_COUNT];
 
+/* Users of exec processes when serve is started as root: a range that no distribution, container
+ * manager or systemd hands out. */
+enum { EXEC_USERS_FIRST = 0x70000000, EXEC_USERS = 65536 };
+
 /* Can this machine and user raise it? Tries it in a child process. On false, `why` says what the
  * kernel answered. */
 bool fence_probe(enum fence_id id, char why[128]);

@@ -12,7 +12,7 @@ struct master;
 /* The data folder: one server at a time, created with everything in it. Descriptors are O_PATH or
  * read-only; -1 when not open. */
 struct master_data {
-    char *path; /* absolute */
+    char *path;                              /* absolute */
     int lock, folder, images, routes, spool; /* images: that of this engine */
     int signing, secrets, node;              /* keys: opened, never read here */
 };
@@ -47,6 +47,7 @@ struct child {
     /* EXEC */
     uint32_t number;
     enum engine_kind engine;
+    uid_t user;          /* its own; 0: that of master */
     struct child *owner; /* the edge that got it; NULL while blank */
     int frames;          /* while blank: the edge's ends of its sockets */
     struct loop_io log;
@@ -83,6 +84,7 @@ struct master {
     unsigned exec_failures;
     struct loop_timer exec_retry;
     bool exec_seen; /* one has been ready */
+    bool own_users; /* each exec becomes a user of its own */
 
     struct list jobs; /* struct job: modules waiting for a compile process */
     int compiling;

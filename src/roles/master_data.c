@@ -4,8 +4,6 @@
 #include "base/brand.h"
 #include "engine/engine.h"
 
-#pragma weak engine_name
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -118,7 +116,7 @@ enum err_code master_data_open(struct master_data *d, const char *path, struct e
     if (rc == ERR_OK)
         rc = make_folder(d->folder, "images", 0755, &images, e);
     if (rc == ERR_OK)
-        rc = make_folder(images, engine_name ? engine_name() : "none", 0755, &d->images, e);
+        rc = make_folder(images, engine_name(), 0755, &d->images, e);
     if (rc == ERR_OK)
         rc = make_folder(d->folder, "routes", 0700, &d->routes, e);
     if (rc == ERR_OK)

@@ -6,6 +6,7 @@
 #include "roles/master.h"
 
 #include "base/log.h"
+#include "ipc/lockdown.h"
 #include "roles/roles.h"
 
 #include <errno.h>
@@ -34,6 +35,7 @@ struct want {
 void execs_init(struct master *m)
 {
     list_init(&m->wants);
+    m->own_users = geteuid() == 0;
     m->exec_seen = m->options->limits.v[LIMIT_EXEC_BLANK] == 0;
 }
 
@@ -54,6 +56,21 @@ static void on_exec_log(struct loop_io *io, uint32_t events)
     }
 }
 
+/* The lowest user of the range that no living exec has; 0: none of their own, see below. */
+static uid_t free_user(const struct master *m)
+{
+    if (!m->own_users)
+        return 0;
+    for (uid_t user = EXEC_USERS_FIRST; user < EXEC_USERS_FIRST + EXEC_USERS; user++) {
+        bool taken = false;
+        LIST_EACH(at, &m->children)
+        taken = taken || LIST_ITEM(at, struct child, node)->user == user;
+        if (!taken)
+            return user;
+    }
+    return 0;
+}
+
 static bool start(struct master *m, enum engine_kind engine)
 {
     int frames[2] = {-1, -1}, log[2] = {-1, -1};
@@ -61,10 +78,15 @@ static bool start(struct master *m, enum engine_kind engine)
     struct err e;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, frames) == 0 &&
         pipe2(log, O_CLOEXEC | O_NONBLOCK) == 0) {
-        struct role_start s = {.stderr_fd = log[1], .sandbox = true};
+        uid_t user = free_user(m);
+        struct role_start s = {.stderr_fd = log[1], .sandbox = true, .uid = user, .gid = user};
         role_give(&s, frames[1], EXEC_FRAMES);
         role_give(&s, m->data.images, EXEC_IMAGES);
         c = child_start(m, CHILD_EXEC, engine == ENGINE_FUEL ? "fuel" : NULL, &s);
+        if (c)
+            c->user = user;
+        else if (user)
+            m->own_users = false; /* not allowed here (a container's map is shorter): an extra */
     }
     if (c) {
         c->number = ++m->exec_number;
