@@ -43,7 +43,7 @@ const struct command commands[] = {
     {.name = "deploy",
      .run = cmd_deploy,
      .usage = "FILE.wasm [--name NAME] [--response cgi|text] [--env NAME=VALUE]… "
-              "[--limit NAME=VALUE]… [--no-check] [--project P] [--json]",
+              "[--limit NAME=VALUE]… [--check REQUEST|--no-check] [--project P] [--json]",
      .summary = "put a module behind a URL, or a new version of it",
      .example =
          BRAND_COMMAND " deploy hello.wasm\n" BRAND_COMMAND
@@ -103,7 +103,8 @@ const struct command commands[] = {
      .usage = "[--ledger] [--json] [--env NAME=VALUE]… [--memory SIZE] [--cpu TIME] "
               "[--limit NAME=VALUE]… FILE [ARGS]…",
      .summary = "run a module here: standard input and output, no server",
-     .example = BRAND_COMMAND " run --ledger hello.wasm\n" BRAND_RUNNER " hello.wasm --its --own=flags"},
+     .example =
+         BRAND_COMMAND " run --ledger hello.wasm\n" BRAND_RUNNER " hello.wasm --its --own=flags"},
     {.name = "validate",
      .run = cmd_validate,
      .usage = "FILE [--limit NAME=VALUE]… [--json]",

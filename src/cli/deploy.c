@@ -2,8 +2,8 @@
  *
  * Without settings it is one request: the module's bytes, streamed. With --env
  * or --limit the module is stored first, and then a version is made of its
- * digest and the settings: those of the live version, changed by what the
- * command line names. The server compiles, checks and promotes; when it
+ * digest and these settings. What the command line doesn't name stays as it is
+ * in the live version. The server compiles, checks and promotes; when it
  * answers, the URL works. */
 #include "base/brand.h"
 #include "base/limits.h"
@@ -97,9 +97,9 @@ static enum err_code split_pair(const char *flag, const char *text, char name[25
     return ERR_OK;
 }
 
-/* Sets the named members of a JSON object of settings. */
-static enum err_code merge(const char *flag, const struct words *pairs, json_t *settings,
-                           struct err *e)
+/* NAME=VALUE flags as members of a JSON object. */
+static enum err_code pairs_to_json(const char *flag, const struct words *pairs, json_t *object,
+                                   struct err *e)
 {
     for (size_t i = 0; i < pairs->n; i++) {
         char name[256];
@@ -107,7 +107,7 @@ static enum err_code merge(const char *flag, const struct words *pairs, json_t *
         enum err_code rc = split_pair(flag, pairs->at[i], name, &value, e);
         if (rc)
             return rc;
-        if (json_object_set_new(settings, name, json_stringn(value.p, value.n)))
+        if (json_object_set_new(object, name, json_stringn(value.p, value.n)))
             return err_set(e, ERR_USAGE, "--%s %s: the value is not UTF-8", flag, name);
     }
     return ERR_OK;
@@ -119,7 +119,7 @@ static enum err_code judge_flags(const struct deploy *d, struct err *e)
     struct limits limits;
     limits_init(&limits, false);
     json_t *scratch = json_object();
-    enum err_code rc = merge("env", &d->env, scratch, e);
+    enum err_code rc = pairs_to_json("env", &d->env, scratch, e);
     for (size_t i = 0; i < d->limits.n && rc == ERR_OK; i++) {
         char name[256];
         struct slice value;
@@ -147,70 +147,31 @@ static enum err_code deploy_bytes(struct client *c, const struct deploy *d, json
         ret_answer, NULL, e);
 }
 
-/* The settings of the version that answers now, {} when there is none yet: "env", "limits". */
-static enum err_code current_settings(struct client *c, const struct deploy *d,
-                                      json_t **ret_settings, struct err *e)
-{
-    json_t *function = NULL, *versions = NULL, *v, *found = NULL;
-    size_t i;
-    enum err_code rc =
-        client_call(c, &(struct client_request){.path = "{P}/functions/{}", .at = {d->name}},
-                    &function, NULL, e);
-    if (rc == ERR_OK)
-        rc = client_list(
-            c, &(struct client_request){.path = "{P}/functions/{}/versions", .at = {d->name}}, 0,
-            &versions, e);
-    if (rc == ERR_OK) {
-        uint64_t live = answer_count(function, "version");
-        json_array_foreach(json_object_get(versions, "items"), i,
-                           v) if (live && answer_count(v, "number") == live) found = v;
-        json_t *env = json_object_get(found, "env"), *limits = json_object_get(found, "limits");
-        *ret_settings =
-            json_pack("{s:o,s:o}", "env", json_is_object(env) ? json_copy(env) : json_object(),
-                      "limits", json_is_object(limits) ? json_copy(limits) : json_object());
-    }
-    json_decref(function);
-    json_decref(versions);
-    return rc;
-}
-
 static enum err_code deploy_settings(struct client *c, const struct deploy *d, json_t **ret_answer,
                                      struct err *e)
 {
-    json_t *module = NULL, *settings = NULL, *body = json_pack("{s:s}", "name", d->name);
-    enum err_code rc = client_call(c,
-                                   &(struct client_request){.method = "POST",
-                                                            .path = "{P}/modules",
-                                                            .content_type = "application/wasm",
-                                                            .fd = d->fd},
-                                   &module, NULL, e);
-    if (rc)
+    json_t *module = NULL, *env = json_object(), *limits = json_object(), *body = NULL;
+    enum err_code rc = pairs_to_json("env", &d->env, env, e);
+    if (rc || (rc = pairs_to_json("limit", &d->limits, limits, e)) ||
+        (rc = client_call(c,
+                          &(struct client_request){.method = "POST",
+                                                   .path = "{P}/modules",
+                                                   .content_type = "application/wasm",
+                                                   .fd = d->fd},
+                          &module, NULL, e)))
         goto out;
-    rc = current_settings(c, d, &settings, e);
-    if (rc == ERR_NOT_FOUND || rc == ERR_NO_FUNCTION) {
-        rc = client_call(
-            c, &(struct client_request){.method = "POST", .path = "{P}/functions", .json = body},
-            NULL, NULL, e);
-        settings = json_pack("{s:{},s:{}}", "env", "limits");
-    }
-    if (rc || (rc = merge("env", &d->env, json_object_get(settings, "env"), e)) ||
-        (rc = merge("limit", &d->limits, json_object_get(settings, "limits"), e)))
-        goto out;
-    json_object_set_new(settings, "digest", json_string(answer_text(module, "digest")));
-    if (d->response)
-        json_object_set_new(settings, "response", json_string(d->response));
-    if (d->check)
-        json_object_set_new(settings, "check", json_string(d->check));
-    rc = client_call(c,
-                     &(struct client_request){.method = "POST",
-                                              .path = "{P}/functions/{}/versions",
-                                              .at = {d->name},
-                                              .json = settings},
-                     ret_answer, NULL, e);
+    body = json_pack("{s:s, s:O, s:O, s:s*, s:s*}", "digest", answer_text(module, "digest"), "env",
+                     env, "limits", limits, "response", d->response, "check", d->check);
+    rc = client_call(
+        c,
+        &(struct client_request){
+            .method = "POST", .path = "{P}/functions/{}/versions", .at = {d->name}, .json = body},
+        ret_answer, NULL, e);
 out:
-    json_decref(body);
     json_decref(module);
-    json_decref(settings);
+    json_decref(env);
+    json_decref(limits);
+    json_decref(body);
     return rc;
 }
 
@@ -233,7 +194,7 @@ static void print_success(const struct deploy *d, const json_t *answer, const js
     const json_t *version = json_object_get(answer, "version"),
                  *check = json_object_get(answer, "check");
     char a[24], b[24], m[24];
-    printf("%s: version %ju is live (%s, %.19s)\n", d->name,
+    printf("%s: version %ju is live (%s, %.12s)\n", d->name,
            (uintmax_t)answer_count(version, "number"), show_bytes(answer_count(version, "size"), a),
            answer_text(version, "digest"));
     if (json_is_object(check) && run)
@@ -330,7 +291,11 @@ int cmd_deploy(int argc, char **argv)
          .value = "NAME=VALUE",
          .help = "one of `" BRAND_COMMAND " limits`; repeatable",
          .many = &d.limits},
-        {.name = "no-check", .help = "make it live without asking it first", .on = &no_check},
+        {.name = "check",
+         .value = "REQUEST",
+         .help = "asked before it goes live, \"GET /\" at first; none: not asked",
+         .text = &d.check},
+        {.name = "no-check", .help = "as --check none", .on = &no_check},
         FLAG_PROJECT(d.project),
         FLAG_JSON(json),
         {0},
@@ -342,7 +307,10 @@ int cmd_deploy(int argc, char **argv)
     if (d.response && strcmp(d.response, "cgi") && strcmp(d.response, "text"))
         return command_usage("deploy", "--response is cgi or text, not \"%s\"", d.response);
     d.file = words.at[0];
-    d.check = no_check ? "none" : NULL;
+    if (no_check && d.check)
+        return command_usage("deploy", "--check and --no-check exclude each other");
+    if (no_check)
+        d.check = "none";
     if (!d.name) {
         if (!name_from_path(d.file, made))
             namegen(made);

@@ -4,7 +4,6 @@
  * proxy's patience) it is taken up again after the last line that was shown. */
 #include "base/brand.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "cli/args.h"
 #include "cli/client.h"
 #include "cli/show.h"
@@ -13,7 +12,6 @@
 #include <unistd.h>
 
 enum {
-    LINES_SHOWN = 200,
     EVENT_MOST = 256 << 10, /* a log line has at most 64 KiB; JSON may write a byte as six */
     RETRY_S = 1,
     RETRIES_MOST = 30, /* in a row without one event in between */
@@ -133,18 +131,6 @@ static int follow(struct client *c, struct client_request *request, bool json)
     return f.closed ? err_cli(ERR_CANCELLED) : client_fail(&e);
 }
 
-/* Oldest first, in whichever order they came. */
-static void print_lines(const json_t *items)
-{
-    size_t n = json_array_size(items);
-    bool newest_first = n > 1 && strcmp(answer_text(json_array_get(items, 0), "at"),
-                                        answer_text(json_array_get(items, n - 1), "at")) > 0;
-    for (size_t i = 0; i < n; i++)
-        print_line(json_array_get(items, newest_first ? n - 1 - i : i));
-    if (n == 0 && show_on_terminal())
-        printf("No log lines.\n");
-}
-
 int cmd_logs(int argc, char **argv)
 {
     bool json = false, following = false;
@@ -160,7 +146,7 @@ int cmd_logs(int argc, char **argv)
          .value = "error|warning|info",
          .help = "this level and worse",
          .text = &level},
-        {.name = "lines", .value = "N", .help = "at most this many (200)", .text = &lines},
+        {.name = "lines", .value = "N", .help = "the latest N, at most 1000 (100)", .text = &lines},
         FLAG_PROJECT(project),
         FLAG_JSON(json),
         {0},
@@ -169,15 +155,6 @@ int cmd_logs(int argc, char **argv)
     int status = args_parse("logs", argc, argv, flags, &words, 1, 1);
     if (status >= 0)
         return status;
-    uint64_t seconds, most = LINES_SHOWN, now = clock_real_us();
-    char from[25];
-    if (since && (!args_duration(since, &seconds) || seconds > now / 1000000))
-        return command_usage("logs", "\"%s\" is not a time: write 90s, 10m, 2h or 1d", since);
-    if (since)
-        clock_rfc3339(now - seconds * 1000000, from);
-    if (lines && (!slice_u64(slice_str(lines), &most) || most == 0))
-        return command_usage("logs", "--lines wants a number, not \"%s\"", lines);
-
     struct client *c = NULL;
     struct err e;
     if (client_open(project, &c, &e))
@@ -185,21 +162,23 @@ int cmd_logs(int argc, char **argv)
     struct client_request request = {
         .path = "{P}/functions/{}/logs",
         .at = {words.at[0]},
-        .query = {{"since", since ? from : NULL},
+        .query = {{"since", since},
                   {"run", run},
                   {"level", level},
+                  {"limit", lines},
                   {"follow", following ? "1" : NULL}},
     };
     json_t *answer = NULL;
-    if (following)
+    if (following) {
         status = follow(c, &request, json);
-    else if (client_list(c, &request, most, &answer, &e))
+    } else if (client_call(c, &request, &answer, NULL, &e)) {
         status = client_fail(&e);
-    else {
+    } else {
+        json_t *items = json_object_get(answer, "items");
+        for (size_t i = 0; i < json_array_size(items) && !json; i++)
+            print_line(json_array_get(items, i));
         if (json)
             show_json(answer);
-        else
-            print_lines(json_object_get(answer, "items"));
         status = 0;
     }
     json_decref(answer);

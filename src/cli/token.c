@@ -21,16 +21,14 @@ static int token_create(int argc, char **argv)
 {
     bool json = false;
     struct words words, scopes = {0};
-    const char *expires = NULL;
+    const char *expires = NULL, *project = NULL;
     const struct flag flags[] = {
         {.name = "scope",
          .value = "SCOPE,…",
          .help = "of read deploy invoke logs secrets admin (default: read)",
          .many = &scopes},
-        {.name = "expires",
-         .value = "TIME",
-         .help = "30d, 12h, 90m (default: the server's)",
-         .text = &expires},
+        {.name = "expires", .value = "TIME", .help = "30d, 12h, 90m (30d)", .text = &expires},
+        {.name = "project", .value = "PROJECT", .help = "good for this one only", .text = &project},
         FLAG_JSON(json),
         {0},
     };
@@ -47,6 +45,8 @@ static int token_create(int argc, char **argv)
            *body = json_pack("{s:s,s:o}", "name", words.at[0], "scopes", scope_list(&scopes));
     if (!body)
         return command_usage("token create", "the name is not text");
+    if (project)
+        json_object_set_new(body, "project", json_string(project));
     if (expires)
         json_object_set_new(body, "expires_in", json_integer((json_int_t)seconds));
     status = client_once(NULL,
@@ -125,7 +125,7 @@ static int token_revoke(int argc, char **argv)
 const struct command token_commands[] = {
     {.name = "create",
      .run = token_create,
-     .usage = "NAME [--scope SCOPE,…] [--expires TIME] [--json]",
+     .usage = "NAME [--scope SCOPE,…] [--expires TIME] [--project P] [--json]",
      .summary = "make a token and print it",
      .example = BRAND_COMMAND " token create ci --scope read,deploy --expires 30d"},
     {.name = "list",
