@@ -12,7 +12,6 @@
 #include "cli/show.h"
 #include "module/module.h"
 
-#include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -225,15 +224,16 @@ static void print_ledger_json(const struct ledger *l)
     json_decref(all);
 }
 
-static int report(const struct run_args *a, const struct ledger *l)
+static int report(const struct run_args *a, const struct runner_end *end)
 {
-    enum err_code reason = (enum err_code)l->head.reason;
+    const struct ledger *l = &end->ledger;
     print_end(l);
     if (a->ledger && !a->json)
         print_ledger(l);
     else if (a->ledger || a->json)
         print_ledger_json(l);
-    return reason == ERR_CANCELLED ? 128 + SIGINT : exit_of_run(reason, l->head.status);
+    return end->signal ? 128 + end->signal
+                       : exit_of_run((enum err_code)l->head.reason, l->head.status);
 }
 
 int cmd_run(int argc, char **argv)
@@ -248,7 +248,7 @@ int cmd_run(int argc, char **argv)
     struct image_cache cache = {-1, -1};
     struct version_load load = {.kind = ENGINE_PLAIN};
     struct buf bytes, strings;
-    static struct ledger ledger;
+    static struct runner_end end;
     buf_init(&strings, STRINGS);
     enum err_code rc = run_options(&a, &options, &e);
     uint64_t most = options.limits.v[LIMIT_MODULE];
@@ -270,7 +270,7 @@ int cmd_run(int argc, char **argv)
                                    .project = image_cache_project,
                                    .load = &load,
                                    .options = &options};
-    rc = runner_run(&job, &ledger, &e);
+    rc = runner_run(&job, &end, &e);
     if (rc)
         image_cache_drop(&cache,
                          load.digest); /* should it be the image, the next run has a new one */
@@ -279,5 +279,5 @@ out:
     buf_done(&bytes);
     buf_done(&strings);
     options_done(&options);
-    return rc ? local_fail(&e) : report(&a, &ledger);
+    return rc ? local_fail(&e) : report(&a, &end);
 }

@@ -59,7 +59,7 @@ struct runner {
     bool ended;              /* rc, or the ledger, says how */
     enum err_code rc;
     struct err *e;
-    struct ledger *ledger;
+    struct runner_end *result;
 };
 
 #define RUNNER(ptr, member) LIST_ITEM(ptr, struct runner, member)
@@ -95,6 +95,14 @@ static void cancel(struct runner *r, enum err_code why)
     loop_timer_start(r->loop, &r->grace, loop_now(r->loop) + CANCEL_US, on_grace);
 }
 
+/* Whoever wanted it does no more. */
+static void give_up(struct runner *r, int why)
+{
+    if (!r->result->signal && !r->ended)
+        r->result->signal = why;
+    cancel(r, ERR_CANCELLED);
+}
+
 /* Ctrl-C ends the run and waits for its ledger; once more, it waits no longer. */
 static void on_signal(struct loop_io *io, uint32_t events)
 {
@@ -107,7 +115,7 @@ static void on_signal(struct loop_io *io, uint32_t events)
     else if (r->cancelled)
         kill(r->pid, SIGKILL);
     else
-        cancel(r, ERR_CANCELLED);
+        give_up(r, (int)info.ssi_signo);
     wake(r);
 }
 
@@ -218,8 +226,8 @@ static void move_output(struct runner *r)
         } else if (errno != EINTR && errno != EAGAIN) {
             if (errno != EPIPE)
                 fprintf(stderr, "standard output: %s\n", strerror(errno));
-            r->out.open = false; /* nobody reads: what it prints further is of no use */
-            cancel(r, ERR_CANCELLED);
+            r->out.open = false; /* what it prints further is of no use */
+            give_up(r, SIGPIPE);
         }
     }
     if (written && !r->ended) {
@@ -287,7 +295,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         print_log(payload);
         return;
     case FRAME_END:
-        end(r, ledger_read(payload, r->ledger, r->e));
+        end(r, ledger_read(payload, &r->result->ledger, r->e));
         return;
     case FRAME_LOAD_FAILED: {
         uint16_t code;
@@ -308,7 +316,7 @@ static void on_closed(struct channel *c, const struct err *why)
     if (r->ended)
         return;
     if (r->cancelled) { /* it was killed because it would not end */
-        *r->ledger = (struct ledger){.head.reason = (uint16_t)r->cancelled};
+        r->result->ledger = (struct ledger){.head.reason = (uint16_t)r->cancelled};
         end(r, ERR_OK);
         return;
     }
@@ -410,7 +418,7 @@ static enum err_code watch_signals(struct runner *r, struct err *e)
     return loop_io_add(r->loop, &r->signals, r->signal_fd, EPOLLIN, on_signal, e);
 }
 
-enum err_code runner_run(const struct runner_job *job, struct ledger *ret_ledger, struct err *e)
+enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_end, struct err *e)
 {
     const uint32_t slot = SLOT;
     struct runner r = {
@@ -424,8 +432,9 @@ enum err_code runner_run(const struct runner_job *job, struct ledger *ret_ledger
         .expected = FRAME_CREDIT_INITIAL,
         .limits = &job->load->limits,
         .e = e,
-        .ledger = ret_ledger,
+        .result = ret_end,
     };
+    ret_end->signal = 0;
     buf_init(&r.output, FRAME_CREDIT_INITIAL);
     loop_task_init(&r.pump, on_pump);
     r.loop = loop_new(e);

@@ -16,7 +16,12 @@ struct runner_job {
     const struct options *options; /* of the exec */
 };
 
-/* Runs it to its end. ERR_OK: *ret_ledger says how it ended, whatever that was. Otherwise the
+struct runner_end {
+    struct ledger ledger; /* how it ended */
+    int signal; /* SIGINT, SIGTERM: somebody ended it; SIGPIPE: nobody read its output; else 0 */
+};
+
+/* Runs it to its end. ERR_OK: *ret_end says how it ended, whatever that was. Otherwise the
  * program did not run or its process died: ERR_EXEC_DIED, what LOAD_FAILED said, … */
-enum err_code runner_run(const struct runner_job *job, struct ledger *ret_ledger,
+enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_end,
                          struct err *e) MUST_CHECK;

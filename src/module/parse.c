@@ -610,13 +610,16 @@ static const struct mistake {
     {SLICE("\xef\xbb\xbf"), "a text file: compile a program to WebAssembly"},
 };
 
+/* Judged by its beginning. */
 static bool is_text(struct slice s)
 {
     size_t n = s.n < 256 ? s.n : 256;
+    while (n && n < s.n && ((uint8_t)s.p[n] & 0xc0) == 0x80)
+        n--; /* not inside a character */
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)s.p[i] < 0x20 && !strchr("\t\n\r\f", s.p[i] ? s.p[i] : 1))
+        if ((uint8_t)s.p[i] < 0x20 && !strchr("\t\n\r\f", s.p[i] ? s.p[i] : 1))
             return false;
-    return true;
+    return is_utf8(slice_make(s.p, n));
 }
 
 static enum err_code judge_magic(struct slice s, struct err *e)

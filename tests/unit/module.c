@@ -93,6 +93,7 @@ TEST(mistakes)
         {SLICE("  ;; text\n(module)"), "wat2wasm"},
         {SLICE("<html>"), "HTML"},
         {SLICE("package main"), "text file"},
+        {SLICE("\xfe\xfe\xfe\xfe"), "doesn't start with"},
         {SLICE("\1\2\3\4\5\6\7\x08\x09"), "doesn't start with"},
     };
     limits_init(&limits, false);

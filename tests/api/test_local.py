@@ -1,0 +1,267 @@
+"""The commands without a server: run, validate, inspect."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+
+@pytest.fixture
+def local(program, guests, tmp_path_factory):
+    """local("run", "cwa-echo", …): the command on that guest, with an image cache of the tests'."""
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    cache.mkdir(exist_ok=True)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+
+    def command(verb, *words, **settings):
+        words = [str(guests / f"{w[1:]}.wasm") if w.startswith(":") else w for w in words]
+        settings = {"env": environment, "stdin": subprocess.DEVNULL} | settings
+        if "input" in settings:
+            settings.pop("stdin")
+        return [program, verb, *words], settings
+
+    def start(verb, *words, **settings):
+        words, settings = command(verb, *words, **settings)
+        return subprocess.Popen(words, **settings)
+
+    def run(verb, *words, **settings):
+        words, settings = command(verb, *words, **settings)
+        return subprocess.run(words, capture_output=True, timeout=60, **settings)
+
+    run.start = start
+    run.cache = cache
+    return run
+
+
+# ---- run ----
+
+def test_streams_and_status(local):
+    done = local("run", ":cwa-raw", input=b"to and\0fro")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"to and\0fro", b"")
+    assert local("run", ":cwa-exit").returncode == 3
+    assert local("run", ":wasi-exit").returncode == 3
+
+
+def test_binary_both_ways(local):
+    body = os.urandom(1 << 20) * 8
+    done = local("run", "--cpu=20s", ":cwa-raw", input=body)
+    assert done.returncode == 0 and done.stdout == body
+
+
+def test_output_arrives_as_it_is_written(local):
+    process = local.start("run", ":cwa-sleep", stdout=subprocess.PIPE)
+    got = b""
+    while b"one" not in got:
+        got += os.read(process.stdout.fileno(), 4096)
+    assert b"two" not in got
+    assert b"two" in process.stdout.read()
+    assert process.wait() == 0
+
+
+def test_arguments_and_environment(local):
+    done = local("run", "--env=A=1", "--env", "B=x=y", ":wasi-env", "--ledger", "-x", "two words")
+    lines = done.stdout.decode().splitlines()
+    assert lines[3:6] == ["argv[1]=--ledger", "argv[2]=-x", "argv[3]=two words"]
+    assert lines[6:] == ["A=1", "B=x=y"]
+    assert done.stderr == b""
+
+
+def test_runs_under_its_short_name(local, tmp_path, program, guests):
+    link = tmp_path / "pahi"
+    link.symlink_to(program)
+    done = subprocess.run([link, guests / "cwa-hello.wasm"], capture_output=True,
+                          env={**os.environ, "XDG_CACHE_HOME": str(local.cache)})
+    assert done.returncode == 0 and b"Hello" in done.stdout
+
+
+def test_log_goes_to_standard_error(local):
+    lines = local("run", ":cwa-log").stderr.decode().splitlines()
+    assert lines[:3] == ["error: an error", "warning: a warning", "an information"]
+    assert "from stderr" in lines
+
+
+def test_ledger(local):
+    done = local("run", "--ledger", ":cwa-raw", input=b"12345")
+    assert b"cwa.resource_read" in done.stderr and done.stdout == b"12345"
+    done = local("run", "--json", ":cwa-raw", input=b"12345")
+    ledger = json.loads(done.stderr)
+    assert ledger["cause"] == "ok" and ledger["exit_status"] == 0
+    assert ledger["bytes_in"] == ledger["bytes_out"] == 5
+    assert ledger["calls"] == sum(ledger["host_calls"].values())
+    assert ledger["memory_peak"] >= 65536
+
+
+@pytest.mark.parametrize("guest, status, cause", [
+    ("cwa-trap", 134, "trap"),
+    ("cwa-descriptor", 134, "bad_descriptor"),
+    ("cwa-pointer", 139, "bad_pointer"),
+    ("cwa-recurse", 139, "stack_overflow"),
+    ("cwa-loop", 152, "cpu_limit"),
+])
+def test_what_ends_a_run(local, guest, status, cause):
+    done = local("run", "--cpu=100ms", ":" + guest)
+    assert done.returncode == status
+    assert f"({cause})" in done.stderr.decode()
+
+
+def test_trap_shows_the_stack(local):
+    assert b"cwa_main" in local("run", ":cwa-trap").stderr
+
+
+def test_wall_limit(local):
+    done = local("run", "--json", "--limit=stream-idle=20ms", ":cwa-sleep")
+    assert done.returncode == 142
+    assert json.loads(done.stderr.splitlines()[-1])["cause"] == "wall_limit"
+
+
+def test_wall_limit_does_not_count_waiting_for_input(local):
+    process = local.start("run", "--limit=wall=50ms", ":cwa-raw", stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.4)
+    assert process.communicate(b"late")[0] == b"late"
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("sent, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ends_cleanly_when_asked(local, sent, status):
+    process = local.start("run", "--json", ":cwa-raw", stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b"x")
+    process.stdin.flush()
+    assert process.stdout.read(1) == b"x"  # it runs
+    process.send_signal(sent)
+    ledger = json.loads(process.stderr.read())
+    assert process.wait() == status
+    assert ledger["cause"] == "cancelled" and ledger["bytes_out"] == 1
+
+
+def test_nobody_reads_its_output(local):
+    process = local.start("run", "--cpu=20s", ":cwa-flood", stdout=subprocess.PIPE)
+    assert len(process.stdout.read(10)) == 10
+    process.stdout.close()
+    assert process.wait(20) == 128 + signal.SIGPIPE
+
+
+def test_on_a_terminal(local):
+    """Reads what is typed; control bytes of the log don't reach the terminal."""
+    ours, theirs = pty.openpty()
+    process = local.start("run", ":cwa-raw", stdin=theirs, stdout=theirs, stderr=theirs)
+    os.write(ours, b"typed\n\x04")
+    got = b""
+    while got.count(b"typed") < 2:  # the echo and the answer
+        got += os.read(ours, 1024)
+    assert process.wait(20) == 0
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_mistakes(local, tmp_path):
+    assert local("run").returncode == 2
+    assert local("run", "--bogus", ":cwa-raw").returncode == 2
+    assert local("run", "--env", "A", ":cwa-raw").returncode == 2
+    assert local("run", "--memory", "5GiB", ":cwa-raw").returncode == 2
+    assert local("run", str(tmp_path / "nothing.wasm")).returncode == 127
+    assert local("run", ":cwa-unknown-import").returncode == 126
+    assert local("run", ":cwa-huge-memory").returncode == 126
+    done = local("run", "--memory=64KiB", ":cwa-raw")
+    assert done.returncode == 126 and b'limit "memory"' in done.stderr
+
+
+# ---- the cache of images ----
+
+def images(cache):
+    return [p for p in cache.rglob("*") if p.is_file()]
+
+
+def test_compiles_once(local, tmp_path, program, guests):
+    def run():
+        return subprocess.run([program, "run", guests / "cwa-raw.wasm"], input=b"x",
+                              capture_output=True, env={**os.environ, "XDG_CACHE_HOME": tmp_path})
+    assert run().stdout == b"x"
+    image, = images(tmp_path)
+    made = image.stat().st_ino
+    assert run().stdout == b"x"
+    assert [p.stat().st_ino for p in images(tmp_path)] == [made]
+    assert image.stat().st_mode & 0o777 == 0o444
+
+    # an image that is cut short is an error, not a crash, and the next run has a new one
+    image.unlink()
+    image.write_bytes(b"\x7fELF")
+    assert run().returncode == 125
+    assert run().stdout == b"x"
+
+    # native code is only taken from a folder that nobody else can write to
+    (tmp_path / "wasmcloud/images").chmod(0o777)
+    done = run()
+    assert done.returncode == 125 and b"others" in done.stderr
+
+
+def test_compile_limits(local, tmp_path):
+    words = ":go-cgi", "--limit=module-segments=1"
+    done = local("run", *reversed(words))
+    assert done.returncode == 126 and b"module-segments" in done.stderr
+    done = local("run", "--limit=compile-wall=1ms", ":go-cgi")
+    assert done.returncode == 126 and b"compile-wall" in done.stderr
+
+
+# ---- validate, inspect ----
+
+@pytest.mark.parametrize("guest, code, part", [
+    ("cwa-unknown-import", "unknown_import", "make_coffee"),
+    ("cwa-wrong-import", "import_type", "(i64 i32 i32) -> ()"),
+    ("cwa-reactor", "no_entry_point", "reactor"),
+    ("cwa-huge-memory", "module_limit", 'limit "memory"'),
+])
+def test_refused(local, guest, code, part):
+    done = local("validate", ":" + guest)
+    assert done.returncode == 126 and part in done.stderr.decode()
+    done = local("validate", "--json", ":" + guest)
+    answer = json.loads(done.stdout)
+    assert done.returncode == 126 and done.stderr == b""
+    assert not answer["accepted"] and answer["code"] == code and part in answer["detail"]
+
+
+def test_accepted(local):
+    for guest, abi in ("cwa-raw", "cwa"), ("wasi-hello", "wasi"), ("go-cgi", "wasi"):
+        answer = json.loads(local("validate", "--json", ":" + guest).stdout)
+        assert answer["accepted"] and answer["abi"] == abi
+    assert local("validate", "nothing").returncode == 127
+
+
+@pytest.mark.parametrize("content, part", [
+    (b"", "empty"), (b"\0asm", "truncated"), (b"\0asm\x0d\0\1\0", "component"),
+    (b"(module)", "wat2wasm"), (b'{"a":1}', "JSON"), (b"\x1f\x8b\x08", "gzip"),
+    (b"\x7fELF\2\1\1\0", "ELF"), (b"\xfe" * 1000, "doesn't start with"),
+])
+def test_no_module(local, tmp_path, content, part):
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    done = local("validate", str(file))
+    assert done.returncode == 126 and part in done.stderr.decode()
+    assert local("run", str(file)).returncode == 126
+
+
+def test_every_truncation_is_refused(local, guests, tmp_path):
+    whole = (guests / "cwa-hello.wasm").read_bytes()
+    file = tmp_path / "file.wasm"
+    for n in range(0, len(whole), max(1, len(whole) // 25)):
+        file.write_bytes(whole[:n])
+        assert local("validate", str(file)).returncode == 126
+
+
+def test_inspect(local):
+    answer = json.loads(local("inspect", "--json", ":cwa-raw").stdout)
+    assert answer["accepted"] and answer["abi"] == "cwa" and answer["entry"]
+    read, = (i for i in answer["imports"] if i["name"] == "resource_read")
+    assert read["type"] == "(i32 i32 i32) -> i32" and read["offered"]
+    assert {e["name"] for e in answer["exports"]} >= {"memory", answer["entry"]}
+
+    answer = json.loads(local("inspect", "--json", ":cwa-huge-memory").stdout)
+    memory, = (row for row in answer["limits"] if row["name"] == "memory")
+    assert memory["found"] > memory["allowed"] and not answer["accepted"]
+    text = local("inspect", ":cwa-unknown-import").stdout.decode()
+    assert "refused" in text and "unknown_import" in text
