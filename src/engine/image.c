@@ -128,8 +128,9 @@ static enum err_code link_imports(struct image *image, const engine_handler *han
     return rc;
 }
 
-/* guest-abi.md: the first of these names that is exported with its type. */
-static enum err_code find_entry(struct image *image, struct err *e)
+/* The memory's size at the start; and (guest-abi.md) the first of these names that is exported
+ * with its type. */
+static enum err_code read_exports(struct image *image, struct err *e)
 {
     static const struct {
         const char *name, *result;
@@ -139,6 +140,10 @@ static enum err_code find_entry(struct image *image, struct err *e)
     size_t best = sizeof entries / sizeof *entries;
     for (size_t i = 0; i < exports.size; i++) {
         const wasm_name_t *n = wasm_exporttype_name(exports.data[i]);
+        const wasm_memorytype_t *memory =
+            wasm_externtype_as_memorytype_const(wasm_exporttype_type(exports.data[i]));
+        if (memory)
+            image->memory_minimum = wasmtime_memorytype_minimum(memory) * 65536;
         const wasm_functype_t *type =
             wasm_externtype_as_functype_const(wasm_exporttype_type(exports.data[i]));
         char result[ENGINE_ARGS + 1];
@@ -174,7 +179,7 @@ enum err_code image_open(struct engine *engine, const char *path, const engine_h
         rc = engine_error(e, ERR_IO, path, error);
         goto out;
     }
-    rc = find_entry(image, e);
+    rc = read_exports(image, e);
     if (rc == ERR_OK)
         rc = link_imports(image, handlers, e);
     if (rc)

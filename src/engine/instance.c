@@ -169,6 +169,8 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     i->future = wasmtime_instance_pre_instantiate_async(image->pre, i->context, &i->wasm, &i->trap,
                                                         &i->error);
     i->state = INSTANCE_RUNNABLE;
+    if (image->memory_minimum > limits->v[LIMIT_MEMORY])
+        instance_cancel(i, ERR_MEMORY_LIMIT);
 }
 
 static void delete_future(struct instance *i)
@@ -186,9 +188,50 @@ static void ended(struct instance *i)
     i->state = INSTANCE_ENDED;
 }
 
+/* The bytes before the first of `stops`; all if there is none. */
+static struct slice until(struct slice s, const char *stops)
+{
+    size_t n = 0;
+    while (n < s.n && !strchr(stops, s.p[n]))
+        n++;
+    return slice_make(s.p, n);
+}
+
+/* Appends "\n  at FUNCTION (0x12)" for the line "  0: 0x12 - MODULE!FUNCTION" of a backtrace;
+ * returns the new length. */
+static size_t add_frame(char *text, size_t size, size_t n, struct slice line)
+{
+    struct slice number = until(line, ":"), module = until(line, "!");
+    if (!line.n || line.p[0] < '0' || line.p[0] > '9' || module.n == line.n)
+        return n;
+    struct slice function = slice_from(line, module.n + 1);
+    struct slice place = until(slice_trim(slice_from(line, number.n + 1)), " ");
+    if (!slice_starts(place, SLICE("0x"))) /* the innermost frame of a full stack has none */
+        return n + (size_t)snprintf(text + n, size - n, "\n  at %.*s", SLICE_ARG(function));
+    return n + (size_t)snprintf(text + n, size - n, "\n  at %.*s (%.*s)", SLICE_ARG(function),
+                                SLICE_ARG(place));
+}
+
+/* Wasmtime's report is "… backtrace:\n" and its lines, then "Caused by:\n  wasm trap: WHY". Made
+ * short, the reason first. */
 static void set_text(struct instance *i, wasm_name_t *message)
 {
-    snprintf(i->end.text, sizeof i->end.text, "%.*s", (int)message->size, message->data);
+    static const char caused[] = "Caused by:", trap[] = "wasm trap: ";
+    struct slice why = slice_make(message->data, message->size), frames = SLICE("");
+    const char *cause = memmem(why.p, why.n, caused, sizeof caused - 1);
+    if (cause) {
+        frames = slice_make(why.p, (size_t)(cause - why.p));
+        why = slice_from(why, frames.n + sizeof caused - 1);
+        while (why.n && strchr(" \n", why.p[0]))
+            why = slice_from(why, 1);
+    }
+    if (slice_starts(why, slice_make(trap, sizeof trap - 1)))
+        why = slice_from(why, sizeof trap - 1);
+    why = until(why, "\n");
+    size_t size = sizeof i->end.text;
+    size_t n = (size_t)snprintf(i->end.text, size, "%.*s", SLICE_ARG(why));
+    while (frames.p && n < size - 200)
+        n = add_frame(i->end.text, size, n, slice_trim(slice_split(&frames, '\n')));
     wasm_byte_vec_delete(message);
 }
 
@@ -208,7 +251,8 @@ static void judge(struct instance *i)
         wasm_trap_delete(i->trap);
         i->trap = NULL;
     } else if (i->error) {
-        i->end.reason = ERR_TRAP;
+        /* Before there is an instance, only what it would need can be missing. */
+        i->end.reason = i->starting ? ERR_MEMORY : ERR_TRAP;
         if (!i->end.by_host) {
             wasmtime_error_message(i->error, &message);
             set_text(i, &message);
@@ -241,6 +285,8 @@ static void enter(struct instance *i)
 
 enum instance_state instance_step(struct instance *i)
 {
+    if (i->state == INSTANCE_ENDED)
+        return i->state;
     i->suspended = false;
     while (i->future && wasmtime_call_future_poll(i->future)) {
         delete_future(i);

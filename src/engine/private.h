@@ -28,8 +28,9 @@ struct image {
     wasmtime_module_t *module;
     wasmtime_instance_pre_t *pre;
     struct binding *bindings;
-    const char *entry;  /* name of the entry point */
-    bool entry_returns; /* an i32: the exit status */
+    uint64_t memory_minimum; /* bytes */
+    const char *entry;       /* name of the entry point */
+    bool entry_returns;      /* an i32: the exit status */
 };
 
 /* The two callbacks that an image's imports are linked to (engine/instance.c); `env` is the

@@ -14,8 +14,9 @@ void guest_begin(struct guest *g)
     g->bytes_in = g->bytes_out = 0;
     guest_log_begin(&g->log);
     memset(g->calls, 0, sizeof g->calls);
-    for (g->top = 0; g->top < 3; g->top++)
+    for (g->top = 0; g->top < GUEST_ROOT; g->top++)
         g->descriptors[g->top] = (struct descriptor){.scheme = scheme_stdio[g->top]};
+    g->descriptors[g->top++] = (struct descriptor){.scheme = &scheme_root};
 }
 
 void guest_end(struct guest *g)

@@ -33,7 +33,10 @@ struct guest_host {
 /* Why a host call waits: a set. */
 enum { GUEST_WAITS_INPUT = 1, GUEST_WAITS_OUTPUT = 2, GUEST_WAITS_TIME = 4 };
 
-enum { GUEST_DESCRIPTORS = 256 /* hard maximum of the limit */ };
+enum {
+    GUEST_DESCRIPTORS = 256, /* hard maximum of the limit */
+    GUEST_ROOT = 3, /* descriptor of the folder "/", open from the start as 0, 1 and 2 are */
+};
 
 /* One place in a guest's table of descriptors. */
 struct descriptor {
@@ -69,7 +72,7 @@ struct guest {
     struct descriptor descriptors[GUEST_DESCRIPTORS];
 };
 
-/* Prepares a zeroed or ended guest for a run: empty counters, descriptors 0, 1 and 2 open. */
+/* Prepares a zeroed or ended guest for a run: empty counters, the first four descriptors open. */
 void guest_begin(struct guest *g);
 /* Closes all descriptors; unfinished lines go to the log. Some memory is kept for the next run. */
 void guest_end(struct guest *g);

@@ -19,7 +19,8 @@ enum {
 enum { RESOURCE_MOST = 65536 /* bytes one operation moves: the loop is not held up */ };
 
 struct scheme {
-    const char *name; /* before "://"; NULL for the standard streams */
+    const char *name; /* before "://"; NULL for what has no URL */
+    bool folder;      /* WASI's kind of descriptor that paths start from */
     /* `rest` is the URL after "://". 0 or a negative code; NULL: always opens. */
     int32_t (*open)(struct guest *g, struct descriptor *d, struct slice rest);
     /* NULL: InvalidArgument. `n` is at most RESOURCE_MOST and not 0. */
@@ -30,6 +31,7 @@ struct scheme {
 };
 
 extern const struct scheme *const scheme_stdio[3];
+extern const struct scheme scheme_root; /* WASI's "/" (wasi_path.c) */
 extern const struct scheme scheme_null, scheme_zero, scheme_random, scheme_log;
 
 /* Opens a URL: its descriptor or a negative code, whose reason is in the log. */

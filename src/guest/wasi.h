@@ -7,20 +7,24 @@ enum {
     WASI_OK = 0,
     WASI_EAGAIN = 6,
     WASI_EBADF = 8,
+    WASI_EEXIST = 20,
     WASI_EFAULT = 21,
     WASI_EINVAL = 28,
     WASI_EIO = 29,
+    WASI_EISDIR = 31,
     WASI_EMFILE = 33,
+    WASI_ENAMETOOLONG = 37,
     WASI_ENOENT = 44,
     WASI_ENOSYS = 52,
     WASI_ENOTDIR = 54,
     WASI_ENOTSOCK = 57,
     WASI_ENOTSUP = 58,
+    WASI_EROFS = 69,
     WASI_ESPIPE = 70,
     WASI_ENOTCAPABLE = 76,
 };
 
-enum { WASI_FILETYPE_CHARACTER = 2 };
+enum { WASI_FILETYPE_CHARACTER = 2, WASI_FILETYPE_FOLDER = 3 };
 
 /* Stores little-endian values (as wasm memory is) into a span that was checked. */
 static inline void wasi_put32(void *p, size_t at, uint32_t v)
@@ -50,5 +54,7 @@ static inline struct descriptor *wasi_descriptor(struct engine_call *c)
 {
     return guest_descriptor(guest_of(c), engine_u32(c, 0));
 }
+/* A filestat of this type; the old module's has 56 bytes, the new one's 64. */
+void wasi_put_filestat(uint8_t *out, uint8_t type, bool old);
 /* The errno of a negative code of an operation. */
 int wasi_errno(int64_t code);

@@ -1,4 +1,4 @@
-/* WASI: descriptors. All of them are streams: no position, no directory. */
+/* WASI: descriptors. All but folders are streams: no position. */
 #include "guest/resource.h"
 #include "guest/transfer.h"
 #include "guest/wasi.h"
@@ -15,8 +15,12 @@ enum {
     RIGHT_SET_FLAGS = 1 << 3,
     RIGHT_SYNC = 1 << 4,
     RIGHT_WRITE = 1 << 6,
+    RIGHT_PATH_OPEN = 1 << 13,
+    RIGHT_READDIR = 1 << 14,
+    RIGHT_PATH_FILESTAT = 1 << 18,
     RIGHT_FILESTAT = 1 << 21,
     RIGHT_POLL = 1 << 27,
+    RIGHT_ALL = (1 << 29) - 1,
 };
 
 int wasi_errno(int64_t code)
@@ -31,6 +35,18 @@ int wasi_errno(int64_t code)
     default:
         return code < 0 ? WASI_EIO : WASI_OK;
     }
+}
+
+static uint8_t file_type(const struct descriptor *d)
+{
+    return d->scheme->folder ? WASI_FILETYPE_FOLDER : WASI_FILETYPE_CHARACTER;
+}
+
+void wasi_put_filestat(uint8_t *out, uint8_t type, bool old)
+{
+    memset(out, 0, old ? 56 : 64); /* the old one counts links in four bytes */
+    out[16] = type;
+    out[old ? 20 : 24] = 1; /* one link */
 }
 
 enum engine_verdict preview1_fd_close(struct engine_call *c)
@@ -63,10 +79,13 @@ enum engine_verdict preview1_fd_fdstat_get(struct engine_call *c)
         rights |= RIGHT_READ;
     if (d->scheme->write)
         rights |= RIGHT_WRITE | RIGHT_SYNC | RIGHT_DATASYNC;
+    if (d->scheme->folder)
+        rights |= RIGHT_PATH_OPEN | RIGHT_READDIR | RIGHT_PATH_FILESTAT;
     memset(out, 0, 24);
-    out[0] = WASI_FILETYPE_CHARACTER;
+    out[0] = file_type(d);
     out[2] = d->nonblocking ? FLAG_NONBLOCK : 0;
     wasi_put64(out, 8, rights);
+    wasi_put64(out, 16, d->scheme->folder ? RIGHT_ALL : 0);
     return guest_return(c, WASI_OK);
 }
 
@@ -85,15 +104,12 @@ enum engine_verdict preview1_fd_fdstat_set_flags(struct engine_call *c)
 enum engine_verdict preview1_fd_filestat_get(struct engine_call *c)
 {
     struct descriptor *d = wasi_descriptor(c);
-    uint64_t size = c->alias ? 56 : 64; /* the old module has a shorter count of links */
-    uint8_t *out = engine_span(c, engine_u32(c, 1), size);
+    uint8_t *out = engine_span(c, engine_u32(c, 1), c->alias ? 56 : 64);
     if (!d)
         return guest_return(c, WASI_EBADF);
     if (!out)
         return guest_return(c, WASI_EFAULT);
-    memset(out, 0, size);
-    out[16] = WASI_FILETYPE_CHARACTER;
-    out[c->alias ? 20 : 24] = 1; /* one link */
+    wasi_put_filestat(out, file_type(d), c->alias);
     return guest_return(c, WASI_OK);
 }
 
@@ -239,18 +255,7 @@ enum engine_verdict preview1_fd_no_right(struct engine_call *c)
     return refuse(c, WASI_ENOTCAPABLE);
 }
 
-enum engine_verdict preview1_fd_no_directory(struct engine_call *c)
-{
-    return refuse(c, WASI_ENOTDIR);
-}
-
 enum engine_verdict preview1_fd_no_socket(struct engine_call *c)
 {
     return refuse(c, WASI_ENOTSOCK);
-}
-
-/* No folder is opened for a guest in advance: every number is past the last one. */
-enum engine_verdict preview1_no_preopen(struct engine_call *c)
-{
-    return guest_return(c, WASI_EBADF);
 }

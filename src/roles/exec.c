@@ -400,19 +400,31 @@ static void refuse(struct exec *x, uint64_t id, enum err_code reason, const char
     send_ledger(x, id, &l);
 }
 
+struct statm {
+    uint64_t held; /* bytes of memory of its own */
+    uint64_t data; /* bytes of private writable mappings, as RLIMIT_DATA counts them */
+};
+
+/* proc_pid_statm(5); zeros if it isn't there. */
+static struct statm read_statm(const struct exec *x)
+{
+    char text[128];
+    unsigned long long resident, shared, data;
+    ssize_t n = x->statm < 0 ? 0 : pread(x->statm, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    if (sscanf(text, "%*u %llu %llu %*u %*u %llu", &resident, &shared, &data) != 3)
+        return (struct statm){0};
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    return (struct statm){.held = (resident - shared) * page, .data = data * page};
+}
+
 static void on_status(struct loop_timer *t)
 {
     struct exec *x = LIST_ITEM(t, struct exec, status);
-    char text[128];
-    unsigned long long size, resident, shared;
     if (!x->live)
         return;
-    ssize_t n = pread(x->statm, text, sizeof text - 1, 0);
-    text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) == 3) {
-        uint64_t held = (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
-        channel_send(&x->edge, FRAME_STATUS, 0, 0, &held, sizeof held);
-    }
+    uint64_t held = read_statm(x).held;
+    channel_send(&x->edge, FRAME_STATUS, 0, 0, &held, sizeof held);
     loop_timer_start(x->loop, t, loop_now(x->loop) + STATUS_US, on_status);
 }
 
@@ -676,6 +688,7 @@ static void on_leash_closed(struct leash *l)
 
 static enum err_code start(struct exec *x, const struct options *o, struct err *e)
 {
+    struct limits limits = o->limits;
     x->relaxed = option_is(o, OPTION_ISOLATION, "relaxed");
     x->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     list_init(&x->images);
@@ -690,8 +703,11 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
     x->edge = (struct channel){.on_frame = on_frame, .on_closed = on_edge_closed, .owner = x};
     x->leash = (struct leash){.on_closed = on_leash_closed, .owner = x};
     enum err_code rc = engine_new(ENGINE_PLAIN, ENGINE_TO_RUN, &o->limits, &x->engine, e);
+    /* The limit is what guests may add: the pool's stacks and tables are reserved, not used. */
+    if (limits.v[LIMIT_EXEC_MEMORY])
+        limits.v[LIMIT_EXEC_MEMORY] += read_statm(x).data;
     if (rc == ERR_OK)
-        rc = lockdown_exec_start(EXEC_IMAGES, &o->limits, x->relaxed, e);
+        rc = lockdown_exec_start(EXEC_IMAGES, &limits, x->relaxed, e);
     if (rc == ERR_OK)
         rc = engine_tick_start(x->engine, e);
     if (rc == ERR_OK)

@@ -14,7 +14,7 @@ enum { AT_ONCE = 32, RUNS = 200000, ROUNDS = 5 };
 static const char meta[] = "GATEWAY_INTERFACE\0CGI/1.1\0SERVER_SOFTWARE\0wasmcloud/0.1.0\0"
                            "SERVER_PROTOCOL\0HTTP/1.1\0SERVER_NAME\0localhost\0SERVER_PORT\08080\0"
                            "REQUEST_METHOD\0GET\0SCRIPT_NAME\0\0PATH_INFO\0/\0QUERY_STRING\0\0"
-                           "REQUEST_URI\0/\0REMOTE_ADDR\0127.0.0.1\0REMOTE_HOST\0127.0.0.1\0"
+                           "REQUEST_URI\0/\0REMOTE_ADDR\0" "127.0.0.1\0REMOTE_HOST\0" "127.0.0.1\0"
                            "HTTP_HOST\0localhost\0RUN_ID\0"
                            "019a0000-0000-7000-8000-000000000000\0WORKER_ID\0abcdef";
 
