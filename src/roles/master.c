@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -589,6 +590,7 @@ int master_run(struct options *o)
     execs_init(&m);
     compile_init(&m);
 
+    umask(022); /* modes are given with each file; execs must be able to enter the images folder */
     raise_file_limit();
     enum err_code rc = open_all(&m, &e);
     if (rc == ERR_OK)
