@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { PART_SECONDS = 3600 /* no compile job takes so long */ };
+
 const struct uuid image_cache_project = {{0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1}};
 
 /* ---- folders ---- */
@@ -121,37 +123,46 @@ void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_B
     unlinkat(c->project_fd, name, 0);
 }
 
-/* Removes the image used longest ago while there are more than are kept. */
-static void prune(const struct image_cache *c)
+static bool older(struct timespec a, struct timespec b)
 {
-    for (;;) {
-        int fd = openat(c->project_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-        if (!dir) {
-            if (fd >= 0)
-                close(fd);
-            return;
-        }
-        char oldest[DIGEST_TEXT + 1] = "";
-        struct timespec when = {0};
-        int count = 0;
-        for (struct dirent *d; (d = readdir(dir));) {
-            struct stat st;
-            uint8_t digest[DIGEST_BYTES];
-            if (!digest_parse(slice_str(d->d_name), digest) ||
-                fstatat(c->project_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                continue;
-            count++;
-            if (!*oldest || st.st_mtim.tv_sec < when.tv_sec ||
-                (st.st_mtim.tv_sec == when.tv_sec && st.st_mtim.tv_nsec < when.tv_nsec)) {
-                memcpy(oldest, d->d_name, sizeof oldest);
+    return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+/* Looks through the folder once: removes what runs that were killed left of images, counts the
+ * images and finds the one that was used longest ago. */
+static int look(const struct image_cache *c, char oldest[DIGEST_TEXT + 1])
+{
+    int count = 0, fd = openat(c->project_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct timespec when = {0};
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return 0;
+    }
+    for (struct dirent *d; (d = readdir(dir));) {
+        struct stat st;
+        uint8_t digest[DIGEST_BYTES];
+        if (fstatat(c->project_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+            continue;
+        if (d->d_name[0] == '.' && st.st_mtim.tv_sec + PART_SECONDS < time(NULL)) {
+            unlinkat(c->project_fd, d->d_name, 0);
+        } else if (digest_parse(slice_str(d->d_name), digest)) {
+            if (count++ == 0 || older(st.st_mtim, when)) {
+                digest_text(digest, oldest);
                 when = st.st_mtim;
             }
         }
-        closedir(dir);
-        if (count <= IMAGE_CACHE_KEPT || unlinkat(c->project_fd, oldest, 0) < 0)
-            return;
     }
+    closedir(dir);
+    return count;
+}
+
+static void prune(const struct image_cache *c)
+{
+    char oldest[DIGEST_TEXT + 1];
+    while (look(c, oldest) > IMAGE_CACHE_KEPT && unlinkat(c->project_fd, oldest, 0) == 0)
+        ;
 }
 
 /* ---- the compile job ---- */

@@ -12,8 +12,10 @@
 #include "cli/show.h"
 #include "module/module.h"
 
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { STRINGS = 768 << 10 /* bytes of arguments, and of the environment: both fit into a LOAD */ };
 
@@ -236,8 +238,20 @@ static int report(const struct run_args *a, const struct runner_end *end)
                        : exit_of_run((enum err_code)l->head.reason, l->head.status);
 }
 
+/* A standard stream that was closed would make the next descriptor one. */
+static void fill_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int cmd_run(int argc, char **argv)
 {
+    fill_standard_streams();
     struct run_args a = {0};
     int status = parse(argc, argv, &a);
     if (status >= 0)

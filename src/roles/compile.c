@@ -8,6 +8,7 @@
 #include "roles/roles.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/options.h"
 #include "engine/image.h"
 #include "ipc/compile.h"
@@ -21,6 +22,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+enum { EXEC_OWN = 64 << 20 /* bytes of an exec's memory that are not its guests' */ };
 _Static_assert((int)COMPILE_ENTRY == (int)MODULE_ENTRY, "the name of the entry point fits");
 
 /* Maps the whole file; the empty one is the empty slice. */
@@ -88,6 +90,15 @@ static bool write_all(int fd, const void *data, size_t n)
     return true;
 }
 
+/* A function may raise its memory up to the maximum, or to what an exec can give; whoever makes a
+ * version judges by its own limit. */
+static uint64_t most_memory(const struct limits *limits)
+{
+    uint64_t most = limit_rows[LIMIT_MEMORY].maximum, exec = limits->v[LIMIT_EXEC_MEMORY];
+    uint64_t room = exec > EXEC_OWN ? exec - EXEC_OWN : 0;
+    return most < room ? most : room;
+}
+
 /* SIGALRM, unhandled, ends the job when its wall time is up. */
 static void set_alarm(uint64_t us)
 {
@@ -116,11 +127,9 @@ int role_compile(int argc, char **argv)
     if (rc)
         goto out;
 
-    /* A function may raise its memory up to the maximum: who makes a version judges by its limit.
-     */
+    log_init("compile", LOG_WARNING);
     struct limits limits = options.limits;
-    if (limits.v[LIMIT_MEMORY] < limit_rows[LIMIT_MEMORY].maximum)
-        limits.v[LIMIT_MEMORY] = limit_rows[LIMIT_MEMORY].maximum;
+    limits.v[LIMIT_MEMORY] = most_memory(&limits);
 
     set_alarm(limits.v[LIMIT_COMPILE_WALL]);
     rc = map_module(&bytes, &e);

@@ -200,6 +200,30 @@ def test_compiles_once(local, tmp_path, program, guests):
     assert done.returncode == 125 and b"others" in done.stderr
 
 
+def test_old_images_go(tmp_path, program, guests):
+    def run(guest):
+        return subprocess.run([program, "run", guests / guest], input=b"x", capture_output=True,
+                              env={**os.environ, "XDG_CACHE_HOME": tmp_path})
+    assert run("cwa-raw.wasm").returncode == 0
+    image, = images(tmp_path)
+    for i in range(80):
+        old = image.parent / f"{i:064x}"
+        old.write_bytes(b"old")
+        os.utime(old, (i, i))
+    left = image.parent / f".{image.name}.1"
+    left.write_bytes(b"left by a run that was killed")
+    os.utime(left, (1, 1))
+    assert run("cwa-echo.wasm").returncode == 0
+    names = {p.name for p in images(tmp_path)}
+    assert len(names) == 64 and image.name in names and left.name not in names
+    assert f"{79:064x}" in names and f"{17:064x}" not in names
+
+
+def test_closed_streams(local):
+    done = local("run", ":cwa-raw", preexec_fn=lambda: os.close(0))
+    assert done.returncode == 0 and done.stdout == b""
+
+
 def test_compile_limits(local, tmp_path):
     words = ":go-cgi", "--limit=module-segments=1"
     done = local("run", *reversed(words))
