@@ -702,7 +702,10 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
         return e->code;
     x->edge = (struct channel){.on_frame = on_frame, .on_closed = on_edge_closed, .owner = x};
     x->leash = (struct leash){.on_closed = on_leash_closed, .owner = x};
-    enum err_code rc = engine_new(ENGINE_PLAIN, ENGINE_TO_RUN, &o->limits, &x->engine, e);
+    /* The leash first: by it master learns why we can't start. */
+    enum err_code rc = leash_init(&x->leash, x->loop, ROLE_LEASH, true, e);
+    if (rc == ERR_OK)
+        rc = engine_new(ENGINE_PLAIN, ENGINE_TO_RUN, &o->limits, &x->engine, e);
     /* The limit is what guests may add: the pool's stacks and tables are reserved, not used. */
     if (limits.v[LIMIT_EXEC_MEMORY])
         limits.v[LIMIT_EXEC_MEMORY] += read_statm(x).data;
@@ -714,8 +717,6 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
         rc = lockdown_exec_seal(x->relaxed, e);
     if (rc == ERR_OK)
         rc = channel_init(&x->edge, x->loop, EXEC_FRAMES, FRAME_FRONT, e);
-    if (rc == ERR_OK)
-        rc = leash_init(&x->leash, x->loop, ROLE_LEASH, true, e);
     return rc;
 }
 
@@ -737,7 +738,7 @@ int role_exec(int argc, char **argv)
     if (rc) {
         log_line(LOG_ERROR, "exec_start", "error=\"%s\"", e.text);
         if (x->loop && x->leash.loop)
-            leash_send(&x->leash, LEASH_FATAL, 0, 0, e.text, NULL, 0);
+            leash_send(&x->leash, LEASH_FATAL, rc, 0, e.text, NULL, 0);
         return err_cli(rc);
     }
     leash_send(&x->leash, LEASH_READY, 0, 0, NULL, NULL, 0);

@@ -9,8 +9,10 @@
 #include "base/brand.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "ipc/lockdown.h"
 #include "roles/roles.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -286,16 +288,15 @@ static void slot_ended(struct slot *s, struct child *c, int status)
 
 static void announce(struct master *m)
 {
-    int fd = (int)option_number(m->options, OPTION_READY_FD);
-    if (fd >= 0) {
+    if (m->ready_fd >= 0) {
         char line[5200];
         int n = snprintf(line, sizeof line,
                          "{\"platform\":\"%s\",\"functions\":\"%s\",\"token_file\":\"%s\","
                          "\"pid\":%d}\n",
                          m->platform_url, m->functions_url, m->token_file, (int)getpid());
-        if (n >= (int)sizeof line || write(fd, line, (size_t)n) != n)
+        if (n >= (int)sizeof line || write(m->ready_fd, line, (size_t)n) != n)
             log_line(LOG_WARNING, "ready_fd", "error=\"%s\"", strerror(errno));
-        close(fd);
+        close(m->ready_fd);
     }
     master_local_write(m);
     if (isatty(STDOUT_FILENO)) {
@@ -336,22 +337,35 @@ static void role_ready(struct child *c)
 
 /* The leash */
 
+/* The message ends where the leash's line does; the fence it names has a row that says the rest. */
 void master_no_fence(struct master *m, const char *what)
 {
+    const char *remedy = NULL, *end = strstr(what, "): ");
+    char name[64];
+    for (int i = 0; i < FENCE_COUNT && !remedy; i++) {
+        snprintf(name, sizeof name, "fence %s is missing", fences[i].name);
+        if (strstr(what, name))
+            remedy = fences[i].remedy;
+    }
     master_fail(m, err_cli(ERR_NO_FENCE),
-                "guests can't be run safely here: %s\n`%s doctor` says what to do; with "
-                "`isolation: relaxed` in the configuration they run all the same",
-                what, BRAND_COMMAND);
+                "guests can't be run safely here: %.*s\n%s%s`%s doctor` shows every fence; with "
+                "`isolation: relaxed` in the configuration guests run all the same",
+                end ? (int)(end - what) + 1 : (int)strlen(what), what, remedy ? remedy : "",
+                remedy ? "; " : "", BRAND_COMMAND);
 }
 
-/* It can't go on, and neither would another one. `arg` may be the code of the error. */
+/* It can't go on, and neither would another one. An exec says so too when the machine is short of
+ * something for a moment; once one has been ready, that isn't the end of the server. */
 static void role_fatal(struct child *c, const struct leash_msg *msg)
 {
-    if (c->kind == CHILD_EXEC || msg->arg == ERR_NO_FENCE)
-        master_no_fence(c->master, msg->text);
+    struct master *m = c->master;
+    if (c->kind == CHILD_EXEC && msg->arg == ERR_NO_FENCE && !m->fences_hold)
+        master_no_fence(m, msg->text);
+    else if (c->kind == CHILD_EXEC || c->kind == CHILD_COMPILE)
+        log_line(LOG_ERROR, "role_fatal", "role=%s child=%d text=\"%s\"", kind_names[c->kind],
+                 (int)c->pid, msg->text);
     else
-        master_fail(c->master,
-                    msg->arg && msg->arg < ERR_COUNT ? err_cli((enum err_code)msg->arg) : 1,
+        master_fail(m, msg->arg && msg->arg < ERR_COUNT ? err_cli((enum err_code)msg->arg) : 1,
                     "%s: %s", kind_names[c->kind], msg->text);
 }
 
@@ -572,7 +586,8 @@ static void close_all(struct master *m)
 
 int master_run(struct options *o)
 {
-    struct master m = {.options = o, .signals.fd = -1};
+    struct master m = {
+        .options = o, .signals.fd = -1, .ready_fd = (int)option_number(o, OPTION_READY_FD)};
     struct err e = {0};
     int64_t edges = option_number(o, OPTION_EDGES);
     m.edge_count = edges > 0 ? (int)edges : get_nprocs();
@@ -601,6 +616,8 @@ int master_run(struct options *o)
         return err_cli(rc);
     }
     make_urls(&m);
+    rc = options_set(o, SLICE("ready-fd"), SLICE("-1"), &e); /* ours alone */
+    assert(rc == ERR_OK);
     m.flags = options_as_flags(o);
     loop_timer_start(m.loop, &m.check, loop_now(m.loop) + CHECK_US, on_check);
     slot_start(&m.control);

@@ -83,14 +83,16 @@ struct master {
     uint32_t exec_number;
     unsigned exec_failures;
     struct loop_timer exec_retry;
-    bool exec_seen; /* one has been ready */
-    bool own_users; /* each exec becomes a user of its own */
+    bool exec_seen;   /* one has been ready, or none is kept */
+    bool fences_hold; /* one has been ready: all required fences are there */
+    bool own_users;   /* each exec becomes a user of its own */
 
     struct list jobs; /* struct job: modules waiting for a compile process */
     int compiling;
 
     struct loop_timer check;
     struct loop_io signals;
+    int ready_fd;   /* -1: nobody waits */
     bool announced; /* the ready line is out */
     enum { MASTER_RUNS, MASTER_DRAINS_EDGES, MASTER_DRAINS_CONTROL } phase;
     struct loop_timer drain_deadline;

@@ -220,7 +220,7 @@ void exec_want(struct child *edge, uint64_t cookie, uint32_t kind)
 void exec_ready(struct child *c)
 {
     struct master *m = c->master;
-    m->exec_seen = true;
+    m->exec_seen = m->fences_hold = true;
     m->exec_failures = 0;
     serve_wants(m);
 }
@@ -243,7 +243,8 @@ void exec_ended(struct child *c, int status)
     if (c->owner) {
         leash_send(&c->owner->leash, LEASH_EXEC_ENDED, c->number, (uint64_t)(uint32_t)status, NULL,
                    NULL, 0);
-    } else if (WIFEXITED(status) && WEXITSTATUS(status) == err_cli(ERR_NO_FENCE)) {
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) == err_cli(ERR_NO_FENCE) &&
+               !m->fences_hold) {
         master_no_fence(m, "a required fence is missing"); /* it could not even say which */
     } else if (!c->ready && !m->status) {
         m->exec_failures++;
