@@ -11,6 +11,7 @@
 #include "cli/runner.h"
 #include "cli/show.h"
 #include "module/module.h"
+#include "roles/roles.h"
 
 #include <fcntl.h>
 #include <sodium.h>
@@ -82,6 +83,25 @@ static int parse(int argc, char **argv, struct run_args *a)
     return -1;
 }
 
+/* The exec holds this one program: it gets what the program may have. */
+static enum err_code make_room(struct options *o, struct err *e)
+{
+    uint64_t need = o->limits.v[LIMIT_MEMORY] + EXEC_OWN_MEMORY;
+    if (o->limits.v[LIMIT_EXEC_MEMORY] >= need)
+        return ERR_OK;
+    const char *before = option_text(o, OPTION_LIMITS);
+    struct buf all;
+    buf_init(&all, 1 << 16);
+    enum err_code rc =
+        buf_addf(&all, "%s%sexec-memory=%ju", before, *before ? "," : "", (uintmax_t)need)
+            ? options_set(o, SLICE("limits"), buf_slice(&all), e)
+            : err_set(e, ERR_USAGE, "too many limits");
+    if (!rc)
+        rc = options_finish(o, e);
+    buf_done(&all);
+    return rc;
+}
+
 /* The node's options as changed by --limit, --memory and --cpu. */
 static enum err_code run_options(const struct run_args *a, struct options *ret, struct err *e)
 {
@@ -97,6 +117,8 @@ static enum err_code run_options(const struct run_args *a, struct options *ret, 
     if (a->cpu)
         limits[n++] = cpu;
     enum err_code rc = local_options(limits, n, ret, e);
+    if (!rc)
+        rc = make_room(ret, e);
     /* whoever runs a file on their own machine gets a warning for a fence that it lacks */
     if (!rc)
         rc = options_set(ret, SLICE("isolation"), SLICE("relaxed"), e);

@@ -22,7 +22,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { EXEC_OWN = 64 << 20 /* bytes of an exec's memory that are not its guests' */ };
 _Static_assert((int)COMPILE_ENTRY == (int)MODULE_ENTRY, "the name of the entry point fits");
 
 /* Maps the whole file; the empty one is the empty slice. */
@@ -95,7 +94,7 @@ static bool write_all(int fd, const void *data, size_t n)
 static uint64_t most_memory(const struct limits *limits)
 {
     uint64_t most = limit_rows[LIMIT_MEMORY].maximum, exec = limits->v[LIMIT_EXEC_MEMORY];
-    uint64_t room = exec > EXEC_OWN ? exec - EXEC_OWN : 0;
+    uint64_t room = exec > EXEC_OWN_MEMORY ? exec - EXEC_OWN_MEMORY : 0;
     return most < room ? most : room;
 }
 

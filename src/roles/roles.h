@@ -43,6 +43,8 @@ enum role_fd {
  *   spool/edge-N       rings
  *   operator.token     the first token, 0600 */
 
+enum { EXEC_OWN_MEMORY = 64 << 20 /* of the limit exec-memory, not for one guest's memory */ };
+
 int role_edge(int argc, char **argv);
 int role_exec(int argc, char **argv);
 int role_control(int argc, char **argv);
