@@ -75,9 +75,9 @@ static void map_user(int pipe_fd, uid_t uid, gid_t gid)
 static void become(int pipe_fd, uid_t uid, gid_t gid, bool admin)
 {
     if (admin) {
+        /* Nothing can be had again. An ambient capability needs no place in this set. */
         for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-            if (cap != CAP_SYS_ADMIN)
-                prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* refused without CAP_SETPCAP: an extra */
+            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* refused without CAP_SETPCAP: an extra */
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
             fail(pipe_fd, "PR_SET_KEEPCAPS");
     }
