@@ -15,6 +15,11 @@ struct slice {
     size_t n;
 };
 
+/* A name and its value: a header field, a variable. */
+struct field {
+    struct slice name, value;
+};
+
 /* A slice of a string literal or array, without its NUL. */
 #define SLICE(lit) ((struct slice){(lit), sizeof(lit) - 1})
 /* For printf: "%.*s", SLICE_ARG(s). */

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 const struct command commands[] = {
     {.name = "serve",
@@ -141,6 +140,7 @@ const struct command commands[] = {
      .usage = "[VERB]",
      .summary = "this list, or a verb's flags and an example",
      .example = BRAND_COMMAND " help deploy"},
+    {.name = "edge", .run = role_edge, .hidden = true},
     {.name = "exec", .run = role_exec, .hidden = true},
     {.name = "compile", .run = role_compile, .hidden = true},
     {.name = "--help", .run = cmd_help, .hidden = true},
@@ -227,7 +227,6 @@ static int run_command(int argc, char **argv)
 
 int command_main(int argc, char **argv)
 {
-    prctl(PR_SET_NAME, BRAND_COMMAND); /* else a role is called after the descriptor it came from */
     int status = run_command(argc, argv);
     /* What was printed may still wait in a buffer: a full disk must not look like success. */
     if ((fflush(stdout) || ferror(stdout)) && status == 0) {

@@ -1,0 +1,50 @@
+/* Sites: which function a host and a path name.
+ *
+ * `NAME.DOMAIN/…` is a function. On this machine, where DOMAIN is localhost,
+ * `localhost/NAME/…` is one too, so that any client reaches it without DNS;
+ * then SCRIPT_NAME is /NAME. Cookies ignore ports, and the platform answers on
+ * 127.0.0.1, so a functions listener never speaks under that name: it sends
+ * such clients to localhost. */
+#include "roles/edge.h"
+
+static bool is_name(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+            c != '-')
+            return false;
+    }
+    return s.n > 0 && s.n <= ROUTE_NAME;
+}
+
+enum site site_find(struct slice host, struct slice path, struct slice domain,
+                    struct slice *ret_name, struct slice *ret_script, struct slice *ret_path)
+{
+    bool local = slice_ieq(domain, SLICE("localhost"));
+    if (host.n > 1 && host.p[host.n - 1] == '.')
+        host.n--; /* the root's dot */
+    if (host.n > domain.n + 1 && host.p[host.n - domain.n - 1] == '.' &&
+        slice_ieq(slice_from(host, host.n - domain.n), domain)) {
+        struct slice name = slice_make(host.p, host.n - domain.n - 1);
+        if (!is_name(name))
+            return SITE_NONE;
+        *ret_name = name;
+        *ret_script = SLICE("");
+        *ret_path = path;
+        return SITE_FUNCTION;
+    }
+    if (!local)
+        return SITE_NONE;
+    if (slice_eq(host, SLICE("127.0.0.1")) || slice_eq(host, SLICE("::1")))
+        return SITE_LOCALHOST;
+    if (!slice_ieq(host, domain) || path.n < 2 || path.p[0] != '/')
+        return SITE_NONE;
+    struct slice rest = slice_from(path, 1), name = slice_split(&rest, '/');
+    if (!is_name(name))
+        return SITE_NONE;
+    *ret_name = name;
+    *ret_script = slice_make(path.p, name.n + 1);
+    *ret_path = slice_from(path, name.n + 1);
+    return SITE_FUNCTION;
+}
