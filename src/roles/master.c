@@ -354,14 +354,14 @@ void master_no_fence(struct master *m, const char *what)
                 remedy ? "; " : "", BRAND_COMMAND);
 }
 
-/* It can't go on, and neither would another one. An exec says so too when the machine is short of
- * something for a moment; once one has been ready, that isn't the end of the server. */
+/* It can't go on. Before the server has answered, neither would another one: that is a start that
+ * failed. Later it may be short of something for a moment (a full disk), and is started again. */
 static void role_fatal(struct child *c, const struct leash_msg *msg)
 {
     struct master *m = c->master;
     if (c->kind == CHILD_EXEC && msg->arg == ERR_NO_FENCE && !m->fences_hold)
         master_no_fence(m, msg->text);
-    else if (c->kind == CHILD_EXEC || c->kind == CHILD_COMPILE)
+    else if (m->announced || c->kind == CHILD_EXEC || c->kind == CHILD_COMPILE)
         log_line(LOG_ERROR, "role_fatal", "role=%s child=%d text=\"%s\"", kind_names[c->kind],
                  (int)c->pid, msg->text);
     else
