@@ -3,6 +3,7 @@
 #include "base/brand.h"
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "ipc/compile.h"
 #include "ipc/role.h"
 #include "roles/roles.h"
 
@@ -12,6 +13,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -69,7 +71,7 @@ static enum err_code enter_cache_home(int *ret_fd, struct err *e)
     return enter(fd, ".cache", false, ret_fd, e);
 }
 
-enum err_code image_cache_open(struct image_cache *ret_cache, struct err *e)
+static enum err_code open_cache(struct image_cache *ret_cache, struct err *e)
 {
     char project[UUID_TEXT + 1];
     uuid_text(image_cache_project, project);
@@ -104,7 +106,8 @@ void image_cache_close(struct image_cache *c)
 
 /* ---- images ---- */
 
-bool image_cache_has(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES])
+/* Is it there? Then it counts as used now. */
+static bool has(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES])
 {
     char name[DIGEST_TEXT + 1];
     struct stat st;
@@ -270,8 +273,8 @@ out:
     return rc;
 }
 
-enum err_code image_cache_add(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
-                              struct slice module, const struct options *options, struct err *e)
+static enum err_code add(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
+                         struct slice module, const struct options *options, struct err *e)
 {
     char name[DIGEST_TEXT + 1], part[DIGEST_TEXT + 32];
     digest_text(digest, name);
@@ -291,4 +294,32 @@ enum err_code image_cache_add(const struct image_cache *c, const uint8_t digest[
         prune(c);
     close(fd);
     return rc;
+}
+
+enum err_code image_cache_find(struct slice module, const struct options *options,
+                               struct image_cache *ret_cache, uint8_t ret_digest[DIGEST_BYTES],
+                               struct verdict *ret_verdict, struct err *e)
+{
+    struct module m;
+    struct image_cache c;
+    uint8_t digest[DIGEST_BYTES];
+    enum err_code rc = module_parse(module, &options->limits, &m, e);
+    if (rc)
+        return rc;
+    rc = module_judge(&m, &options->limits, ret_verdict, e);
+    module_done(&m);
+    if (!rc)
+        rc = open_cache(&c, e);
+    if (rc)
+        return rc;
+    crypto_hash_sha256(digest, (const unsigned char *)module.p, module.n);
+    if (!has(&c, digest))
+        rc = add(&c, digest, module, options, e);
+    if (rc) {
+        image_cache_close(&c);
+        return rc;
+    }
+    memcpy(ret_digest, digest, sizeof digest);
+    *ret_cache = c;
+    return ERR_OK;
 }

@@ -7,8 +7,8 @@
 #pragma once
 
 #include "base/options.h"
-#include "ipc/compile.h"
 #include "ipc/spec.h"
+#include "module/module.h"
 
 enum { IMAGE_CACHE_KEPT = 64 /* images of one engine */ };
 
@@ -20,16 +20,15 @@ struct image_cache {
 /* The project that all local runs belong to. */
 extern const struct uuid image_cache_project;
 
-enum err_code image_cache_open(struct image_cache *ret_cache, struct err *e) MUST_CHECK;
-void image_cache_close(struct image_cache *c);
+/* Judges the module, opens the user's cache and makes sure that the image is in it: compiles it, in
+ * a job of its own, if it is not. Judged in every case: a limit that was lowered holds for an image
+ * from the cache too. On success *ret_cache is the caller's: image_cache_close(). */
+enum err_code image_cache_find(struct slice module, const struct options *options,
+                               struct image_cache *ret_cache, uint8_t ret_digest[DIGEST_BYTES],
+                               struct verdict *ret_verdict, struct err *e) MUST_CHECK;
+void image_cache_close(struct image_cache *c); /* accepts {-1, -1} */
 
-/* Is it there? Then it counts as used now. */
-bool image_cache_has(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES]);
-
-/* Compiles the module in a job of its own and keeps the image. Waits for it. */
-enum err_code image_cache_add(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
-                              struct slice module, const struct options *options,
-                              struct err *e) MUST_CHECK;
+/* The next run compiles it again. */
 void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES]);
 
 /* `word` and the options as flags: the command line of a role, in one allocation to be freed. */

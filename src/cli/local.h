@@ -11,8 +11,8 @@ int local_status(enum err_code code);
 int local_fail(const struct err *e);
 
 /* The options as a server on this machine would have them: defaults and the environment, then
- * `NAME=VALUE` of each of the `n` strings in `limits` as --limit gives them. *ret_options is set
- * up in any case: options_done(). */
+ * `NAME=VALUE` of each of the `n` strings in `limits` as --limit gives them. Isolation is relaxed.
+ * *ret_options is set up in any case: options_done(). */
 enum err_code local_options(const char *const *limits, size_t n, struct options *ret_options,
                             struct err *e) MUST_CHECK;
 

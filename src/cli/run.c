@@ -10,11 +10,9 @@
 #include "cli/local.h"
 #include "cli/runner.h"
 #include "cli/show.h"
-#include "module/module.h"
 #include "roles/roles.h"
 
 #include <fcntl.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -119,11 +117,6 @@ static enum err_code run_options(const struct run_args *a, struct options *ret, 
     enum err_code rc = local_options(limits, n, ret, e);
     if (!rc)
         rc = make_room(ret, e);
-    /* whoever runs a file on their own machine gets a warning for a fence that it lacks */
-    if (!rc)
-        rc = options_set(ret, SLICE("isolation"), SLICE("relaxed"), e);
-    if (!rc)
-        rc = options_set(ret, SLICE("log-level"), SLICE("warning"), e);
     return rc;
 }
 
@@ -146,27 +139,6 @@ static enum err_code version(const struct run_args *a, struct buf *strings,
     load->env = slice_make(buf_data(strings), env);
     load->args = slice_from(buf_slice(strings), env);
     return ERR_OK;
-}
-
-/* ---- image ---- */
-
-/* Judges the module in every case: a limit that was lowered holds for a cached image too. */
-static enum err_code find_image(const struct image_cache *cache, struct slice bytes,
-                                const struct options *options, uint8_t digest[DIGEST_BYTES],
-                                struct err *e)
-{
-    struct module m;
-    struct verdict v;
-    enum err_code rc = module_parse(bytes, &options->limits, &m, e);
-    if (rc)
-        return rc;
-    rc = module_judge(&m, &options->limits, &v, e);
-    module_done(&m);
-    if (rc)
-        return rc;
-    crypto_hash_sha256(digest, (const unsigned char *)bytes.p, bytes.n);
-    return image_cache_has(cache, digest) ? ERR_OK
-                                          : image_cache_add(cache, digest, bytes, options, e);
 }
 
 /* ---- afterwards ---- */
@@ -283,6 +255,7 @@ int cmd_run(int argc, char **argv)
     struct options options;
     struct image_cache cache = {-1, -1};
     struct version_load load = {.kind = ENGINE_PLAIN};
+    struct verdict verdict;
     struct buf bytes, strings;
     static struct runner_end end;
     buf_init(&strings, STRINGS);
@@ -296,9 +269,7 @@ int cmd_run(int argc, char **argv)
     if (!rc)
         rc = local_read(a.file, most, &bytes, &e);
     if (!rc)
-        rc = image_cache_open(&cache, &e);
-    if (!rc)
-        rc = find_image(&cache, buf_slice(&bytes), &options, load.digest, &e);
+        rc = image_cache_find(buf_slice(&bytes), &options, &cache, load.digest, &verdict, &e);
     if (rc)
         goto out;
     buf_done(&bytes);

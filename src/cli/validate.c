@@ -1,18 +1,18 @@
-/* `wasmcloud validate FILE`: would a server take this module? Judged here, nothing is sent. */
+/* `wasmcloud validate FILE`: would a server take this module? Judged here, nothing is sent.
+ *
+ * It is compiled too, for only the compiler looks at instructions; a run then starts at once. */
 #include "cli/args.h"
+#include "cli/image_cache.h"
 #include "cli/local.h"
 #include "cli/show.h"
-#include "module/module.h"
 
-static json_t *as_json(const char *file, const struct module *m, const struct verdict *v,
-                       const struct err *e)
+static json_t *as_json(const char *file, size_t size, const struct verdict *v, const struct err *e)
 {
     if (e->code)
         return json_pack("{s:s, s:b, s:s, s:s}", "file", file, "accepted", 0, "code",
                          err_slug(e->code), "detail", e->text);
-    return json_pack("{s:s, s:b, s:I, s:s, s:s, s:I}", "file", file, "accepted", 1, "size",
-                     (json_int_t)m->bytes.n, "entry", v->entry, "abi", abi_text(v->abi),
-                     "memory_min", (json_int_t)m->memory_min);
+    return json_pack("{s:s, s:b, s:I, s:s, s:s}", "file", file, "accepted", 1, "size",
+                     (json_int_t)size, "entry", v->entry, "abi", abi_text(v->abi));
 }
 
 int cmd_validate(int argc, char **argv)
@@ -31,8 +31,9 @@ int cmd_validate(int argc, char **argv)
     const char *file = words.at[0];
     struct err e = {0};
     struct options options;
-    struct module m = {0};
+    struct image_cache cache = {-1, -1};
     struct verdict v;
+    uint8_t digest[DIGEST_BYTES];
     struct buf bytes;
     enum err_code rc = local_options(limits.at, limits.n, &options, &e);
     uint64_t most = options.limits.v[LIMIT_MODULE];
@@ -41,23 +42,21 @@ int cmd_validate(int argc, char **argv)
         goto out;
     rc = local_read(file, most, &bytes, &e);
     if (!rc)
-        rc = module_parse(buf_slice(&bytes), &options.limits, &m, &e);
-    if (!rc)
-        rc = module_judge(&m, &options.limits, &v, &e);
+        rc = image_cache_find(buf_slice(&bytes), &options, &cache, digest, &v, &e);
 out:
     status = local_status(rc);
     if (json && (rc == ERR_OK || status == EXIT_REFUSED)) {
-        json_t *answer = as_json(file, &m, &v, &e);
+        json_t *answer = as_json(file, buf_size(&bytes), &v, &e);
         show_json(answer);
         json_decref(answer);
     } else if (rc) {
         local_fail(&e);
     } else {
         char size[24];
-        printf("%s: accepted (%s, ABI %s, entry point %s)\n", file, show_bytes(m.bytes.n, size),
-               abi_text(v.abi), v.entry);
+        printf("%s: accepted (%s, ABI %s, entry point %s)\n", file,
+               show_bytes(buf_size(&bytes), size), abi_text(v.abi), v.entry);
     }
-    module_done(&m);
+    image_cache_close(&cache);
     buf_done(&bytes);
     options_done(&options);
     return status;

@@ -71,8 +71,13 @@ struct quoted quote(struct slice name)
     size_t n = name.n < 64 ? name.n : 64;
     while (n < name.n && n && ((unsigned char)name.p[n] & 0xc0) == 0x80)
         n--; /* not inside a character */
-    for (size_t i = 0; i < n; i++)
-        q.text[i] = (unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f ? '?' : name.p[i];
+    for (size_t i = 0; i < n; i++) {
+        unsigned char b = (unsigned char)name.p[i], before = i ? (unsigned char)name.p[i - 1] : 0;
+        bool control = b < 0x20 || b == 0x7f || (before == 0xc2 && b < 0xa0); /* U+0080…9F */
+        q.text[i] = control ? '?' : name.p[i];
+        if (control && b >= 0x80)
+            q.text[i - 1] = '?';
+    }
     memcpy(q.text + n, n < name.n ? "…" : "", n < name.n ? sizeof "…" : 1);
     return q;
 }

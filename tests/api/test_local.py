@@ -269,6 +269,15 @@ def test_no_module(local, tmp_path, content, part):
     assert local("run", str(file)).returncode == 126
 
 
+def test_the_compiler_judges_too(local, tmp_path):
+    file = tmp_path / "file.wasm"  # i32.add with nothing on the stack
+    file.write_bytes(bytes.fromhex("0061736d01000000 010401600000 03020100 0503010001"
+                                   "070a01065f73746172740000 0a050103006a0b"))
+    for verb in "validate", "run":
+        done = local(verb, str(file))
+        assert done.returncode == 126 and b"type mismatch" in done.stderr
+
+
 def test_every_truncation_is_refused(local, guests, tmp_path):
     whole = (guests / "cwa-hello.wasm").read_bytes()
     file = tmp_path / "file.wasm"

@@ -196,6 +196,10 @@ TEST(rules)
          "export of something that is not there"},
     };
     limits_init(&limits, false);
+    CHECK_STR(quote(SLICE("a\tb\xc2\x9b"
+                          "31m\xc3\xa4"))
+                  .text,
+              "a?b??31m\xc3\xa4");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct build b;
         build_changed(&b, &rows[i].change);
