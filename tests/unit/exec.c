@@ -1,0 +1,348 @@
+/* An exec process, driven as an edge would: streams, credit, limits, cancelling, and what ends it.
+ */
+#include "assemble.h"
+#include "base/clock.h"
+#include "exec_driver.h"
+#include "test.h"
+
+static struct driver d;
+
+enum { HELLO = 1, ECHO, SLEEP, LOOP, FLOOD, EXIT, READ_FOREVER, TRAP, LOG };
+
+static void compile(uint8_t number, const char *code)
+{
+    struct assemble a = {.data = SLICE("hello")};
+    driver_compile(&d, number, assemble(&a, "_start", "", code));
+}
+
+/* What came for a run so far. */
+struct seen {
+    bool ended;
+    char output[256];
+    size_t size;
+    char line[64];
+    struct ledger ledger;
+};
+static struct seen all[128]; /* by id */
+
+/* A process with all programs loaded in slots of their numbers. */
+static void begin(void)
+{
+    memset(all, 0, sizeof all);
+    driver_start(&d, false);
+    driver_bind(&d);
+    for (uint32_t i = HELLO; i <= LOG; i++)
+        driver_load(&d, i, (uint8_t)i, &d.limits, SLICE("COLOUR\0blue\0"), SLICE("test\0"));
+}
+
+static void end(void)
+{
+    int status = driver_stop(&d);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* Reads until the run has ended. */
+static bool collect(uint64_t id, struct seen *ret_seen)
+{
+    struct frame f;
+    struct slice p;
+    struct err e;
+    while (!all[id].ended && driver_next(&d, &f, &p)) {
+        if (f.id >= 128)
+            continue;
+        struct seen *s = &all[f.id];
+        if (f.type == FRAME_END)
+            s->ended = ledger_read(p, &s->ledger, &e) == ERR_OK;
+        if (f.type == FRAME_OUTPUT) {
+            size_t room = sizeof s->output - (s->size < sizeof s->output ? s->size : 0);
+            memcpy(s->output + sizeof s->output - room, p.p, p.n < room ? p.n : room);
+            s->size += p.n;
+        }
+        if (f.type == FRAME_LOG)
+            slice_copy(slice_from(p, 1), s->line, sizeof s->line);
+    }
+    *ret_seen = all[id];
+    return all[id].ended;
+}
+
+/* The next OUTPUT's bytes. */
+static size_t next_output(void)
+{
+    struct frame f;
+    struct slice p;
+    while (driver_next(&d, &f, &p))
+        if (f.type == FRAME_OUTPUT)
+            return p.n;
+    return 0;
+}
+
+static void cancel(uint64_t id, enum err_code reason)
+{
+    uint16_t r = (uint16_t)reason;
+    driver_put(&d, FRAME_CANCEL, 0, id, &r, sizeof r);
+}
+
+TEST(hello)
+{
+    struct seen s;
+    begin();
+    for (uint64_t id = 1; id <= 100; id++)
+        driver_begin(&d, id, HELLO, SLICE("A\0b\0"), false);
+    /* One send of the test, so a turn or two of exec; each gets its own END, in order. */
+    driver_flush(&d);
+    for (uint64_t id = 1; id <= 100; id++) {
+        bool ran = collect(id, &s);
+        CHECK(ran);
+        if (s.ledger.head.reason == ERR_BUSY)
+            continue; /* a hundred at once are more than there are places */
+        CHECK(s.ledger.head.reason == ERR_OK && s.size == 5 && !memcmp(s.output, "hello", 5));
+        CHECK(s.ledger.head.calls == 1 && s.ledger.head.call_rows == 1 &&
+              s.ledger.calls[0].function == HOST_CWA_RESOURCE_WRITE);
+        CHECK(s.ledger.head.memory_peak == 65536 && s.ledger.head.bytes_out == 5);
+    }
+    end();
+}
+
+TEST(input)
+{
+    struct seen s;
+    begin();
+    driver_begin(&d, 1, ECHO, SLICE(""), true);
+    driver_put(&d, FRAME_BODY, 0, 1, "one", 3);
+    driver_flush(&d);
+    CHECK(next_output() == 3); /* before the rest was sent */
+    driver_put(&d, FRAME_BODY, 0, 1, "three", 5);
+    driver_flush(&d);
+    CHECK(next_output() == 5);
+    driver_put(&d, FRAME_BODY, FRAME_LAST, 1, NULL, 0);
+    driver_flush(&d);
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_OK && s.ledger.head.bytes_in == 8);
+
+    /* More than the credit, sent as it is granted; the output's credit is given back at once. */
+    driver_begin(&d, 2, ECHO, SLICE(""), true);
+    static char block[32768];
+    uint64_t sent = 0, allowed = FRAME_CREDIT_INITIAL, got = 0;
+    const uint64_t total = 1 << 20;
+    while (got < total) {
+        for (; sent < total && allowed >= sizeof block; sent += sizeof block) {
+            driver_put(&d, FRAME_BODY, sent + sizeof block == total ? FRAME_LAST : 0, 2, block,
+                       sizeof block);
+            allowed -= sizeof block;
+        }
+        driver_flush(&d);
+        struct frame f;
+        struct slice p;
+        if (!driver_next(&d, &f, &p))
+            break;
+        if (f.type == FRAME_OUTPUT) {
+            uint32_t n = (uint32_t)p.n;
+            got += n;
+            driver_put(&d, FRAME_CREDIT, 0, 2, &n, sizeof n);
+        } else if (f.type == FRAME_CREDIT) {
+            uint32_t more;
+            memcpy(&more, p.p, sizeof more);
+            allowed += more;
+        }
+    }
+    CHECK(got == total);
+    CHECK(collect(2, &s) && s.ledger.head.bytes_in == total && s.ledger.head.bytes_out == total);
+    end();
+}
+
+TEST(output_credit)
+{
+    struct seen s;
+    struct frame f;
+    struct slice p;
+    begin();
+    driver_begin(&d, 1, FLOOD, SLICE(""), false);
+    driver_begin(&d, 2, SLEEP, SLICE(""), false); /* ends after 20 ms: nothing more came of 1 */
+    driver_flush(&d);
+    uint64_t got = 0;
+    while (driver_next(&d, &f, &p) && f.type != FRAME_END)
+        got += f.type == FRAME_OUTPUT && f.id == 1 ? p.n : 0;
+    CHECK(got == FRAME_CREDIT_INITIAL);
+    uint32_t more = 1000;
+    driver_put(&d, FRAME_CREDIT, 0, 1, &more, sizeof more);
+    driver_flush(&d);
+    CHECK(next_output() == 1000);
+    cancel(1, ERR_OUTPUT_LIMIT);
+    driver_flush(&d);
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_OUTPUT_LIMIT);
+    CHECK(s.ledger.head.bytes_out == FRAME_CREDIT_INITIAL + 1000);
+    end();
+}
+
+TEST(sleeping)
+{
+    struct seen s;
+    begin();
+    uint64_t begun = clock_mono_us();
+    for (uint64_t id = 1; id <= 40; id++)
+        driver_begin(&d, id, SLEEP, SLICE(""), false);
+    driver_flush(&d);
+    for (uint64_t id = 1; id <= 40; id++) {
+        CHECK(collect(id, &s) && s.ledger.head.reason == ERR_OK);
+        CHECK(s.ledger.head.wall_us >= 20000);
+    }
+    CHECK(clock_mono_us() - begun < 40 * 20000); /* not one after the other */
+    end();
+}
+
+TEST(limits)
+{
+    struct seen s;
+    struct limits tight = d.limits;
+    tight.v[LIMIT_CPU] = 50000;
+    begin();
+    driver_load(&d, LOOP, LOOP, &tight, SLICE(""), SLICE(""));
+    driver_begin(&d, 1, LOOP, SLICE(""), false);
+    driver_begin(&d, 2, LOOP, SLICE(""), false);
+    driver_begin(&d, 3, HELLO, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(collect(3, &s) && s.size == 5); /* first, though it came last */
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_CPU_LIMIT);
+    CHECK(s.ledger.head.cpu_us >= 50000 && s.ledger.head.cpu_us < 90000);
+    CHECK(collect(2, &s) && s.ledger.head.reason == ERR_CPU_LIMIT);
+    end();
+}
+
+TEST(causes)
+{
+    struct seen s;
+    begin();
+    driver_begin(&d, 1, EXIT, SLICE(""), false);
+    driver_begin(&d, 2, TRAP, SLICE(""), false);
+    driver_begin(&d, 3, LOG, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_EXIT_STATUS && s.ledger.head.status == 3);
+    CHECK(collect(2, &s) && s.ledger.head.reason == ERR_TRAP &&
+          strstr(s.ledger.text, "unreachable"));
+    CHECK(collect(3, &s) && s.ledger.head.reason == ERR_OK && s.ledger.head.log_lines == 1);
+    CHECK_STR(s.line, "hello");
+    end();
+}
+
+TEST(cancelling)
+{
+    struct seen s;
+    begin();
+    driver_begin(&d, 1, READ_FOREVER, SLICE(""), true);
+    driver_begin(&d, 2, LOOP, SLICE(""), false);
+    driver_flush(&d);
+    cancel(1, ERR_WALL_LIMIT);
+    cancel(2, ERR_CANCELLED);
+    cancel(99, ERR_CANCELLED); /* crossed its END: ignored */
+    driver_flush(&d);
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_WALL_LIMIT);
+    CHECK(collect(2, &s) && s.ledger.head.reason == ERR_CANCELLED);
+    end();
+}
+
+TEST(missing_image)
+{
+    struct frame f;
+    struct slice p;
+    struct seen s;
+    begin();
+    driver_load(&d, 100, 200, &d.limits, SLICE(""), SLICE(""));
+    driver_begin(&d, 1, 100, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(driver_next(&d, &f, &p) && f.type == FRAME_LOAD_FAILED && f.id == 100);
+    uint16_t code = 0;
+    memcpy(&code, p.p, sizeof code);
+    CHECK(code == ERR_NOT_FOUND);
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_NOT_FOUND);
+    end();
+}
+
+/* More versions than images stay open; those that were closed open again. */
+TEST(many_versions)
+{
+    struct seen s;
+    begin();
+    for (uint32_t slot = 100; slot < 140; slot++)
+        driver_load(&d, slot, HELLO, &d.limits, SLICE(""), SLICE(""));
+    for (uint64_t id = 1; id <= 120; id++) {
+        driver_begin(&d, id, (uint32_t)(100 + id * 7 % 40), SLICE(""), false);
+        driver_flush(&d);
+        CHECK(collect(id, &s) && s.ledger.head.reason == ERR_OK && s.size == 5);
+    }
+    driver_put(&d, FRAME_UNLOAD, 0, 100, NULL, 0);
+    end();
+}
+
+/* Each of these ends the process by itself, soon, with everything else unharmed. */
+TEST(malformed)
+{
+    struct frame f;
+    struct slice p;
+    for (int i = 0; i < 9; i++) {
+        begin();
+        uint32_t number = 0x7fffffff;
+        switch (i) {
+        case 0: /* a slot that was never loaded */
+            driver_begin(&d, 1, 3000, SLICE(""), false);
+            break;
+        case 1: /* variables that don't end */
+            driver_begin(&d, 1, HELLO, SLICE("A\0b"), false);
+            break;
+        case 2: /* the same id twice */
+            driver_begin(&d, 1, READ_FOREVER, SLICE(""), true);
+            driver_begin(&d, 1, READ_FOREVER, SLICE(""), true);
+            break;
+        case 3: /* a second project */
+            driver_bind(&d);
+            break;
+        case 4: /* no such slot */
+            driver_load(&d, 1u << 20, HELLO, &d.limits, SLICE(""), SLICE(""));
+            break;
+        case 5: /* a version that is none */
+            driver_put(&d, FRAME_LOAD, 0, 9, "x", 1);
+            break;
+        case 6: /* more body than credit */
+            driver_begin(&d, 1, READ_FOREVER, SLICE(""), true);
+            static char block[65536];
+            driver_begin(&d, 2, SLEEP, SLICE(""), true);
+            driver_put(&d, FRAME_BODY, 0, 2, block, sizeof block);
+            driver_put(&d, FRAME_BODY, 0, 2, block, 1);
+            break;
+        case 7: /* credit without end */
+            driver_begin(&d, 1, READ_FOREVER, SLICE(""), true);
+            driver_put(&d, FRAME_CREDIT, 0, 1, &number, 4);
+            driver_put(&d, FRAME_CREDIT, 0, 1, &number, 4);
+            break;
+        default: /* a frame of the other direction */
+            driver_put(&d, FRAME_OUTPUT, 0, 1, "x", 1);
+        }
+        driver_flush(&d);
+        while (driver_next(&d, &f, &p))
+            ;
+        end();
+    }
+}
+
+static const struct test_case cases[] = {
+    CASE(hello),  CASE(input),      CASE(output_credit), CASE(sleeping),      CASE(limits),
+    CASE(causes), CASE(cancelling), CASE(missing_image), CASE(many_versions), CASE(malformed),
+};
+
+int main(void)
+{
+    /* Written to when an exec has ended already. */
+    signal(SIGPIPE, SIG_IGN);
+    driver_init(&d, false);
+    compile(HELLO, "1 8 5 cwa.resource_write drop");
+    compile(ECHO, "loop 0 1024 60000 cwa.resource_read set 0 get 0 -5 eq if return end "
+                  "1 1024 get 0 cwa.resource_write drop br 0 end");
+    compile(SLEEP, "20 cwa.runtime_msleep");
+    compile(LOOP, "loop br 0 end");
+    compile(FLOOD, "loop 1 0 60000 cwa.resource_write drop br 0 end");
+    compile(EXIT, "3 wasi.proc_exit");
+    compile(READ_FOREVER, "loop 0 1024 1 cwa.resource_read drop br 0 end");
+    compile(TRAP, "unreachable");
+    compile(LOG, "2 8 5 cwa.resource_write drop");
+    int status = test_main(cases, (int)(sizeof cases / sizeof *cases));
+    driver_done(&d);
+    return status;
+}
