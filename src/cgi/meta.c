@@ -39,7 +39,8 @@ static void put(struct writer *w, const char *p, size_t n)
         w->full = true;
         return;
     }
-    w->at = mempcpy(w->at, p, n);
+    if (n) /* an empty slice may have no pointer */
+        w->at = mempcpy(w->at, p, n);
 }
 
 /* A pair; `name` is a literal, its NUL goes along. */
@@ -82,9 +83,9 @@ static bool put_path(struct writer *w, struct slice s)
         if (s.n == 0)
             break;
         int hi = s.n > 2 ? hex_digit(s.p[1]) : -1, lo = s.n > 2 ? hex_digit(s.p[2]) : -1;
-        char c = (char)(hi << 4 | lo);
-        if (hi < 0 || lo < 0 || c == 0)
+        if (hi < 0 || lo < 0 || (hi | lo) == 0)
             return false;
+        char c = (char)(hi << 4 | lo);
         put(w, &c, 1);
         s = slice_from(s, 3);
     }
