@@ -65,7 +65,8 @@ static inline void assemble_put(struct assemble *a, const void *p, size_t n)
 {
     if (a->n + n > sizeof a->bytes)
         abort();
-    memcpy(a->bytes + a->n, p, n);
+    if (n)
+        memcpy(a->bytes + a->n, p, n);
     a->n += n;
 }
 
