@@ -74,8 +74,17 @@ static void map_user(int pipe_fd, uid_t uid, gid_t gid)
  * ambient capability, which survives the exec. */
 static void become(int pipe_fd, uid_t uid, gid_t gid, bool admin)
 {
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct caps[2] = {{0}};
+    const uint32_t bit = 1u << CAP_SYS_ADMIN;
     if (admin) {
-        /* Nothing can be had again. An ambient capability needs no place in this set. */
+        /* Nothing can be had again. What is to stay must be inheritable before the bounding set
+         * is empty: later it can't become so. */
+        if (syscall(SYS_capget, &head, caps) == 0) {
+            caps[0].inheritable = bit;
+            caps[1].inheritable = 0;
+            syscall(SYS_capset, &head, caps);
+        }
         for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
             prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* refused without CAP_SETPCAP: an extra */
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
@@ -86,11 +95,9 @@ static void become(int pipe_fd, uid_t uid, gid_t gid, bool admin)
         fail(pipe_fd, "setresuid");
     if (!admin)
         return;
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct caps[2] = {{0}};
-    const uint32_t bit = 1u << CAP_SYS_ADMIN;
     caps[0] =
         (struct __user_cap_data_struct){.effective = bit, .permitted = bit, .inheritable = bit};
+    caps[1] = (struct __user_cap_data_struct){0};
     /* Who may not have it starts without: lockdown_exec_start() then tries a user namespace. */
     if (syscall(SYS_capset, &head, caps) == 0)
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0);
