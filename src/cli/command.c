@@ -100,11 +100,12 @@ const struct command commands[] = {
      .example = BRAND_COMMAND " undelete hello"},
     {.name = "run",
      .run = cmd_run,
-     .usage = "[--ledger] [--json] [--env NAME=VALUE]… [--memory SIZE] [--cpu TIME] "
-              "[--limit NAME=VALUE]… FILE [ARGS]…",
+     .usage = "[--ledger] [--json] [--cgi [METHOD ]/PATH] [--env NAME=VALUE]… [--memory SIZE] "
+              "[--cpu TIME] [--limit NAME=VALUE]… FILE [ARGS]…",
      .summary = "run a module here: standard input and output, no server",
-     .example =
-         BRAND_COMMAND " run --ledger hello.wasm\n" BRAND_RUNNER " hello.wasm --its --own=flags"},
+     .example = BRAND_COMMAND " run --ledger hello.wasm\n" BRAND_COMMAND
+                              " run --cgi '/path?query' hello.wasm\n" BRAND_RUNNER
+                              " hello.wasm --its --own=flags"},
     {.name = "validate",
      .run = cmd_validate,
      .usage = "FILE [--limit NAME=VALUE]… [--json]",

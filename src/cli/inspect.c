@@ -198,11 +198,11 @@ int cmd_inspect(int argc, char **argv)
     struct verdict v;
     struct buf bytes;
     lift(&lifted);
-    uint64_t most = limit_rows[LIMIT_MODULE].maximum;
-    buf_init(&bytes, most + LOCAL_READ);
+    lifted.v[LIMIT_MODULE] = limit_rows[LIMIT_MODULE].maximum;
+    buf_init(&bytes, lifted.v[LIMIT_MODULE] + LOCAL_READ);
     enum err_code rc = local_options(limits.at, limits.n, &options, &e);
     if (!rc)
-        rc = local_read(words.at[0], most, &bytes, &e);
+        rc = local_read(words.at[0], &lifted, LIMIT_MODULE, &bytes, &e);
     if (!rc)
         rc = module_parse(buf_slice(&bytes), &lifted, &m, &e);
     if (rc)

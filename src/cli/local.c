@@ -54,7 +54,8 @@ enum err_code local_options(const char *const *limits, size_t n, struct options 
     return rc;
 }
 
-enum err_code local_read(const char *path, uint64_t most, struct buf *out, struct err *e)
+enum err_code local_read(const char *path, const struct limits *limits, enum limit_id id,
+                         struct buf *out, struct err *e)
 {
     int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
@@ -81,11 +82,11 @@ enum err_code local_read(const char *path, uint64_t most, struct buf *out, struc
         if (got <= 0)
             break;
         buf_commit(out, (size_t)got);
-        if (buf_size(out) > most) {
+        if (buf_size(out) > limits->v[id]) {
             char text[32];
-            limit_format(LIMIT_MODULE, most, text);
-            rc = err_set(e, ERR_TOO_LARGE, "\"%s\" is over the limit \"%s\": allowed are %s", path,
-                         limit_rows[LIMIT_MODULE].name, text);
+            limit_format(id, limits->v[id], text);
+            rc = err_set(e, ERR_TOO_LARGE, "%s is over the limit \"%s\": allowed are %s",
+                         strcmp(path, "-") ? path : "standard input", limit_rows[id].name, text);
             break;
         }
     }

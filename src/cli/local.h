@@ -17,7 +17,7 @@ enum err_code local_options(const char *const *limits, size_t n, struct options 
                             struct err *e) MUST_CHECK;
 
 enum { LOCAL_READ = 1 << 16 /* bytes read at once */ };
-/* Reads the file, of at most `most` bytes (ERR_TOO_LARGE), into `out`, whose limit must be
- * LOCAL_READ more. "-" is standard input. ERR_NOT_FOUND if there is none. */
-enum err_code local_read(const char *path, uint64_t most, struct buf *out,
-                         struct err *e) MUST_CHECK;
+/* Reads the file, of at most as many bytes as the limit `id` says (ERR_TOO_LARGE), into `out`,
+ * which must hold LOCAL_READ more. "-" is standard input. ERR_NOT_FOUND if there is none. */
+enum err_code local_read(const char *path, const struct limits *limits, enum limit_id id,
+                         struct buf *out, struct err *e) MUST_CHECK;

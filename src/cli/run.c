@@ -8,8 +8,10 @@
 #include "cli/args.h"
 #include "cli/image_cache.h"
 #include "cli/local.h"
+#include "cli/play.h"
 #include "cli/runner.h"
 #include "cli/show.h"
+#include "ipc/frame.h"
 #include "roles/roles.h"
 
 #include <fcntl.h>
@@ -20,8 +22,8 @@ enum { STRINGS = 768 << 10 /* bytes of arguments, and of the environment: both f
 
 struct run_args {
     bool ledger, json;
-    const char *memory, *cpu;
-    struct words env, limits;
+    const char *memory, *cpu, *cgi;
+    struct words env, limits, headers;
     const char *file;
     int argc; /* of the program, without argv[0] */
     char **argv;
@@ -60,6 +62,14 @@ static int parse(int argc, char **argv, struct run_args *a)
          .value = "NAME=VALUE",
          .help = "another limit (`" BRAND_COMMAND " limits` lists them)",
          .many = &a->limits},
+        {.name = "cgi",
+         .value = "[METHOD ]/PATH",
+         .help = "play a request; standard input is its body",
+         .text = &a->cgi},
+        {.name = "header",
+         .value = "NAME: VALUE",
+         .help = "a header field of that request",
+         .many = &a->headers},
         {0},
     };
     struct words file;
@@ -256,26 +266,31 @@ int cmd_run(int argc, char **argv)
     struct image_cache cache = {-1, -1};
     struct version_load load = {.kind = ENGINE_PLAIN};
     struct verdict verdict;
-    struct buf bytes, strings;
+    struct buf bytes, strings, meta;
     static struct runner_end end;
     buf_init(&strings, STRINGS);
+    buf_init(&meta, FRAME_MOST);
     enum err_code rc = run_options(&a, &options, &e);
-    uint64_t most = options.limits.v[LIMIT_MODULE];
-    buf_init(&bytes, most + LOCAL_READ);
+    buf_init(&bytes, options.limits.v[LIMIT_MODULE] + LOCAL_READ);
     if (rc)
         goto out;
     load.limits = options.limits;
     rc = version(&a, &strings, &load, &e);
     if (!rc)
-        rc = local_read(a.file, most, &bytes, &e);
+        rc = local_read(a.file, &options.limits, LIMIT_MODULE, &bytes, &e);
     if (!rc)
         rc = image_cache_find(buf_slice(&bytes), &options, &cache, load.digest, &verdict, &e);
     if (rc)
         goto out;
     buf_done(&bytes);
+    if (a.cgi)
+        rc = play_request(a.cgi, &a.headers, &options.limits, &meta, &e);
+    if (rc)
+        goto out;
     const struct runner_job job = {.images_fd = cache.engine_fd,
                                    .project = image_cache_project,
                                    .load = &load,
+                                   .meta = buf_slice(&meta),
                                    .options = &options};
     rc = runner_run(&job, &end, &e);
     if (rc)
@@ -285,6 +300,7 @@ out:
     image_cache_close(&cache);
     buf_done(&bytes);
     buf_done(&strings);
+    buf_done(&meta);
     options_done(&options);
     return rc ? local_fail(&e) : report(&a, &end);
 }

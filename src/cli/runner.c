@@ -448,7 +448,11 @@ enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_en
         r.rc = send_load(&r, job->load, e);
     }
     if (!r.rc) {
-        channel_send(&r.exec, FRAME_BEGIN, 0, RUN, &slot, sizeof slot);
+        char *begin = channel_place(&r.exec, FRAME_BEGIN, 0, RUN, sizeof slot + job->meta.n);
+        if (begin) {
+            memcpy(begin, &slot, sizeof slot);
+            memcpy(begin + sizeof slot, job->meta.p, job->meta.n);
+        }
         r.started_us = loop_now(r.loop);
         wake(&r);
         loop_run(r.loop);

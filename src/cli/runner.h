@@ -13,6 +13,7 @@ struct runner_job {
     int images_fd;       /* folder ENGINE */
     struct uuid project; /* folder in it */
     const struct version_load *load;
+    struct slice meta;             /* meta-variables of the run: pairs, as in a BEGIN frame */
     const struct options *options; /* of the exec */
 };
 

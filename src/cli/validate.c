@@ -36,11 +36,10 @@ int cmd_validate(int argc, char **argv)
     uint8_t digest[DIGEST_BYTES];
     struct buf bytes;
     enum err_code rc = local_options(limits.at, limits.n, &options, &e);
-    uint64_t most = options.limits.v[LIMIT_MODULE];
-    buf_init(&bytes, most + LOCAL_READ);
+    buf_init(&bytes, options.limits.v[LIMIT_MODULE] + LOCAL_READ);
     if (rc)
         goto out;
-    rc = local_read(file, most, &bytes, &e);
+    rc = local_read(file, &options.limits, LIMIT_MODULE, &bytes, &e);
     if (!rc)
         rc = image_cache_find(buf_slice(&bytes), &options, &cache, digest, &v, &e);
 out:

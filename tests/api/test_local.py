@@ -69,6 +69,23 @@ def test_arguments_and_environment(local):
     assert done.stderr == b""
 
 
+def test_plays_a_request(local):
+    done = local("run", "--cgi", "POST /a%20b?x=1", "--header", "X-Some: field",
+                 "--env", "OWN=1", ":wasi-env", input=b"12345")
+    lines = done.stdout.decode().splitlines()
+    for line in ("REQUEST_METHOD=POST", "PATH_INFO=/a b", "QUERY_STRING=x=1", "CONTENT_LENGTH=5",
+                 "REQUEST_URI=/a%20b?x=1", "HTTP_X_SOME=field", "HTTP_HOST=localhost", "OWN=1"):
+        assert line in lines
+    assert any(line.startswith("RUN_ID=") for line in lines)
+    done = local("run", "--cgi", "POST /echo", ":go-cgi", input=b"to be echoed")
+    assert done.returncode == 0 and b"to be echoed" in done.stdout
+    done = local("run", "--cgi", "/", "--limit", "request-body=4", ":cwa-raw", input=b"12345")
+    assert done.returncode == 2 and b"request-body" in done.stderr
+    for wrong in "x", "GET x", " /", "/%00":
+        assert local("run", "--cgi", wrong, ":cwa-raw").returncode == 2
+    assert local("run", "--cgi", "/", "--header", "x", ":cwa-raw").returncode == 2
+
+
 def test_runs_under_its_short_name(local, tmp_path, program, guests):
     link = tmp_path / "pahi"
     link.symlink_to(program)
@@ -225,10 +242,10 @@ def test_closed_streams(local):
 
 
 def test_compile_limits(local, tmp_path):
-    words = ":go-cgi", "--limit=module-segments=1"
-    done = local("run", *reversed(words))
+    done = local("run", "--limit=module-segments=1", ":go-cgi")
     assert done.returncode == 126 and b"module-segments" in done.stderr
-    done = local("run", "--limit=compile-wall=1ms", ":go-cgi")
+    done = local("run", "--limit=compile-wall=1ms", ":go-cgi",
+                 env={**os.environ, "XDG_CACHE_HOME": tmp_path})
     assert done.returncode == 126 and b"compile-wall" in done.stderr
 
 
