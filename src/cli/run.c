@@ -293,14 +293,18 @@ int cmd_run(int argc, char **argv)
                                    .meta = buf_slice(&meta),
                                    .options = &options};
     rc = runner_run(&job, &end, &e);
-    if (rc)
-        image_cache_drop(&cache,
-                         load.digest); /* should it be the image, the next run has a new one */
+    if (rc) {
+        image_cache_drop(&cache, load.digest); /* should it be the image: it is made again */
+        command_fail(&e);
+    }
+    status = rc ? EXIT_OWN_FAILURE : report(&a, &end);
 out:
+    if (status < 0)
+        status = local_fail(&e);
     image_cache_close(&cache);
     buf_done(&bytes);
     buf_done(&strings);
     buf_done(&meta);
     options_done(&options);
-    return rc ? local_fail(&e) : report(&a, &end);
+    return status;
 }

@@ -80,9 +80,15 @@ static void end(struct runner *r, enum err_code rc)
 
 /* ---- ending it early ---- */
 
+static void kill_exec(struct runner *r)
+{
+    if (r->pid > 0)
+        kill(r->pid, SIGKILL); /* its channel closes */
+}
+
 static void on_grace(struct loop_timer *t)
 {
-    kill(RUNNER(t, grace)->pid, SIGKILL); /* its channel closes */
+    kill_exec(RUNNER(t, grace));
 }
 
 static void cancel(struct runner *r, enum err_code why)
@@ -113,7 +119,7 @@ static void on_signal(struct loop_io *io, uint32_t events)
     if (r->ended)
         r->out.open = false; /* gives up on whoever does not read the rest */
     else if (r->cancelled)
-        kill(r->pid, SIGKILL);
+        kill_exec(r);
     else
         give_up(r, (int)info.ssi_signo);
     wake(r);
