@@ -42,13 +42,13 @@ struct child {
     bool killed; /* by us: its end is no surprise */
     uint64_t started_us, beat_us;
 
-    struct slot *slot; /* CONTROL, PLATFORM, EDGE */
+    struct slot *slot;   /* CONTROL, PLATFORM, EDGE */
+    struct child *owner; /* of EXEC the edge that got it, NULL while blank; of COMPILE control */
 
     /* EXEC */
     uint32_t number;
     enum engine_kind engine;
     uid_t user;          /* its own; 0: that of master */
-    struct child *owner; /* the edge that got it; NULL while blank */
     int frames;          /* while blank: the edge's ends of its sockets */
     struct loop_io log;
 

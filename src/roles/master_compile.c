@@ -63,6 +63,7 @@ static void next(struct master *m)
             child_start(m, CHILD_COMPILE, j->engine == ENGINE_FUEL ? "fuel" : NULL, &s);
         if (c) {
             m->compiling++;
+            c->owner = m->control.child;
             c->cookie = j->cookie;
             loop_timer_start(m->loop, &c->deadline,
                              loop_now(m->loop) + m->options->limits.v[LIMIT_COMPILE_WALL],
@@ -99,7 +100,7 @@ void compile_want(struct child *control, const struct leash_msg *msg, const int 
 void compile_ended(struct child *c, int status)
 {
     c->master->compiling--;
-    if (!c->killed || c->deadline.slot == 0)
+    if (c->owner)
         answer(c->master, c->cookie, status);
     next(c->master);
 }
@@ -111,7 +112,9 @@ void compile_orphaned(struct master *m)
     LIST_EACH(at, &m->children)
     {
         struct child *c = LIST_ITEM(at, struct child, node);
-        if (c->kind == CHILD_COMPILE)
+        if (c->kind == CHILD_COMPILE) {
+            c->owner = NULL; /* its successor's cookies are others */
             child_kill(c);
+        }
     }
 }
