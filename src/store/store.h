@@ -43,6 +43,9 @@ enum err_code store_begin(struct store *st, struct err *e) MUST_CHECK;
  * writes could not be kept. */
 enum err_code store_end(struct store *st, enum err_code rc, struct err *e) MUST_CHECK;
 
+/* Commits now what is open, for those who can't wait for the turn's end (startup). */
+enum err_code store_flush(struct store *st, struct err *e) MUST_CHECK;
+
 struct store_wait {
     void (*on_commit)(struct store_wait *w, enum err_code rc); /* ERR_OK: it is on disk */
     struct list node;
@@ -223,10 +226,9 @@ enum err_code store_live_without_image(struct store *st, const char *engine, str
                                        struct uuid *ret_version, struct uuid *ret_project,
                                        uint8_t ret_digest[DIGEST_BYTES],
                                        struct err *e) MUST_CHECK;
-/* Does a kept version of the project name this module? */
-enum err_code store_module_used(struct store *st, struct uuid project,
-                                const uint8_t digest[DIGEST_BYTES], bool *ret_used,
-                                struct err *e) MUST_CHECK;
+/* Has any project this module? */
+enum err_code store_module_known(struct store *st, const uint8_t digest[DIGEST_BYTES],
+                                 bool *ret_known, struct err *e) MUST_CHECK;
 
 /* ---- versions ---- */
 

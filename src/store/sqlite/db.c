@@ -19,8 +19,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void commit_turn(struct loop_task *t);
-
 /* ---- errors ---- */
 
 enum err_code db_error(struct store *st, int rc, struct err *e)
@@ -240,11 +238,10 @@ static enum err_code commit_now(struct store *st)
     return rc;
 }
 
-static void commit_turn(struct loop_task *t)
+static enum err_code commit(struct store *st)
 {
-    struct store *st = LIST_ITEM(t, struct store, commit);
     if (!st->open)
-        return;
+        return ERR_OK;
     enum err_code rc = commit_now(st);
     st->open = false;
     st->failed = ERR_OK;
@@ -260,6 +257,19 @@ static void commit_turn(struct loop_task *t)
         struct store_wait *w = LIST_ITEM(list_pop(&told), struct store_wait, node);
         w->on_commit(w, rc);
     }
+    return rc;
+}
+
+static void commit_turn(struct loop_task *t)
+{
+    (void)commit(LIST_ITEM(t, struct store, commit));
+}
+
+enum err_code store_flush(struct store *st, struct err *e)
+{
+    loop_task_cancel(&st->commit);
+    enum err_code rc = commit(st);
+    return rc ? err_set(e, rc, "database: %s", err_title(rc)) : ERR_OK;
 }
 
 void store_wait(struct store *st, struct store_wait *w)
@@ -338,8 +348,7 @@ void store_close(struct store *st)
     if (!st)
         return;
     loop_task_cancel(&st->commit);
-    if (st->open)
-        commit_turn(&st->commit);
+    (void)commit(st);
     for (size_t i = 0; i < STATEMENTS; i++)
         sqlite3_finalize(st->statements[i].s);
     sqlite3_close(st->db);

@@ -112,17 +112,14 @@ enum err_code store_live_without_image(struct store *st, const char *engine, str
     return query_end_least(&q, 1, e);
 }
 
-enum err_code store_module_used(struct store *st, struct uuid project,
-                                const uint8_t digest[DIGEST_BYTES], bool *ret_used, struct err *e)
+enum err_code store_module_known(struct store *st, const uint8_t digest[DIGEST_BYTES],
+                                 bool *ret_known, struct err *e)
 {
-    struct query q = query(st,
-                           "SELECT 1 FROM versions v JOIN functions f ON f.id = v.function_id"
-                           " WHERE v.digest = ? AND f.project_id = ? LIMIT 1",
-                           "du", digest, project);
-    bool used = query_row(&q);
+    struct query q = query(st, "SELECT 1 FROM modules WHERE digest = ? LIMIT 1", "d", digest);
+    bool known = query_row(&q);
     enum err_code rc = query_end(&q, e);
     if (rc == ERR_OK)
-        *ret_used = used;
+        *ret_known = known;
     return rc;
 }
 
@@ -155,10 +152,9 @@ enum err_code store_module_delete(struct store *st, struct uuid project,
                        e);
     if (rc)
         return rc;
-    struct query q = query(st, "SELECT 1 FROM modules WHERE digest = ? LIMIT 1", "d", digest);
-    bool last = !query_row(&q);
-    rc = query_end(&q, e);
+    bool known;
+    rc = store_module_known(st, digest, &known, e);
     if (rc == ERR_OK)
-        *ret_last = last;
+        *ret_last = !known;
     return rc;
 }

@@ -1,0 +1,49 @@
+/* The API: requests from the platform edge as frames, answers as CGI text.
+ *
+ * To the edge control is one more CGI program: BEGIN brings meta-variables,
+ * BODY the request's bytes, and OUTPUT takes back `Status: …`, fields, an empty
+ * line and a body. This folder owns the requests and knows the database, blobs
+ * and tokens; what it needs from the other roles (compiling, running) it asks
+ * for through `struct api_backend`, which roles/control.c fills in. */
+#pragma once
+
+#include "api/backend.h"
+#include "auth/token.h"
+#include "base/map.h"
+#include "base/options.h"
+#include "blob/blob.h"
+#include "ipc/channel.h"
+#include "store/store.h"
+
+struct api {
+    struct loop *loop;
+    struct store *store;
+    struct blobs *blobs;
+    const struct options *options;
+    struct token_keys keys;
+    uint8_t secrets[32]; /* seals environments in the database */
+    const struct api_backend *backend;
+    void *control; /* the backend's */
+
+    /* private */
+    struct list requests;
+    struct list followers;   /* requests that stream new log lines */
+    struct map rates;        /* token id → struct rate */
+    struct list rate_order;  /* of those, least recently used first */
+};
+
+/* After the public members are set. */
+void api_init(struct api *api);
+/* Drops all requests without a word. */
+void api_done(struct api *api);
+
+/* A frame from the platform edge. */
+void api_on_frame(struct api *api, struct channel *channel, const struct frame *f,
+                  struct slice payload);
+/* The channel is gone, and its requests with it. */
+void api_on_closed(struct api *api, struct channel *channel);
+/* New log lines are in the database: tell those who follow. */
+void api_on_logs(struct api *api);
+
+/* "http://NAME.localhost:8080/"; false if it does not fit. */
+bool api_function_url(const struct api *api, const char *name, char *out, size_t cap);

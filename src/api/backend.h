@@ -1,0 +1,92 @@
+/* What the API asks of the rest of control: compile a module, deploy a version, run a request.
+ *
+ * All of it is asynchronous: the asker embeds a struct, fills in the first
+ * part, and is called back once on the same loop. */
+#pragma once
+
+#include "api/settings.h"
+#include "ipc/ledger.h"
+#include "store/store.h"
+
+struct api;
+struct guest_answer;
+
+/* An image of a module for a project, compiled unless it is there. */
+struct image_want {
+    struct uuid project;
+    uint8_t digest[DIGEST_BYTES];
+    /* NULL: it is in its place. May be called before image_want() returns. */
+    void (*on_done)(struct image_want *w, const struct err *failure);
+    struct list node; /* the compiler's */
+};
+
+/* A run of a named version through an edge, not through the route table. */
+struct injection {
+    /* the run's id, before anything else of it */
+    void (*on_run)(struct injection *i, struct uuid run);
+    /* CGI output of the guest; give credit back as it is consumed */
+    void (*on_output)(struct injection *i, struct slice bytes);
+    /* the guest's side took `n` bytes of body */
+    void (*on_credit)(struct injection *i, uint32_t n);
+    /* The end; `lost` (else NULL) says that the edge went away, and the ledger is then zero.
+     * The injection is the asker's again. */
+    void (*on_end)(struct injection *i, const struct ledger *ledger, const struct err *lost);
+
+    /* private to the edges */
+    struct list node;
+    void *edge;
+    uint64_t id;
+};
+
+/* How the check of a version went. */
+struct check_result {
+    bool ran;
+    struct uuid run;      /* zero: it did not start */
+    uint16_t status;      /* the guest gave; 0: none */
+    enum err_code error;  /* ERR_OK: it passed */
+    char text[512];
+};
+
+/* A deploy: from a stored module to a version that answers. */
+struct deployment {
+    struct uuid project;
+    struct store_actor who;
+    char name[STORE_NAME + 1];  /* of the function */
+    struct uuid function;       /* zero: it is created */
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size;
+    struct version_settings settings; /* the deployment's: freed with it */
+    /* filled in when done */
+    struct uuid version;
+    uint32_t number;
+    bool promoted;
+    struct check_result check;
+    /* Once. The deployment is the asker's again. */
+    void (*on_done)(struct deployment *d, const struct err *failure);
+    void *owner;
+
+    /* private to the deployer */
+    struct list node;
+    struct image_want image;
+    struct injection injection;
+    struct store_wait wait;
+    struct loop_timer deadline;
+    struct guest_answer *answer;
+    void *control;
+};
+
+struct api_backend {
+    void (*image_want)(struct api *api, struct image_want *w);
+    void (*image_forget)(struct api *api, struct image_want *w); /* no callback follows */
+    void (*deploy)(struct api *api, struct deployment *d);
+    /* Starts a run of a version; `vars` are `NAME\0value\0` pairs (api/guest.h). */
+    enum err_code (*inject)(struct api *api, struct injection *i, struct uuid version,
+                            struct slice vars, bool has_body, struct err *e);
+    void (*inject_body)(struct injection *i, struct slice bytes, bool last);
+    void (*inject_credit)(struct injection *i, uint32_t n);
+    void (*inject_cancel)(struct injection *i, enum err_code reason); /* on_end still follows */
+    /* Takes what the edges' spools hold into the database, within the present turn. */
+    enum err_code (*drain)(struct api *api, struct err *e);
+    /* Can functions be reached and deployed? */
+    bool (*ready)(struct api *api);
+};

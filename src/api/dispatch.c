@@ -1,0 +1,263 @@
+/* Judging a request before its handler sees it: route, token, rate, scope, project, function,
+ * media type, length. What is refused here is refused the same way for every route. */
+#include "api/request.h"
+
+#include "base/brand.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the rate of a token ---- */
+
+/* A bucket of five seconds' worth, filled at the rate. */
+struct rate {
+    struct uuid token;
+    struct list node; /* api->rate_order */
+    double left;
+    uint64_t at_us;
+};
+
+enum { RATES = 4096 /* tokens remembered at once; a forgotten one starts with a full bucket */ };
+
+static bool rate_take(struct api *api, struct uuid token)
+{
+    double per_s = (double)api->options->limits.v[LIMIT_API_RATE], burst = per_s * 5;
+    uint64_t now = clock_mono_us();
+    if (per_s <= 0)
+        return true;
+    struct rate *rate = map_get(&api->rates, slice_make(token.b, sizeof token.b));
+    if (!rate) {
+        if (api->rates.live >= RATES) {
+            rate = LIST_ITEM(list_pop(&api->rate_order), struct rate, node);
+            map_remove(&api->rates, slice_make(rate->token.b, sizeof rate->token.b));
+        } else {
+            rate = malloc(sizeof *rate);
+        }
+        if (!rate)
+            return true;
+        *rate = (struct rate){.token = token, .left = burst, .at_us = now};
+        list_init(&rate->node);
+        if (!map_put(&api->rates, slice_make(rate->token.b, sizeof rate->token.b), rate)) {
+            free(rate);
+            return true;
+        }
+    }
+    rate->left += (double)(now - rate->at_us) / 1e6 * per_s;
+    rate->left = rate->left < burst ? rate->left : burst;
+    rate->at_us = now;
+    list_remove(&rate->node);
+    list_push(&api->rate_order, &rate->node);
+    if (rate->left < 1)
+        return false;
+    rate->left -= 1;
+    return true;
+}
+
+void api_init(struct api *api)
+{
+    list_init(&api->requests);
+    list_init(&api->followers);
+    list_init(&api->rate_order);
+}
+
+void api_done(struct api *api)
+{
+    LIST_EACH(n, &api->requests) request_free(LIST_ITEM(n, struct api_request, node));
+    LIST_EACH(n, &api->rate_order) free(LIST_ITEM(n, struct rate, node));
+    map_done(&api->rates);
+}
+
+/* ---- matching ---- */
+
+/* Does the path fit the pattern? Keeps what the named segments took. */
+static bool fits(const char *pattern, struct slice path, struct slice *project,
+                 struct slice *function, struct slice *id)
+{
+    struct slice p = slice_str(pattern);
+    while (p.p && path.p) {
+        struct slice want = slice_split(&p, '/'), have = slice_split(&path, '/');
+        if (slice_starts(want, SLICE(":"))) {
+            if (have.n == 0)
+                return false;
+            *(want.p[1] == 'p' ? project : want.p[1] == 'f' ? function : id) = have;
+        } else if (!slice_eq(want, have)) {
+            return false;
+        }
+    }
+    return !p.p && !path.p;
+}
+
+/* The route, or NULL with the problem answered. */
+static const struct api_route *find_route(struct api_request *r, struct slice *project)
+{
+    char allow[128] = "";
+    size_t n = 0;
+    bool head = slice_eq(r->method, SLICE("HEAD"));
+    for (const struct api_route *route = api_routes; route->method; route++) {
+        struct slice p = {0}, f = {0}, id = {0};
+        if (!fits(route->path, r->path, &p, &f, &id))
+            continue;
+        if (slice_eq(r->method, slice_str(route->method)) ||
+            (head && strcmp(route->method, "GET") == 0)) {
+            *project = p;
+            r->function_text = f;
+            r->id_text = id;
+            return route;
+        }
+        n += (size_t)snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "", route->method);
+    }
+    if (!n) {
+        api_refuse(r, ERR_NOT_FOUND, "there is nothing at %.*s",
+                   (int)(r->path.n < 200 ? r->path.n : 200), r->path.p);
+        return NULL;
+    }
+    snprintf(r->extra, sizeof r->extra, "Allow: %s\n", allow);
+    api_refuse(r, ERR_METHOD, "%.*s is not possible here; possible: %s",
+               (int)(r->method.n < 16 ? r->method.n : 16), r->method.p, allow);
+    return NULL;
+}
+
+/* ---- who asks ---- */
+
+static enum err_code authenticate(struct api_request *r, struct err *e)
+{
+    struct slice token = r->authorization, scheme = slice_split(&token, ' ');
+    if (!r->authorization.n)
+        return err_set(e, ERR_UNAUTHORIZED, "send a token: `Authorization: Bearer TOKEN`");
+    if (!slice_ieq(scheme, SLICE("Bearer")) || !token.p)
+        return err_set(e, ERR_UNAUTHORIZED, "the only scheme taken is Bearer");
+    struct token_claims c;
+    uint64_t now_ms = clock_real_us() / 1000;
+    enum err_code rc = token_verify(&r->api->keys, slice_trim(token), now_ms / 1000, &c, e);
+    if (rc)
+        return rc;
+    rc = store_token(r->api->store, c.id, &r->token, e);
+    if (rc == ERR_NOT_FOUND)
+        return err_set(e, ERR_UNAUTHORIZED, "the token is not known here any more");
+    if (rc)
+        return rc;
+    if (r->token.revoked_ms)
+        return err_set(e, ERR_UNAUTHORIZED, "the token was revoked");
+    if (r->token.expires_ms <= now_ms)
+        return err_set(e, ERR_UNAUTHORIZED, "the token has expired");
+    if (!uuid_eq(r->token.user, c.user) || r->token.scopes != c.scopes)
+        return err_set(e, ERR_UNAUTHORIZED, "the token does not say what the server knows of it");
+    rc = store_user(r->api->store, c.user, &r->user, e);
+    return rc == ERR_NOT_FOUND ? err_set(e, ERR_UNAUTHORIZED, "the token's user is gone") : rc;
+}
+
+static const char *scope_text(uint32_t scope)
+{
+    for (const struct scope_name *s = scope_names; s->name; s++)
+        if (s->scope & scope)
+            return s->name;
+    return "?";
+}
+
+/* What the path names, as far as this token reaches: foreign and missing are the same. */
+static enum err_code resolve(struct api_request *r, struct slice project, struct err *e)
+{
+    enum err_code rc = ERR_OK;
+    if (project.p) {
+        rc = store_project(r->api->store, r->user.id, project, &r->project, e);
+        if (rc == ERR_OK && !uuid_is_zero(r->token.project) &&
+            !uuid_eq(r->token.project, r->project.id))
+            rc = ERR_NOT_FOUND;
+        if (rc == ERR_NOT_FOUND)
+            return err_set(e, rc, "there is no project \"%.*s\"",
+                           (int)(project.n < 64 ? project.n : 64), project.p);
+    }
+    if (rc == ERR_OK && r->function_text.p) {
+        struct slice f = r->function_text;
+        rc = store_function(r->api->store, r->project.id, f, &r->function, e);
+        if (rc == ERR_OK && r->function.deleted_ms && !r->route->deleted)
+            rc = ERR_NOT_FOUND;
+        if (rc == ERR_NOT_FOUND) {
+            r->function = (struct store_function){0};
+            rc = r->route->makes ? ERR_OK
+                                 : err_set(e, rc, "there is no function \"%.*s\"",
+                                           (int)(f.n < 64 ? f.n : 64), f.p);
+        }
+    }
+    return rc;
+}
+
+/* ---- the body ---- */
+
+static bool is_type(struct slice type, struct slice want)
+{
+    struct slice bare = slice_trim(slice_split(&type, ';'));
+    return slice_ieq(bare, want);
+}
+
+static enum err_code judge_body(struct api_request *r, struct err *e)
+{
+    bool has = !r->body_over;
+    switch (r->route->takes) {
+    case TAKES_NOTHING:
+        if (has && r->body_length)
+            return err_set(e, ERR_BAD_REQUEST, "this request takes no body");
+        return ERR_OK;
+    case TAKES_JSON:
+        if (has && r->type.n && !is_type(r->type, SLICE("application/json")))
+            return err_set(e, ERR_MEDIA_TYPE, "the body must be application/json");
+        break;
+    case TAKES_WASM:
+        r->body_most = r->api->options->limits.v[r->route->body_limit];
+        if (!has)
+            return err_set(e, ERR_BAD_REQUEST, "the body must be the module's bytes");
+        /* `curl -T` names no type, `curl --data-binary` the one of forms */
+        if (r->type.n && !is_type(r->type, SLICE("application/wasm")) &&
+            !is_type(r->type, SLICE("application/octet-stream")))
+            return err_set(e, ERR_MEDIA_TYPE,
+                           "the body must be application/wasm (the module's bytes as they are)");
+        break;
+    case TAKES_ANY:
+        r->body_most = r->api->options->limits.v[r->route->body_limit];
+        break;
+    }
+    if (r->body_length != UINT64_MAX && r->body_length > r->body_most) {
+        char most[32];
+        limit_format(LIMIT_MODULE, r->body_most, most);
+        return err_set(e, ERR_TOO_LARGE, "the body is over the limit of %s", most);
+    }
+    return ERR_OK;
+}
+
+void request_dispatch(struct api_request *r)
+{
+    struct err e;
+    struct slice project = {0};
+    r->route = find_route(r, &project);
+    if (!r->route)
+        return;
+    if (!r->route->open) {
+        if (authenticate(r, &e)) {
+            api_fail(r, &e);
+            return;
+        }
+        if (!rate_take(r->api, r->token.id)) {
+            snprintf(r->extra, sizeof r->extra, "Retry-After: 1\n");
+            api_refuse(r, ERR_RATE, "this token may send %llu requests a second",
+                       (unsigned long long)r->api->options->limits.v[LIMIT_API_RATE]);
+            return;
+        }
+        if ((r->token.scopes & r->route->scope) != r->route->scope) {
+            api_refuse(r, ERR_FORBIDDEN, "the token lacks the scope \"%s\"",
+                       scope_text(r->route->scope & ~r->token.scopes));
+            return;
+        }
+    }
+    if (resolve(r, project, &e) || judge_body(r, &e)) {
+        api_fail(r, &e);
+        return;
+    }
+    if (r->route->takes == TAKES_JSON && !r->body_over)
+        return; /* the handler is called when the body is whole */
+    if (r->route->takes == TAKES_JSON && !(r->json = json_object())) {
+        api_refuse(r, ERR_MEMORY, "no memory");
+        return;
+    }
+    r->route->handler(r);
+}

@@ -1,0 +1,143 @@
+/* Functions of a project: names that answer. */
+#include "api/request.h"
+
+#include "base/clock.h"
+
+enum { PAGE = 100, KEPT_DAYS = 30 };
+
+struct page {
+    const struct api *api;
+    json_t *items;
+    char last[STORE_NAME + 1];
+};
+
+static void add(void *arg, const struct store_function *f)
+{
+    struct page *page = arg;
+    json_array_append_new(page->items, shape_function(page->api, f));
+    memcpy(page->last, f->name, sizeof page->last);
+}
+
+void functions_list(struct api_request *r)
+{
+    struct err e;
+    uint32_t limit;
+    char cursor[STORE_NAME + 1] = "", deleted[8] = "";
+    if (!api_known_query(r, (const char *const[]){"limit", "cursor", "deleted", NULL}) ||
+        !api_limit(r, PAGE, 1000, &limit))
+        return;
+    api_query(r, "cursor", cursor, sizeof cursor);
+    api_query(r, "deleted", deleted, sizeof deleted);
+    struct page page = {.api = r->api, .items = json_array()};
+    if (store_functions(r->api->store, r->project.id, strcmp(deleted, "true") == 0,
+                        slice_str(cursor), limit, add, &page, &e)) {
+        json_decref(page.items);
+        api_fail(r, &e);
+        return;
+    }
+    bool full = json_array_size(page.items) == limit;
+    api_answer(r, 200, shape_list(page.items, full ? json_string(page.last) : NULL));
+}
+
+uint64_t functions_kept_since(void)
+{
+    return clock_real_us() / 1000 - (uint64_t)KEPT_DAYS * 86400000;
+}
+
+void functions_create(struct api_request *r)
+{
+    struct store *st = r->api->store;
+    struct store_actor who = api_actor(r);
+    struct err e;
+    struct slice name;
+    uint64_t have;
+    if (!api_known_fields(r, (const char *const[]){"name", NULL}) || !api_string(r, "name", &name))
+        return;
+    if (name_check(name, &e)) {
+        api_refuse_field(r, "name", "%s", e.text);
+        return;
+    }
+    if (store_function_count(st, r->project.id, &have, &e)) {
+        api_fail(r, &e);
+        return;
+    }
+    if (have >= r->api->options->limits.v[LIMIT_FUNCTIONS]) {
+        api_refuse(r, ERR_QUOTA, "the project has %llu functions already",
+                   (unsigned long long)have);
+        return;
+    }
+    enum err_code rc = store_begin(st, &e);
+    if (rc == ERR_OK) {
+        rc = store_function_put(st, r->project.id, uuid_new(), name, functions_kept_since(), &e);
+        if (rc == ERR_OK)
+            rc = store_audit(st, &who, r->project.id, "function.create", name, SLICE(""), &e);
+        if (rc == ERR_OK)
+            rc = store_function(st, r->project.id, name, &r->function, &e);
+        rc = store_end(st, rc, &e);
+    }
+    if (rc)
+        api_fail(r, &e);
+    else
+        api_answer(r, 201, shape_function(r->api, &r->function));
+}
+
+void functions_get(struct api_request *r)
+{
+    /* Counters are exact: what the edges have counted until now is added first. */
+    struct err e;
+    enum err_code rc = r->api->backend->drain(r->api, &e);
+    char id[UUID_TEXT + 1];
+    uuid_text(r->function.id, id);
+    if (rc == ERR_OK)
+        rc = store_function(r->api->store, r->project.id, slice_str(id), &r->function, &e);
+    if (rc)
+        api_fail(r, &e);
+    else
+        api_answer(r, 200, shape_function(r->api, &r->function));
+}
+
+void functions_delete(struct api_request *r)
+{
+    struct store *st = r->api->store;
+    struct store_actor who = api_actor(r);
+    struct err e;
+    enum err_code rc = store_begin(st, &e);
+    if (rc == ERR_OK) {
+        rc = store_function_delete(st, r->function.id, &e);
+        if (rc == ERR_OK)
+            rc = store_audit(st, &who, r->project.id, "function.delete",
+                             slice_str(r->function.name), SLICE(""), &e);
+        rc = store_end(st, rc, &e);
+    }
+    if (rc)
+        api_fail(r, &e);
+    else
+        api_answer_empty(r, 204);
+}
+
+void functions_undelete(struct api_request *r)
+{
+    struct store *st = r->api->store;
+    struct store_actor who = api_actor(r);
+    struct err e;
+    if (!r->function.deleted_ms) {
+        api_refuse(r, ERR_CONFLICT, "\"%s\" is not deleted", r->function.name);
+        return;
+    }
+    char id[UUID_TEXT + 1];
+    uuid_text(r->function.id, id);
+    enum err_code rc = store_begin(st, &e);
+    if (rc == ERR_OK) {
+        rc = store_function_undelete(st, r->function.id, &e);
+        if (rc == ERR_OK)
+            rc = store_audit(st, &who, r->project.id, "function.undelete",
+                             slice_str(r->function.name), SLICE(""), &e);
+        if (rc == ERR_OK)
+            rc = store_function(st, r->project.id, slice_str(id), &r->function, &e);
+        rc = store_end(st, rc, &e);
+    }
+    if (rc)
+        api_fail(r, &e);
+    else
+        api_answer(r, 200, shape_function(r->api, &r->function));
+}

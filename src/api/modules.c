@@ -1,0 +1,214 @@
+/* Uploading modules: raw bytes, stored by digest as they arrive.
+ *
+ * POST …/modules stores and compiles one; PUT …/functions/F/module goes on to
+ * deploy it. Both check the project's quota before the blob gets its name. */
+#include "api/request.h"
+#include "api/versions.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* What an upload is while its bytes arrive, and while its image is made. */
+struct upload {
+    struct blob_writer *writer;
+    struct image_want want;
+    struct api *api;
+    struct api_request *request; /* NULL: the client has gone */
+    struct store_actor who;
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size;
+};
+
+static void upload_free(struct upload *u)
+{
+    if (u)
+        blob_abort(u->writer);
+    free(u);
+}
+
+static void receiving_gone(struct api_request *r)
+{
+    upload_free(r->state);
+    r->state = NULL;
+    r->on_gone = NULL;
+}
+
+/* Refuses and forgets the upload. */
+static void receiving_failed(struct api_request *r, const struct err *e)
+{
+    receiving_gone(r);
+    api_fail(r, e);
+}
+
+static enum err_code judge_quota(struct api_request *r, uint64_t more, struct err *e)
+{
+    uint64_t have, most = r->api->options->limits.v[LIMIT_STORED];
+    enum err_code rc = store_stored(r->api->store, r->project.id, &have, e);
+    if (rc == ERR_OK && most && have + more > most) {
+        char text[32];
+        limit_format(LIMIT_STORED, most, text);
+        rc = err_set(e, ERR_QUOTA, "the project may store %s of modules and images", text);
+    }
+    return rc;
+}
+
+/* Takes a piece of the body; true when the blob is whole and in u->digest. */
+static bool receive(struct api_request *r, struct slice bytes, bool last)
+{
+    struct upload *u = r->state;
+    struct err e;
+    if (blob_write(u->writer, bytes, &e) || (last && judge_quota(r, r->body_bytes, &e))) {
+        receiving_failed(r, &e);
+        return false;
+    }
+    if (!last) {
+        api_took(r, bytes.n);
+        return false;
+    }
+    struct blob_writer *w = u->writer;
+    u->writer = NULL;
+    if (blob_finish(w, u->digest, &u->size, &e)) {
+        receiving_failed(r, &e);
+        return false;
+    }
+    return true;
+}
+
+static bool receive_begin(struct api_request *r,
+                          void (*on_body)(struct api_request *, struct slice, bool))
+{
+    struct err e;
+    struct upload *u = calloc(1, sizeof *u);
+    if (!u) {
+        api_refuse(r, ERR_MEMORY, "no memory for the upload");
+        return false;
+    }
+    if (blob_begin(r->api->blobs, &u->writer, &e)) {
+        free(u);
+        api_fail(r, &e);
+        return false;
+    }
+    u->api = r->api;
+    u->request = r;
+    u->who = api_actor(r);
+    r->state = u;
+    r->on_body = on_body;
+    r->on_gone = receiving_gone;
+    return true;
+}
+
+/* ---- POST …/modules ---- */
+
+static void compiling_gone(struct api_request *r)
+{
+    struct upload *u = r->state;
+    u->request = NULL;
+}
+
+static enum err_code keep_module(struct api_request *r, struct upload *u, struct err *e)
+{
+    struct store *st = u->api->store;
+    char text[DIGEST_TEXT + 1];
+    digest_text(u->digest, text);
+    enum err_code rc = store_begin(st, e);
+    if (rc)
+        return rc;
+    rc = store_module_put(st, r->project.id, u->digest, u->size, e);
+    if (rc == ERR_OK)
+        rc = store_audit(st, &u->who, r->project.id, "module.create", slice_str(text), SLICE(""),
+                         e);
+    return store_end(st, rc, e);
+}
+
+static void on_image(struct image_want *w, const struct err *failure)
+{
+    struct upload *u = LIST_ITEM(w, struct upload, want);
+    struct api_request *r = u->request;
+    struct err e;
+    if (failure)
+        modules_discard(u->api, u->digest, failure);
+    if (r) {
+        r->state = NULL;
+        r->on_gone = NULL;
+        if (failure)
+            api_fail(r, failure);
+        else if (keep_module(r, u, &e))
+            api_fail(r, &e);
+        else
+            api_answer(r, 201,
+                       json_pack("{s:o, s:I}", "digest", shape_digest(u->digest), "size",
+                                 (json_int_t)u->size));
+    }
+    upload_free(u);
+}
+
+static void create_body(struct api_request *r, struct slice bytes, bool last)
+{
+    if (!receive(r, bytes, last))
+        return;
+    struct upload *u = r->state;
+    r->on_gone = compiling_gone;
+    u->want.project = r->project.id;
+    memcpy(u->want.digest, u->digest, sizeof u->digest);
+    u->want.on_done = on_image;
+    list_init(&u->want.node);
+    r->api->backend->image_want(r->api, &u->want);
+}
+
+void modules_create(struct api_request *r)
+{
+    if (api_known_query(r, (const char *const[]){NULL}))
+        receive_begin(r, create_body);
+}
+
+/* A refused module's bytes stay only if somebody has them legitimately. */
+void modules_discard(struct api *api, const uint8_t digest[DIGEST_BYTES],
+                     const struct err *failure)
+{
+    struct err e;
+    bool known = true;
+    if (err_http(failure->code) != 422)
+        return;
+    if (store_module_known(api->store, digest, &known, &e) ||
+        (!known && blob_delete(api->blobs, digest, &e)))
+        log_line(LOG_WARNING, "module_discard", "error=%s", e.text);
+}
+
+/* ---- PUT …/functions/F/module ---- */
+
+static void put_body(struct api_request *r, struct slice bytes, bool last)
+{
+    if (!receive(r, bytes, last))
+        return;
+    struct upload *u = r->state;
+    struct version_settings s;
+    struct err e;
+    char text[STORE_CHECK + 1];
+    enum err_code rc = versions_base(r, &s, NULL, NULL, &e);
+    if (rc == ERR_OK && api_query(r, "response", text, sizeof text)) {
+        strcpy(r->field, "response");
+        rc = settings_response(&s, slice_str(text), &e);
+    }
+    if (rc == ERR_OK && api_query(r, "check", text, sizeof text)) {
+        strcpy(r->field, "check");
+        rc = settings_check(&s, slice_str(text), &e);
+    }
+    if (rc) {
+        settings_done(&s);
+        receiving_failed(r, &e);
+        return;
+    }
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size = u->size;
+    memcpy(digest, u->digest, sizeof digest);
+    receiving_gone(r);
+    versions_deploy(r, digest, size, &s);
+}
+
+void modules_put(struct api_request *r)
+{
+    /* Refusals that need no bytes come before them. */
+    if (api_known_query(r, (const char *const[]){"check", "response", NULL}) && versions_may(r))
+        receive_begin(r, put_body);
+}

@@ -1,0 +1,54 @@
+/* Names of projects and functions, and the address that a function's name makes. */
+#include "api/request.h"
+
+#include <stdio.h>
+
+/* Labels that belong to the platform, or that a visitor would take for it. */
+static const char *const reserved[] = {
+    "admin", "api",  "app",    "assets",    "auth",   "cdn",    "console", "dashboard",
+    "docs",  "ftp",  "help",   "localhost", "login",  "mail",   "mx",      "ns1",
+    "ns2",   "panel", "root",  "signup",    "smtp",   "static", "status",  "support",
+    "system", "wasmcloud", "well-known", "whoami", "www", NULL,
+};
+
+enum err_code name_check(struct slice name, struct err *e)
+{
+    bool good = name.n > 0 && name.n <= STORE_NAME;
+    for (size_t i = 0; good && i < name.n; i++) {
+        char c = name.p[i];
+        good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+        if (c == '-' && i && name.p[i - 1] == '-')
+            good = false; /* VERSION--NAME is a preview's address */
+    }
+    if (!good || name.p[0] == '-' || name.p[name.n - 1] == '-')
+        return err_set(e, ERR_INVALID,
+                       "a name has 1 to %d of a-z, 0-9 and -, no -- and no - at its ends",
+                       STORE_NAME);
+    struct uuid id;
+    if (uuid_parse(name, &id))
+        return err_set(e, ERR_INVALID, "a name may not look like an id");
+    for (const char *const *r = reserved; *r; r++)
+        if (slice_eq(name, slice_str(*r)))
+            return err_set(e, ERR_INVALID, "the name \"%.*s\" is reserved", SLICE_ARG(name));
+    return ERR_OK;
+}
+
+/* NAME becomes a label in front of the host of the public address of functions. */
+bool api_function_url(const struct api *api, const char *name, char *out, size_t cap)
+{
+    struct slice base = slice_str(option_text(api->options, OPTION_PUBLIC_FUNCTIONS));
+    int n;
+    if (base.n) {
+        const char *host = memmem(base.p, base.n, "://", 3);
+        size_t scheme = host ? (size_t)(host - base.p) + 3 : 0;
+        while (base.n > scheme && base.p[base.n - 1] == '/')
+            base.n--;
+        n = snprintf(out, cap, "%.*s%s.%.*s/", (int)scheme, base.p, name, (int)(base.n - scheme),
+                     base.p + scheme);
+    } else {
+        const char *port = strrchr(option_text(api->options, OPTION_LISTEN_FUNCTIONS), ':');
+        n = snprintf(out, cap, "http://%s.%s%s/", name,
+                     option_text(api->options, OPTION_FUNCTIONS_DOMAIN), port ? port : "");
+    }
+    return n > 0 && (size_t)n < cap;
+}

@@ -1,0 +1,412 @@
+/* The life of a request: frames in, credit, the answer out, the end.
+ *
+ * Output is queued in r->out and leaves as far as the edge's credit goes; when
+ * all is out, END closes the stream and the request is freed at the turn's end
+ * (a handler further up the stack may still hold it). */
+#include "api/request.h"
+
+#include "base/brand.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "ipc/ledger.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { OUT_MOST = 64 << 20, JSON_MOST = 256 << 10 };
+
+/* ---- sending ---- */
+
+static void send_end(struct api_request *r)
+{
+    struct ledger l = {.head = {.wall_us = clock_mono_us() - r->began_us}};
+    void *at = channel_place(r->channel, FRAME_END, 0, r->id, ledger_size(&l));
+    if (at)
+        ledger_write(&l, at);
+}
+
+static void free_later(struct loop_task *t)
+{
+    request_free(LIST_ITEM(t, struct api_request, free_task));
+}
+
+/* The stream is over on our side: nothing of it may be used after this turn. */
+static void finish(struct api_request *r)
+{
+    r->gone = true;
+    store_wait_cancel(&r->wait);
+    list_remove(&r->node);
+    list_remove(&r->follow);
+    loop_task_add(r->api->loop, &r->free_task);
+}
+
+static void push(struct api_request *r)
+{
+    if (r->gone || r->held)
+        return;
+    bool sent = false;
+    while (buf_size(&r->out) && r->credit) {
+        size_t n = buf_size(&r->out);
+        n = n < FRAME_MOST ? n : FRAME_MOST;
+        n = n < r->credit ? n : (size_t)r->credit;
+        channel_send(r->channel, FRAME_OUTPUT, 0, r->id, buf_data(&r->out), n);
+        buf_consume(&r->out, n);
+        r->credit -= n;
+        sent = true;
+    }
+    if (r->over && !buf_size(&r->out)) {
+        send_end(r);
+        finish(r);
+    } else if (sent && !r->over && r->on_room) {
+        r->on_room(r);
+    }
+}
+
+static void client_gone(struct api_request *r)
+{
+    if (r->gone)
+        return;
+    if (r->on_gone && !r->over)
+        r->on_gone(r);
+    finish(r);
+}
+
+void request_free(struct api_request *r)
+{
+    loop_task_cancel(&r->free_task);
+    store_wait_cancel(&r->wait);
+    list_remove(&r->node);
+    list_remove(&r->follow);
+    json_decref(r->json);
+    buf_done(&r->body);
+    buf_done(&r->out);
+    free(r->vars);
+    free(r);
+}
+
+/* ---- answering ---- */
+
+static const char *reason(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } reasons[] = {{200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].status == status)
+            return reasons[i].text;
+    return status < 400 ? "Done" : "Refused";
+}
+
+static bool put_head(struct api_request *r, int status, const char *type)
+{
+    char id[UUID_TEXT + 1];
+    uuid_text(r->request_id, id);
+    return buf_addf(&r->out,
+                    "Status: %d %s\n" BRAND_HEADER "Request: %s\nCache-Control: no-store\n%s",
+                    status, reason(status), id, r->extra) &&
+           (!type || buf_addf(&r->out, "Content-Type: %s\n", type)) && buf_add(&r->out, "\n", 1);
+}
+
+static void on_commit(struct store_wait *w, enum err_code rc)
+{
+    struct api_request *r = LIST_ITEM(w, struct api_request, wait);
+    r->held = false;
+    if (rc) {
+        struct err e;
+        buf_clear(&r->out);
+        r->answering = r->over = false;
+        err_set(&e, rc, "nothing was changed: %s", err_title(rc));
+        api_fail(r, &e);
+        return;
+    }
+    push(r);
+}
+
+/* The whole answer is in `out`: off it goes, after the COMMIT that it may depend on. */
+static void done(struct api_request *r)
+{
+    r->over = r->held = true;
+    store_wait(r->api->store, &r->wait);
+}
+
+void api_answer(struct api_request *r, int status, json_t *body)
+{
+    if (r->gone || r->answering) {
+        json_decref(body);
+        return;
+    }
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    r->answering = true;
+    const char *type = status >= 400 ? "application/problem+json" : "application/json";
+    if (!text || !put_head(r, status, type) || !buf_add(&r->out, text, strlen(text)) ||
+        !buf_add(&r->out, "\n", 1)) {
+        log_line(LOG_ERROR, "api_answer", "status=%d no memory", status);
+        buf_clear(&r->out);
+        if (!buf_addf(&r->out, "Status: 503\n\n"))
+            abort();
+    }
+    free(text);
+    done(r);
+}
+
+void api_answer_empty(struct api_request *r, int status)
+{
+    if (r->gone || r->answering)
+        return;
+    r->answering = true;
+    if (!put_head(r, status, NULL))
+        abort();
+    done(r);
+}
+
+void api_fail(struct api_request *r, const struct err *e)
+{
+    char id[UUID_TEXT + 1], type[96];
+    int status = err_http(e->code);
+    if (status == 401)
+        snprintf(r->extra, sizeof r->extra, "WWW-Authenticate: Bearer realm=\"%s\"%s\n", BRAND_COMMAND,
+                 r->authorization.n ? ", error=\"invalid_token\"" : "");
+    if (status == 503 || status == 507)
+        snprintf(r->extra, sizeof r->extra, "Retry-After: 2\n");
+    if (status >= 500)
+        log_line(LOG_WARNING, "api_failed", "code=%s text=%s", err_slug(e->code), e->text);
+    uuid_text(r->request_id, id);
+    snprintf(type, sizeof type, "urn:%s:error:%s", BRAND_COMMAND, err_slug(e->code));
+    json_t *body = json_pack("{s:s, s:s, s:i, s:o, s:s, s:s}", "type", type, "title",
+                             err_title(e->code), "status", status, "detail",
+                             shape_text(slice_str(e->text[0] ? e->text : err_title(e->code))),
+                             "code", err_slug(e->code), "request_id", id);
+    if (body && r->field[0] && e->code == ERR_INVALID) {
+        json_t *fields = json_object();
+        json_object_set_new(fields, r->field, shape_text(slice_str(e->text)));
+        json_object_set_new(body, "fields", fields);
+    }
+    api_answer(r, status, body);
+}
+
+void api_refuse(struct api_request *r, enum err_code code, const char *fmt, ...)
+{
+    struct err e = {.code = code};
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e.text, sizeof e.text, fmt, ap);
+    va_end(ap);
+    api_fail(r, &e);
+}
+
+void api_refuse_field(struct api_request *r, const char *field, const char *fmt, ...)
+{
+    struct err e = {.code = ERR_INVALID};
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e.text, sizeof e.text, fmt, ap);
+    va_end(ap);
+    if (field != r->field)
+        snprintf(r->field, sizeof r->field, "%s", field);
+    api_fail(r, &e);
+}
+
+void api_stream(struct api_request *r, int status, const char *type)
+{
+    if (r->gone || r->answering)
+        return;
+    r->answering = true;
+    if (!put_head(r, status, type))
+        abort();
+    push(r);
+}
+
+bool api_stream_write(struct api_request *r, struct slice bytes)
+{
+    if (r->gone)
+        return true;
+    if (buf_size(&r->out) > API_STREAM_ROOM || !buf_add(&r->out, bytes.p, bytes.n))
+        return false;
+    push(r);
+    return true;
+}
+
+void api_stream_end(struct api_request *r)
+{
+    r->over = true;
+    push(r);
+}
+
+void api_took(struct api_request *r, size_t n)
+{
+    uint32_t credit = (uint32_t)n;
+    if (!r->gone && !r->body_over && n)
+        channel_send(r->channel, FRAME_CREDIT, 0, r->id, &credit, sizeof credit);
+}
+
+/* ---- frames in ---- */
+
+struct slice api_var(const struct api_request *r, const char *name)
+{
+    struct slice want = slice_str(name), rest = slice_make(r->vars, r->vars_n);
+    while (rest.n) {
+        struct slice key = slice_split(&rest, '\0'), value = slice_split(&rest, '\0');
+        if (slice_eq(key, want))
+            return value;
+    }
+    return (struct slice){0};
+}
+
+void request_begin(struct api *api, struct channel *channel, uint64_t id, bool last,
+                   struct slice payload)
+{
+    struct api_request *r = calloc(1, sizeof *r);
+    char *vars = malloc(payload.n);
+    if (!r || !vars) {
+        log_line(LOG_ERROR, "api_begin", "no memory");
+        free(r);
+        free(vars);
+        struct ledger l = {.head = {.reason = ERR_MEMORY}};
+        void *at = channel_place(channel, FRAME_END, 0, id, ledger_size(&l));
+        if (at)
+            ledger_write(&l, at);
+        return;
+    }
+    payload = slice_from(payload, sizeof(uint32_t)); /* the slot means nothing here */
+    memcpy(vars, payload.p, payload.n);
+    r->api = api;
+    r->channel = channel;
+    r->id = id;
+    r->vars = vars;
+    r->vars_n = payload.n;
+    r->credit = FRAME_CREDIT_INITIAL;
+    r->body_over = last;
+    r->began_us = clock_mono_us();
+    buf_init(&r->body, JSON_MOST);
+    buf_init(&r->out, OUT_MOST);
+    list_init(&r->node);
+    list_init(&r->follow);
+    store_wait_init(&r->wait, on_commit);
+    loop_task_init(&r->free_task, free_later);
+    list_push(&api->requests, &r->node);
+
+    r->method = api_var(r, "REQUEST_METHOD");
+    r->path = api_var(r, "PATH_INFO");
+    r->query = api_var(r, "QUERY_STRING");
+    r->type = api_var(r, "CONTENT_TYPE");
+    r->authorization = api_var(r, "HTTP_AUTHORIZATION");
+    if (!uuid_parse(api_var(r, "RUN_ID"), &r->request_id))
+        r->request_id = uuid_new();
+    struct slice length = api_var(r, "CONTENT_LENGTH");
+    if (last)
+        r->body_length = 0;
+    else if (!slice_u64(length, &r->body_length))
+        r->body_length = UINT64_MAX;
+    r->body_most = JSON_MOST;
+    request_dispatch(r);
+}
+
+static void on_json(struct api_request *r)
+{
+    json_error_t error;
+    struct slice text = buf_slice(&r->body);
+    r->json = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &error);
+    if (!r->json)
+        api_refuse(r, ERR_BAD_REQUEST, "the body is not JSON: %s (line %d, column %d)", error.text,
+                   error.line, error.column);
+    else if (!json_is_object(r->json))
+        api_refuse(r, ERR_BAD_REQUEST, "the body is not a JSON object");
+    else
+        r->route->handler(r);
+}
+
+static void on_body(struct api_request *r, struct slice bytes, bool last)
+{
+    if (r->body_over || r->answering || r->gone)
+        return; /* answered already: the edge drops the rest with the connection */
+    r->body_bytes += bytes.n;
+    r->body_over = last;
+    if (r->body_bytes > r->body_most) {
+        char most[32];
+        limit_format(LIMIT_MODULE, r->body_most, most);
+        if (r->on_gone)
+            r->on_gone(r);
+        api_refuse(r, ERR_TOO_LARGE, "the body is over the limit of %s", most);
+        return;
+    }
+    if (r->on_body) {
+        r->on_body(r, bytes, last);
+        return;
+    }
+    if (!buf_add(&r->body, bytes.p, bytes.n)) {
+        api_refuse(r, ERR_MEMORY, "no memory for the body");
+        return;
+    }
+    if (last)
+        on_json(r);
+    else
+        api_took(r, bytes.n);
+}
+
+static struct api_request *find(struct api *api, struct channel *channel, uint64_t id)
+{
+    LIST_EACH(n, &api->requests)
+    {
+        struct api_request *r = LIST_ITEM(n, struct api_request, node);
+        if (r->channel == channel && r->id == id)
+            return r;
+    }
+    return NULL;
+}
+
+void api_on_frame(struct api *api, struct channel *channel, const struct frame *f,
+                  struct slice payload)
+{
+    struct api_request *r = find(api, channel, f->id);
+    uint32_t credit;
+    switch ((enum frame_type)f->type) {
+    case FRAME_BEGIN:
+        if (!r)
+            request_begin(api, channel, f->id, f->flags & FRAME_LAST, payload);
+        return;
+    case FRAME_BODY:
+        if (r)
+            on_body(r, payload, f->flags & FRAME_LAST);
+        return;
+    case FRAME_CREDIT:
+        memcpy(&credit, payload.p, sizeof credit);
+        if (r) {
+            r->credit += credit;
+            push(r);
+        }
+        return;
+    case FRAME_CANCEL:
+        if (r) {
+            send_end(r);
+            client_gone(r);
+        }
+        return;
+    case FRAME_BIND:
+    case FRAME_LOAD:
+    case FRAME_UNLOAD:
+    case FRAME_OUTPUT:
+    case FRAME_LOG:
+    case FRAME_END:
+    case FRAME_LOAD_FAILED:
+    case FRAME_STATUS:
+    case FRAME_INJECT:
+    case FRAME_MISSING:
+    case FRAME_ROUTES:
+    case FRAME_SPOOLED:
+    case FRAME_RUN:
+        return;
+    }
+}
+
+void api_on_closed(struct api *api, struct channel *channel)
+{
+    LIST_EACH(n, &api->requests)
+    {
+        struct api_request *r = LIST_ITEM(n, struct api_request, node);
+        if (r->channel == channel)
+            client_gone(r);
+    }
+}

@@ -1,0 +1,178 @@
+/* One API request: what came, who asks, and the answer under way.
+ *
+ * A handler is called when the request is judged (route, token, scope, project,
+ * function, media type, length) and its JSON body is complete, and answers
+ * exactly once, then or later. An answer made while the turn's writes are not
+ * committed waits for the COMMIT and turns into its error if that fails. A
+ * request lives until its answer is sent or the client is gone: then on_gone
+ * is called first, if it is set, and nothing may be answered any more. */
+#pragma once
+
+#include "api/api.h"
+
+#include <jansson.h>
+
+struct api_request;
+
+enum api_takes {
+    TAKES_NOTHING, /* a body is refused */
+    TAKES_JSON,    /* an object, kept whole; r->json */
+    TAKES_WASM,    /* application/wasm, streamed to on_body */
+    TAKES_ANY,     /* any media type, streamed to on_body */
+};
+
+struct api_route {
+    const char *method;
+    const char *path;  /* segments; ":name" takes one: project, function and id are known names */
+    uint32_t scope;    /* bits of enum scope; 0: any token does */
+    enum api_takes takes;
+    enum limit_id body_limit; /* for TAKES_WASM: most bytes of a body */
+    bool open;         /* answers without a token */
+    bool makes;        /* the function need not be there */
+    bool deleted;      /* a deleted function will do */
+    void (*handler)(struct api_request *r); /* streamed bodies: called before the first byte */
+    const char *summary;
+};
+extern const struct api_route api_routes[]; /* ends with method == NULL */
+
+struct api_request {
+    struct api *api;
+    struct channel *channel;
+    uint64_t id; /* of the stream */
+    struct list node;
+    struct list follow; /* api->followers */
+    struct uuid request_id;
+    char *vars; /* the BEGIN payload, owned; the slices below point into it */
+    size_t vars_n;
+    struct slice method, path, query, type, authorization;
+    const struct api_route *route;
+    struct slice function_text, id_text; /* of the path */
+
+    struct store_user user;
+    struct store_token token;
+    struct store_project project;
+    struct store_function function; /* id zero if it is not there (route->makes) */
+
+    uint64_t body_length; /* announced; UINT64_MAX: chunked */
+    uint64_t body_bytes;  /* arrived */
+    uint64_t body_most;
+    bool body_over;
+    struct buf body; /* of TAKES_JSON */
+    json_t *json;
+    /* Streamed body: the bytes are consumed when api_took() says so. */
+    void (*on_body)(struct api_request *r, struct slice bytes, bool last);
+
+    struct buf out;
+    uint64_t credit;  /* bytes of output that the edge still takes */
+    bool answering;   /* a head was made */
+    bool held;        /* …and waits for the COMMIT */
+    bool over;        /* nothing more will be put in `out` */
+    bool gone;
+    struct store_wait wait;
+    struct loop_task free_task;
+    uint64_t began_us;
+    char field[128];  /* of a validation error: which */
+    char extra[256];  /* header lines for the answer, each with its newline */
+
+    void (*on_gone)(struct api_request *r);
+    void (*on_room)(struct api_request *r); /* streaming: the edge took output, `out` has room */
+    void *state; /* the handler's */
+};
+
+/* request.c: the frames' side */
+void request_begin(struct api *api, struct channel *channel, uint64_t id, bool last,
+                   struct slice payload);
+void request_free(struct api_request *r);
+/* dispatch.c: called when the head is there */
+void request_dispatch(struct api_request *r);
+
+/* ---- answering ---- */
+
+/* Takes the reference to `body`. */
+void api_answer(struct api_request *r, int status, json_t *body);
+void api_answer_empty(struct api_request *r, int status);
+/* problem+json of an error. */
+void api_fail(struct api_request *r, const struct err *e);
+/* As api_fail, with a text of its own. */
+void api_refuse(struct api_request *r, enum err_code code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* ERR_INVALID naming the field. */
+void api_refuse_field(struct api_request *r, const char *field, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A streamed answer: head, then pieces (false: there is no room, wait for on_room), then the end. */
+void api_stream(struct api_request *r, int status, const char *type);
+bool api_stream_write(struct api_request *r, struct slice bytes) MUST_CHECK;
+void api_stream_end(struct api_request *r);
+enum { API_STREAM_ROOM = 256 << 10 };
+
+/* Gives credit for `n` bytes of a streamed body. */
+void api_took(struct api_request *r, size_t n);
+
+/* ---- reading what came ---- */
+
+/* The value of a meta-variable; .p NULL if it is absent. */
+struct slice api_var(const struct api_request *r, const char *name);
+/* A member of the query, percent-decoded into `out`; false if it is absent or too long. */
+bool api_query(const struct api_request *r, const char *name, char *out, size_t cap);
+/* `limit` of the query, 1…`most`; false (and answered) if it is no number. */
+bool api_limit(struct api_request *r, uint32_t normal, uint32_t most, uint32_t *ret_limit);
+/* Refuses members of the body, or of the query, that are not among `names` (ends with NULL). */
+bool api_known_fields(struct api_request *r, const char *const *names);
+bool api_known_query(struct api_request *r, const char *const *names);
+/* A string member of the body that must be there. */
+bool api_string(struct api_request *r, const char *name, struct slice *ret_text);
+
+struct store_actor api_actor(const struct api_request *r);
+
+/* ---- shapes (shapes.c) ---- */
+
+json_t *shape_text(struct slice s);       /* invalid UTF-8 becomes U+FFFD */
+json_t *shape_time(uint64_t ms);          /* null for 0 */
+json_t *shape_uuid(struct uuid id);       /* null for zero */
+json_t *shape_digest(const uint8_t digest[DIGEST_BYTES]);
+json_t *shape_scopes(uint32_t scopes);
+json_t *shape_project(const struct store_project *p);
+json_t *shape_function(const struct api *api, const struct store_function *f);
+/* NULL and *e if the environment does not open. */
+json_t *shape_version(const struct api *api, const struct store_version *v, struct err *e);
+json_t *shape_check(const struct check_result *c); /* null if none ran */
+json_t *shape_run(const struct store_run *r);
+json_t *shape_log(const struct store_log *l, const char *function);
+/* {"items":…, "next":…}; takes both references, next may be NULL. */
+json_t *shape_list(json_t *items, json_t *next);
+
+/* ---- names (names.c) ---- */
+
+/* The rules for names of projects and functions: ERR_INVALID says which is broken. */
+enum err_code name_check(struct slice name, struct err *e) MUST_CHECK;
+
+/* Functions deleted before this (Unix ms) no longer keep their name (functions.c). */
+uint64_t functions_kept_since(void);
+
+/* ---- handlers, one a row of routes.c ---- */
+
+void whoami_get(struct api_request *r);
+void health_live(struct api_request *r);
+void health_ready(struct api_request *r);
+void tokens_list(struct api_request *r);
+void tokens_create(struct api_request *r);
+void tokens_revoke(struct api_request *r);
+void projects_list(struct api_request *r);
+void projects_create(struct api_request *r);
+void projects_get(struct api_request *r);
+void functions_list(struct api_request *r);
+void functions_create(struct api_request *r);
+void functions_get(struct api_request *r);
+void functions_delete(struct api_request *r);
+void functions_undelete(struct api_request *r);
+void modules_create(struct api_request *r);
+void modules_put(struct api_request *r);
+void versions_list(struct api_request *r);
+void versions_create(struct api_request *r);
+void logs_list(struct api_request *r);
+void logs_more(struct api_request *r); /* a follower: new lines may be there */
+void runs_of_function(struct api_request *r);
+void runs_of_project(struct api_request *r);
+void runs_get(struct api_request *r);
+void invoke_post(struct api_request *r);

@@ -1,0 +1,112 @@
+/* Receipts: what each run was and used. */
+#include "api/request.h"
+
+#include <stdlib.h>
+
+enum { PAGE = 50, PAGE_MOST = 500, LOGS = 1000 /* lines shown with one run */ };
+
+struct page {
+    json_t *items;
+    struct uuid last;
+};
+
+static enum err_code add(void *arg, const struct store_run *r, struct err *e)
+{
+    struct page *page = arg;
+    json_array_append_new(page->items, shape_run(r));
+    page->last = r->id;
+    return ERR_OK;
+}
+
+static void list(struct api_request *r, struct uuid function)
+{
+    struct err e;
+    uint32_t limit;
+    struct uuid before = {{0}};
+    char cursor[UUID_TEXT + 1], failed[8] = "";
+    if (!api_known_query(r, (const char *const[]){"limit", "cursor", "failed", NULL}) ||
+        !api_limit(r, PAGE, PAGE_MOST, &limit))
+        return;
+    if (api_query(r, "cursor", cursor, sizeof cursor) && !uuid_parse(slice_str(cursor), &before)) {
+        api_refuse_field(r, "cursor", "this is no cursor of this list");
+        return;
+    }
+    api_query(r, "failed", failed, sizeof failed);
+    struct page page = {.items = json_array()};
+    enum err_code rc = r->api->backend->drain(r->api, &e);
+    if (rc == ERR_OK)
+        rc = store_runs(r->api->store, r->project.id, function, before,
+                        strcmp(failed, "true") == 0, limit, add, &page, &e);
+    if (rc) {
+        json_decref(page.items);
+        api_fail(r, &e);
+        return;
+    }
+    bool full = json_array_size(page.items) == limit;
+    api_answer(r, 200, shape_list(page.items, full ? shape_uuid(page.last) : NULL));
+}
+
+void runs_of_function(struct api_request *r)
+{
+    list(r, r->function.id);
+}
+
+void runs_of_project(struct api_request *r)
+{
+    list(r, (struct uuid){{0}});
+}
+
+/* ---- one run ---- */
+
+struct one {
+    json_t *run, *logs;
+    struct uuid function;
+    char name[STORE_NAME + 1];
+};
+
+static enum err_code keep(void *arg, const struct store_run *r, struct err *e)
+{
+    struct one *one = arg;
+    one->run = shape_run(r);
+    one->function = r->function;
+    slice_copy(r->function_name, one->name, sizeof one->name);
+    return ERR_OK;
+}
+
+static enum err_code add_line(void *arg, const struct store_log *l, struct err *e)
+{
+    struct one *one = arg;
+    json_array_append_new(one->logs, shape_log(l, one->name));
+    return ERR_OK;
+}
+
+void runs_get(struct api_request *r)
+{
+    struct err e;
+    struct uuid id;
+    if (!uuid_parse(r->id_text, &id)) {
+        api_refuse(r, ERR_NOT_FOUND, "there is no run \"%.*s\"",
+                   (int)(r->id_text.n < 64 ? r->id_text.n : 64), r->id_text.p);
+        return;
+    }
+    struct one one = {.logs = json_array()};
+    enum err_code rc = r->api->backend->drain(r->api, &e);
+    if (rc == ERR_OK)
+        rc = store_run(r->api->store, r->project.id, id, keep, &one, &e);
+    if (rc == ERR_NOT_FOUND)
+        err_set(&e, rc, "there is no run \"%.*s\" (records of runs are not kept for ever)",
+                SLICE_ARG(r->id_text));
+    if (rc == ERR_OK) {
+        struct store_log_query q = {
+            .function = one.function, .run = id, .level = UINT32_MAX, .limit = LOGS};
+        rc = store_logs(r->api->store, &q, add_line, &one, &e);
+    }
+    if (rc) {
+        json_decref(one.run);
+        json_decref(one.logs);
+        api_fail(r, &e);
+        return;
+    }
+    json_object_set_new(one.run, "logs", one.logs);
+    api_answer(r, 200, one.run);
+}

@@ -1,0 +1,222 @@
+#include "api/settings.h"
+
+#include "auth/seal.h"
+#include "cgi/meta.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const response_words[] = {[RESPONSE_CGI] = "cgi", [RESPONSE_TEXT] = "text"};
+
+void settings_init(struct version_settings *s)
+{
+    *s = (struct version_settings){
+        .response = RESPONSE_CGI, .env = json_object(), .limits = json_object()};
+    snprintf(s->check, sizeof s->check, "GET /");
+    if (!s->env || !s->limits)
+        abort();
+}
+
+void settings_done(struct version_settings *s)
+{
+    json_decref(s->env);
+    json_decref(s->limits);
+    *s = (struct version_settings){0};
+}
+
+/* ---- judging ---- */
+
+enum err_code settings_response(struct version_settings *s, struct slice word, struct err *e)
+{
+    for (size_t i = 0; i < sizeof response_words / sizeof *response_words; i++)
+        if (slice_eq(word, slice_str(response_words[i]))) {
+            s->response = (uint8_t)i;
+            return ERR_OK;
+        }
+    return err_set(e, ERR_INVALID, "response is \"cgi\" or \"text\", not \"%.*s\"",
+                   SLICE_ARG(word));
+}
+
+enum err_code settings_check(struct version_settings *s, struct slice text, struct err *e)
+{
+    struct slice path = text, method = slice_split(&path, ' ');
+    bool good = slice_eq(text, SLICE("none"));
+    if (!good && path.p && path.n && path.p[0] == '/' && method.n && method.n < 16) {
+        good = true;
+        for (size_t i = 0; i < method.n; i++)
+            good &= isupper((unsigned char)method.p[i]) != 0;
+        for (size_t i = 0; i < path.n; i++)
+            good &= path.p[i] > ' ' && path.p[i] < 0x7f && path.p[i] != '#';
+    }
+    if (!good || !slice_copy(text, s->check, sizeof s->check))
+        return err_set(e, ERR_INVALID,
+                       "check is \"none\" or a method and a path like \"GET /healthz\" of at most "
+                       "%d bytes",
+                       STORE_CHECK);
+    return ERR_OK;
+}
+
+static enum err_code judge_env_name(struct slice name, struct err *e)
+{
+    bool good = name.n > 0 && !isdigit((unsigned char)name.p[0]);
+    for (size_t i = 0; i < name.n; i++)
+        good &= isalnum((unsigned char)name.p[i]) || name.p[i] == '_';
+    if (!good)
+        return err_set(e, ERR_INVALID,
+                       "a variable's name has letters, digits and _ and starts with no digit");
+    if (cgi_is_meta(name))
+        return err_set(e, ERR_INVALID, "%.*s is set by the server for each request",
+                       SLICE_ARG(name));
+    return ERR_OK;
+}
+
+static struct slice json_slice(json_t *v)
+{
+    return slice_make(json_string_value(v), json_string_length(v));
+}
+
+static enum err_code patch_env(json_t *env, json_t *patch, char field[128], struct err *e)
+{
+    const char *name;
+    json_t *v;
+    json_object_foreach(patch, name, v)
+    {
+        snprintf(field, 128, "env.%s", name);
+        enum err_code rc = judge_env_name(slice_str(name), e);
+        if (rc)
+            return rc;
+        if (json_is_null(v)) {
+            json_object_del(env, name);
+            continue;
+        }
+        if (!json_is_string(v))
+            return err_set(e, ERR_INVALID, "the value of %s is not a string", name);
+        if (strlen(name) + json_string_length(v) > ENV_EACH)
+            return err_set(e, ERR_INVALID, "%s is over 5 KiB", name);
+        if (json_object_set(env, name, v))
+            return err_set(e, ERR_MEMORY, "no memory for the environment");
+    }
+    snprintf(field, 128, "env");
+    size_t all = 0;
+    json_object_foreach(env, name, v) all += strlen(name) + json_string_length(v) + 2;
+    if (json_object_size(env) > ENV_COUNT)
+        return err_set(e, ERR_INVALID, "more than %d variables", ENV_COUNT);
+    if (all > ENV_ALL)
+        return err_set(e, ERR_INVALID, "the variables are over 64 KiB in all");
+    return ERR_OK;
+}
+
+static enum err_code patch_limits(json_t *limits, json_t *patch, char field[128], struct err *e)
+{
+    const char *name;
+    json_t *v;
+    struct limits scratch;
+    limits_init(&scratch, false);
+    json_object_foreach(patch, name, v)
+    {
+        snprintf(field, 128, "limits.%s", name);
+        if (json_is_null(v)) {
+            json_object_del(limits, name);
+            continue;
+        }
+        char number[32];
+        struct slice text = json_slice(v);
+        if (json_is_integer(v)) {
+            snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
+            text = slice_str(number);
+        } else if (!json_is_string(v) || text.n >= 32) {
+            return err_set(e, ERR_INVALID, "a limit's value is a text like \"64MiB\" or \"2s\"");
+        }
+        enum err_code rc = limits_set(&scratch, slice_str(name), text, LIMIT_WHO_FUNCTION, e);
+        if (rc)
+            return rc;
+        if (json_object_set_new(limits, name, json_stringn(text.p, text.n)))
+            return err_set(e, ERR_MEMORY, "no memory for the limits");
+    }
+    return ERR_OK;
+}
+
+enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
+                             struct err *e)
+{
+    static const char *const names[] = {"response", "check", "env", "limits"};
+    enum err_code rc = ERR_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && rc == ERR_OK; i++) {
+        json_t *v = json_object_get(patch, names[i]);
+        bool text = i < 2;
+        snprintf(field, 128, "%s", names[i]);
+        if (!v)
+            continue;
+        if (text ? !json_is_string(v) : !json_is_object(v))
+            return err_set(e, ERR_INVALID, "%s is not %s", names[i], text ? "a string" : "an object");
+        rc = i == 0   ? settings_response(s, json_slice(v), e)
+             : i == 1 ? settings_check(s, json_slice(v), e)
+             : i == 2 ? patch_env(s->env, v, field, e)
+                      : patch_limits(s->limits, v, field, e);
+    }
+    return rc;
+}
+
+/* ---- to and from what is stored ---- */
+
+bool settings_env(const struct version_settings *s, struct buf *out)
+{
+    const char *name;
+    json_t *v;
+    json_object_foreach(s->env, name, v)
+    {
+        if (!buf_add(out, name, strlen(name) + 1) ||
+            !buf_add(out, json_string_value(v), json_string_length(v) + 1))
+            return false;
+    }
+    return true;
+}
+
+enum err_code settings_read(struct version_settings *s, const struct store_version *v,
+                            const uint8_t key[32], struct err *e)
+{
+    struct buf env;
+    enum err_code rc;
+    settings_init(s);
+    buf_init(&env, ENV_ALL + 1);
+    s->response = v->response;
+    slice_copy(v->check, s->check, sizeof s->check);
+    json_t *limits = json_loadb(v->limits.p, v->limits.n, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(limits)) {
+        json_decref(limits);
+        rc = err_set(e, ERR_INTERNAL, "a version's limits are not readable");
+        goto out;
+    }
+    json_decref(s->limits);
+    s->limits = limits;
+    rc = unseal(key, v->id, v->env, &env, e);
+    if (rc)
+        goto out;
+    for (struct slice rest = buf_slice(&env); rest.n;) {
+        struct slice name = slice_split(&rest, '\0'), value = slice_split(&rest, '\0');
+        if (!rest.p || json_object_setn_new(s->env, name.p, name.n, json_stringn(value.p, value.n))) {
+            rc = err_set(e, ERR_INTERNAL, "a version's environment is not readable");
+            break;
+        }
+    }
+out:
+    buf_done(&env);
+    if (rc)
+        settings_done(s);
+    return rc;
+}
+
+void settings_limits(const struct version_settings *s, const struct limits *node,
+                     struct limits *ret_limits)
+{
+    const char *name;
+    json_t *v;
+    *ret_limits = *node;
+    json_object_foreach(s->limits, name, v)
+    {
+        struct err ignored;
+        if (limits_set(ret_limits, slice_str(name), json_slice(v), LIMIT_WHO_FUNCTION, &ignored))
+            continue;
+    }
+}

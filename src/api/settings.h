@@ -1,0 +1,50 @@
+/* Settings of a version: everything about it but the module.
+ *
+ * They arrive as JSON (PUT and POST of versions), are kept in the database (the
+ * environment sealed) and end as the version_load that edges and execs see. */
+#pragma once
+
+#include "ipc/spec.h"
+#include "store/store.h"
+
+#include <jansson.h>
+
+enum {
+    ENV_COUNT = 64,
+    ENV_EACH = 5 << 10,  /* name and value */
+    ENV_ALL = 64 << 10,  /* all names and values with their NULs */
+    LIMITS_TEXT = 8 << 10
+};
+
+struct version_settings {
+    uint8_t response;  /* enum response_kind */
+    json_t *env;       /* object of strings */
+    json_t *limits;    /* object of strings, as given */
+    char check[STORE_CHECK + 1]; /* "GET /" or "none" */
+};
+
+/* response cgi, no environment, no limits, check "GET /". */
+void settings_init(struct version_settings *s);
+void settings_done(struct version_settings *s); /* accepts a zeroed one */
+
+/* From a row; `key` opens the environment. */
+enum err_code settings_read(struct version_settings *s, const struct store_version *v,
+                            const uint8_t key[32], struct err *e) MUST_CHECK;
+
+/* Changes what `patch` (an object) names, as a JSON merge patch (RFC 7396): members of env and
+ * limits are set one by one, null removes one, what is not named stays. Names `response`, `env`,
+ * `limits` and `check` are taken, others are not looked at. ERR_INVALID: `field` (of 128 bytes)
+ * says which. */
+enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
+                             struct err *e) MUST_CHECK;
+
+/* Just the word of a response kind, or a check; both as in settings_patch. */
+enum err_code settings_response(struct version_settings *s, struct slice word, struct err *e);
+enum err_code settings_check(struct version_settings *s, struct slice text, struct err *e);
+
+/* Appends the environment as `NAME\0value\0` pairs. */
+bool settings_env(const struct version_settings *s, struct buf *out) MUST_CHECK;
+/* The node's set changed by what the version asks for. What is no longer allowed (the operator
+ * lowered something) is left out. */
+void settings_limits(const struct version_settings *s, const struct limits *node,
+                     struct limits *ret_limits);

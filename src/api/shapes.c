@@ -1,0 +1,212 @@
+/* What the API's objects look like as JSON: one function a shape, the only place that says. */
+#include "api/request.h"
+
+#include "auth/token.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Length of the valid UTF-8 sequence at the start of `s` (RFC 3629), 0 if there is none. */
+static size_t sequence(struct slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    static const struct {
+        unsigned char first_low, first_high, second_low, second_high;
+        size_t n;
+    } forms[] = {
+        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        if (p[0] < forms[i].first_low || p[0] > forms[i].first_high || s.n < forms[i].n)
+            continue;
+        if (forms[i].n > 1 && (p[1] < forms[i].second_low || p[1] > forms[i].second_high))
+            continue;
+        for (size_t k = 2; k < forms[i].n; k++)
+            if ((p[k] & 0xc0) != 0x80)
+                return 0;
+        return forms[i].n;
+    }
+    return 0;
+}
+
+json_t *shape_text(struct slice s)
+{
+    json_t *text = json_stringn(s.p, s.n);
+    if (text)
+        return text;
+    struct buf b;
+    buf_init(&b, s.n * 3 + 1);
+    while (s.n) {
+        size_t n = sequence(s);
+        if (!(n ? buf_add(&b, s.p, n) : buf_add(&b, "\xef\xbf\xbd", 3)))
+            break;
+        s = slice_from(s, n ? n : 1);
+    }
+    text = json_stringn(buf_slice(&b).p, buf_size(&b));
+    buf_done(&b);
+    return text;
+}
+
+json_t *shape_time(uint64_t ms)
+{
+    char text[25];
+    if (!ms)
+        return json_null();
+    clock_rfc3339(ms * 1000, text);
+    return json_string(text);
+}
+
+json_t *shape_uuid(struct uuid id)
+{
+    char text[UUID_TEXT + 1];
+    if (uuid_is_zero(id))
+        return json_null();
+    uuid_text(id, text);
+    return json_string(text);
+}
+
+json_t *shape_digest(const uint8_t digest[DIGEST_BYTES])
+{
+    char text[DIGEST_TEXT + 1];
+    digest_text(digest, text);
+    return json_string(text);
+}
+
+json_t *shape_scopes(uint32_t scopes)
+{
+    json_t *list = json_array();
+    for (const struct scope_name *s = scope_names; s->name; s++)
+        if (scopes & s->scope)
+            json_array_append_new(list, json_string(s->name));
+    return list;
+}
+
+json_t *shape_project(const struct store_project *p)
+{
+    return json_pack("{s:o, s:s, s:o, s:o}", "id", shape_uuid(p->id), "name", p->name, "created_at",
+                     shape_time(p->created_ms), "updated_at", shape_time(p->updated_ms));
+}
+
+static const char *response_word(uint8_t response)
+{
+    return response == RESPONSE_TEXT ? "text" : "cgi";
+}
+
+static json_t *counters(const uint64_t c[STORE_COUNTERS])
+{
+    json_t *status = json_object();
+    for (int i = 0; i < 5; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "%dxx", i + 1);
+        json_object_set_new(status, name, json_integer((json_int_t)c[STORE_1XX + i]));
+    }
+    static const struct {
+        const char *name;
+        enum store_counter c;
+    } names[] = {
+        {"runs", STORE_RUNS},           {"failed", STORE_FAILED},
+        {"cpu_us", STORE_CPU_US},       {"wall_us", STORE_WALL_US},
+        {"bytes_in", STORE_BYTES_IN},   {"bytes_out", STORE_BYTES_OUT},
+        {"calls", STORE_CALLS},         {"log_lines", STORE_LOG_LINES},
+        {"log_lost", STORE_LOG_LOST},   {"receipts_lost", STORE_RECEIPTS_LOST},
+    };
+    json_t *o = json_object();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        json_object_set_new(o, names[i].name, json_integer((json_int_t)c[names[i].c]));
+    json_object_set_new(o, "status", status);
+    return o;
+}
+
+json_t *shape_function(const struct api *api, const struct store_function *f)
+{
+    char url[256];
+    bool live = !uuid_is_zero(f->live);
+    return json_pack(
+        "{s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
+        shape_uuid(f->id), "name", f->name, "project", f->project_name, "url",
+        api_function_url(api, f->name, url, sizeof url) ? json_string(url) : json_null(), "state",
+        f->deleted_ms ? "deleted"
+        : live        ? "live"
+                      : "no_version",
+        "version", live ? json_integer(f->live_number) : json_null(), "response",
+        live ? json_string(response_word(f->response)) : json_null(), "digest",
+        live ? shape_digest(f->digest) : json_null(), "size",
+        live ? json_integer((json_int_t)f->size) : json_null(), "created_at",
+        shape_time(f->created_ms), "updated_at", shape_time(f->updated_ms), "deleted_at",
+        shape_time(f->deleted_ms), "counters", counters(f->counters));
+}
+
+json_t *shape_version(const struct api *api, const struct store_version *v, struct err *e)
+{
+    struct version_settings s;
+    if (settings_read(&s, v, api->secrets, e))
+        return NULL;
+    json_t *check = v->result.n ? json_loadb(v->result.p, v->result.n, 0, NULL) : NULL;
+    json_t *o = json_pack(
+        "{s:o, s:i, s:o, s:I, s:s, s:O, s:O, s:o, s:o, s:o, s:s, s:o}", "id", shape_uuid(v->id),
+        "number", (int)v->number, "digest", shape_digest(v->digest), "size", (json_int_t)v->size,
+        "response", response_word(v->response), "env", s.env, "limits", s.limits, "created_at",
+        shape_time(v->created_ms), "updated_at", shape_time(v->updated_ms), "promoted_at",
+        shape_time(v->promoted_ms), "check", s.check, "checked", check ? check : json_null());
+    settings_done(&s);
+    if (!o)
+        err_set(e, ERR_MEMORY, "no memory for a version");
+    return o;
+}
+
+json_t *shape_check(const struct check_result *c)
+{
+    if (!c->ran)
+        return json_null();
+    return json_pack("{s:o, s:o, s:o, s:o}", "run", shape_uuid(c->run), "status",
+                     c->status ? json_integer(c->status) : json_null(), "error",
+                     c->error ? json_string(err_slug(c->error)) : json_null(), "text",
+                     shape_text(slice_str(c->text)));
+}
+
+json_t *shape_run(const struct store_run *r)
+{
+    json_t *calls = json_loadb(r->host_calls.p, r->host_calls.n, 0, NULL);
+    json_t *o = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "id",
+        shape_uuid(r->id), "function", shape_text(r->function_name), "version",
+        r->version_number ? json_integer((json_int_t)r->version_number) : json_null(), "started_at",
+        shape_time(r->started_ms), "method", shape_text(r->method), "path", shape_text(r->path),
+        "client", shape_text(r->client), "status",
+        r->status ? json_integer((json_int_t)r->status) : json_null(), "cause",
+        shape_text(r->cause), "exit_status", (json_int_t)r->exit_status, "cpu_us",
+        (json_int_t)r->cpu_us, "wall_us", (json_int_t)r->wall_us, "memory_peak",
+        (json_int_t)r->memory_peak);
+    json_t *rest = json_pack(
+        "{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:b, s:b}", "bytes_in",
+        (json_int_t)r->bytes_in, "bytes_out", (json_int_t)r->bytes_out, "request_bytes",
+        (json_int_t)r->request_bytes, "response_bytes", (json_int_t)r->response_bytes, "host_calls",
+        calls ? calls : json_object(), "calls", (json_int_t)r->calls, "log_lines",
+        (json_int_t)r->log_lines, "log_lost", (json_int_t)r->log_lost, "text", shape_text(r->text),
+        "sampled", r->sampled != 0, "injected", r->injected != 0);
+    json_object_update(o, rest);
+    json_decref(rest);
+    return o;
+}
+
+json_t *shape_log(const struct store_log *l, const char *function)
+{
+    static const char *const sources[] = {"stderr", "log", "platform"};
+    char id[24];
+    snprintf(id, sizeof id, "%llu", (unsigned long long)l->id);
+    return json_pack("{s:s, s:o, s:s, s:s, s:o, s:s, s:o}", "id", id, "at", shape_time(l->at_ms),
+                     "level",
+                     l->level <= 1   ? "error"
+                     : l->level <= 3 ? "warning"
+                                     : "info",
+                     "source", l->source < 3 ? sources[l->source] : "platform", "run",
+                     shape_uuid(l->run), "function", function, "text", shape_text(l->text));
+}
+
+json_t *shape_list(json_t *items, json_t *next)
+{
+    return json_pack("{s:o, s:o}", "items", items, "next", next ? next : json_null());
+}

@@ -1,0 +1,217 @@
+/* Versions of a function, and making new ones. */
+#include "api/versions.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+enum { PAGE = 50, HOUR_MS = 3600 * 1000 };
+
+/* ---- listing ---- */
+
+struct page {
+    const struct api *api;
+    json_t *items;
+    uint64_t last;
+};
+
+static enum err_code add(void *arg, const struct store_version *v, struct err *e)
+{
+    struct page *page = arg;
+    json_t *o = shape_version(page->api, v, e);
+    if (!o)
+        return e->code;
+    json_array_append_new(page->items, o);
+    page->last = v->number;
+    return ERR_OK;
+}
+
+void versions_list(struct api_request *r)
+{
+    struct err e;
+    uint32_t limit;
+    uint64_t before = 0;
+    char cursor[24];
+    if (!api_known_query(r, (const char *const[]){"limit", "cursor", NULL}) ||
+        !api_limit(r, PAGE, 1000, &limit))
+        return;
+    if (api_query(r, "cursor", cursor, sizeof cursor) && !slice_u64(slice_str(cursor), &before)) {
+        api_refuse_field(r, "cursor", "this is no cursor of this list");
+        return;
+    }
+    struct page page = {.api = r->api, .items = json_array()};
+    if (store_versions(r->api->store, r->function.id, before, limit, add, &page, &e)) {
+        json_decref(page.items);
+        api_fail(r, &e);
+        return;
+    }
+    bool full = json_array_size(page.items) == limit && page.last > 1;
+    json_t *next = full ? json_sprintf("%llu", (unsigned long long)page.last) : NULL;
+    api_answer(r, 200, shape_list(page.items, next));
+}
+
+/* ---- making ---- */
+
+bool versions_may(struct api_request *r)
+{
+    const struct limits *l = &r->api->options->limits;
+    struct err e;
+    uint64_t have = 0, deploys = 0;
+    if (uuid_is_zero(r->function.id)) {
+        if (name_check(r->function_text, &e)) {
+            api_refuse_field(r, "name", "%s", e.text);
+            return false;
+        }
+        if (store_function_count(r->api->store, r->project.id, &have, &e)) {
+            api_fail(r, &e);
+            return false;
+        }
+        if (have >= l->v[LIMIT_FUNCTIONS]) {
+            api_refuse(r, ERR_QUOTA, "the project has %llu functions already",
+                       (unsigned long long)have);
+            return false;
+        }
+    }
+    if (l->v[LIMIT_DEPLOYS]) {
+        uint64_t since = clock_real_us() / 1000 - HOUR_MS;
+        if (store_deploys_since(r->api->store, r->project.id, since, &deploys, &e)) {
+            api_fail(r, &e);
+            return false;
+        }
+        if (deploys >= l->v[LIMIT_DEPLOYS]) {
+            api_refuse(r, ERR_RATE, "the project had %llu deploys within the hour",
+                       (unsigned long long)deploys);
+            return false;
+        }
+    }
+    return true;
+}
+
+struct base {
+    const struct api *api;
+    struct version_settings *settings;
+    uint8_t digest[DIGEST_BYTES];
+};
+
+static enum err_code read_base(void *arg, const struct store_version *v, struct err *e)
+{
+    struct base *b = arg;
+    memcpy(b->digest, v->digest, sizeof b->digest);
+    settings_done(b->settings);
+    return settings_read(b->settings, v, b->api->secrets, e);
+}
+
+enum err_code versions_base(struct api_request *r, struct version_settings *s,
+                            uint8_t digest[DIGEST_BYTES], bool *has, struct err *e)
+{
+    struct base b = {.api = r->api, .settings = s};
+    const struct store_function *f = &r->function;
+    enum err_code rc = ERR_NOT_FOUND;
+    settings_init(s);
+    if (!uuid_is_zero(f->live))
+        rc = store_version(r->api->store, f->live, read_base, &b, e);
+    else if (!uuid_is_zero(f->id))
+        rc = store_version_newest(r->api->store, f->id, read_base, &b, e);
+    if (has)
+        *has = rc == ERR_OK;
+    if (digest && rc == ERR_OK)
+        memcpy(digest, b.digest, sizeof b.digest);
+    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+static enum err_code read_shape(void *arg, const struct store_version *v, struct err *e)
+{
+    struct page *page = arg;
+    page->items = shape_version(page->api, v, e);
+    return page->items ? ERR_OK : e->code;
+}
+
+static void deploying_gone(struct api_request *r)
+{
+    struct deployment *d = r->state;
+    d->owner = NULL; /* it goes on to its end all the same */
+}
+
+static void on_deployed(struct deployment *d, const struct err *failure)
+{
+    struct api_request *r = d->owner;
+    struct err e;
+    if (r) {
+        char url[256] = "";
+        struct page page = {.api = r->api};
+        r->state = NULL;
+        r->on_gone = NULL;
+        if (failure) {
+            api_fail(r, failure);
+        } else if (store_version(r->api->store, d->version, read_shape, &page, &e)) {
+            api_fail(r, &e);
+        } else {
+            api_function_url(r->api, d->name, url, sizeof url);
+            api_answer(r, 201,
+                       json_pack("{s:o, s:s, s:b, s:o}", "version", page.items, "url", url,
+                                 "promoted", d->promoted, "check", shape_check(&d->check)));
+        }
+    }
+    settings_done(&d->settings);
+    free(d);
+}
+
+void versions_deploy(struct api_request *r, const uint8_t digest[DIGEST_BYTES], uint64_t size,
+                     struct version_settings *s)
+{
+    struct deployment *d = calloc(1, sizeof *d);
+    if (!d) {
+        settings_done(s);
+        api_refuse(r, ERR_MEMORY, "no memory for the deploy");
+        return;
+    }
+    d->project = r->project.id;
+    d->who = api_actor(r);
+    d->function = r->function.id;
+    if (uuid_is_zero(d->function))
+        slice_copy(r->function_text, d->name, sizeof d->name);
+    else
+        memcpy(d->name, r->function.name, sizeof d->name);
+    memcpy(d->digest, digest, sizeof d->digest);
+    d->size = size;
+    d->settings = *s;
+    d->on_done = on_deployed;
+    d->owner = r;
+    r->state = d;
+    r->on_gone = deploying_gone;
+    r->api->backend->deploy(r->api, d);
+}
+
+void versions_create(struct api_request *r)
+{
+    struct version_settings s = {0};
+    struct err e;
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size = 0;
+    bool has = false;
+    if (!api_known_fields(r, (const char *const[]){"digest", "response", "env", "limits", "check",
+                                                   NULL}) ||
+        !versions_may(r))
+        return;
+    enum err_code rc = versions_base(r, &s, digest, &has, &e);
+    if (rc == ERR_OK)
+        rc = settings_patch(&s, r->json, r->field, &e);
+    json_t *text = json_object_get(r->json, "digest");
+    if (rc == ERR_OK && (text || !has)) {
+        strcpy(r->field, "digest");
+        if (!json_is_string(text) || !digest_parse(slice_str(json_string_value(text)), digest))
+            rc = err_set(&e, ERR_INVALID,
+                         "digest is the SHA-256 of an uploaded module, 64 hexadecimal digits");
+    }
+    if (rc == ERR_OK) {
+        rc = store_module(r->api->store, r->project.id, digest, &size, &e);
+        if (rc == ERR_NOT_FOUND)
+            rc = err_set(&e, ERR_INVALID, "the project has no module with this digest: upload it");
+    }
+    if (rc) {
+        settings_done(&s);
+        api_fail(r, &e);
+        return;
+    }
+    versions_deploy(r, digest, size, &s);
+}

@@ -1,0 +1,114 @@
+/* Control: the database, the API, deploys. What its files share.
+ *
+ *   control.c          start, leash, end
+ *   control_first.c    the first start: operator, project, token
+ *   control_edges.c    channels to the edges; injecting runs
+ *   control_routes.c   rows of the route table, published after each COMMIT
+ *   control_images.c   compile jobs and the images they leave
+ *   control_deploy.c   the states of a deploy
+ *   control_spool.c    from the edges' spools into the database
+ *   control_keep.c     what is old and not needed goes
+ *
+ * One thread, one loop; everything below belongs to it. */
+#pragma once
+
+#include "api/api.h"
+#include "ipc/leash.h"
+#include "route/route.h"
+#include "spool/spool.h"
+
+struct control {
+    struct api api; /* loop, store, blobs, options, keys */
+    struct loop *loop;
+    struct leash leash;
+    struct options options;
+    uint8_t node_key[ROUTE_KEY_BYTES];
+    int data, images, spool_folder; /* folders: DATA, DATA/images/ENGINE, DATA/spool */
+    bool draining;
+    int status;
+
+    /* control_edges.c */
+    struct list edges;
+    uint64_t injections; /* serial */
+
+    /* control_routes.c */
+    struct route_table *routes;
+    uint64_t published; /* generation that the table has */
+    bool behind;        /* a publication failed: tried again by the timer */
+    struct loop_timer publish_again;
+
+    /* control_images.c */
+    struct list jobs;
+    uint64_t cookies;
+    struct loop_timer verify;
+    struct store_image verified; /* the walk through all images: the last one looked at */
+    struct image_want repair;    /* the live image being made without anyone asking */
+    struct uuid repaired;        /* the version of it */
+
+    /* control_deploy.c */
+    struct list deploys;
+
+    /* control_spool.c */
+    struct list spools;
+    struct loop_timer drain;
+
+    /* control_keep.c */
+    struct loop_timer keep;
+};
+
+/* control_first.c: makes what a new database lacks, and DATA/operator.token. */
+enum err_code control_first(struct control *c, struct err *e) MUST_CHECK;
+
+/* control_edges.c */
+void control_edges_init(struct control *c);
+void control_edge_add(struct control *c, uint32_t number, int fd);
+/* Tells functions edges that rows or images have changed. */
+void control_edges_tell(struct control *c);
+bool control_edges_ready(struct api *api);
+void control_edges_done(struct control *c);
+enum err_code control_inject(struct api *api, struct injection *i, struct uuid version,
+                             struct slice vars, bool has_body, struct err *e) MUST_CHECK;
+void control_inject_body(struct injection *i, struct slice bytes, bool last);
+void control_inject_credit(struct injection *i, uint32_t n);
+void control_inject_cancel(struct injection *i, enum err_code reason);
+
+/* control_routes.c */
+enum err_code control_routes_open(struct control *c, struct err *e) MUST_CHECK;
+/* Publishes what has changed since the table's generation; store_on_commit calls it. */
+void control_routes_publish(void *control);
+/* Appends the row of one version, for an INJECT frame. */
+enum err_code control_routes_version(struct control *c, struct uuid version, struct buf *out,
+                                     struct err *e) MUST_CHECK;
+void control_routes_done(struct control *c);
+
+/* control_images.c */
+enum err_code control_images_open(struct control *c, struct err *e) MUST_CHECK;
+void control_image_want(struct api *api, struct image_want *w);
+void control_image_forget(struct api *api, struct image_want *w);
+void control_image_compiled(struct control *c, uint64_t cookie, int wait_status);
+/* An edge says that an exec found no image of this version, or none that it could use. */
+void control_image_missing(struct control *c, struct uuid version);
+void control_image_unlink(struct control *c, struct uuid project,
+                          const uint8_t digest[DIGEST_BYTES]);
+void control_images_done(struct control *c);
+
+/* control_deploy.c */
+void control_deploy_init(struct control *c);
+void control_deploy(struct api *api, struct deployment *d);
+
+/* control_spool.c */
+enum err_code control_spools_open(struct control *c, struct err *e) MUST_CHECK;
+/* An edge of this number has (re)started: its ring may be another file. */
+void control_spool_edge(struct control *c, uint32_t number);
+enum err_code control_drain(struct api *api, struct err *e) MUST_CHECK;
+/* Soon, at the end of this turn. */
+void control_drain_soon(struct control *c);
+void control_spools_done(struct control *c);
+
+/* control_keep.c */
+void control_keep_start(struct control *c);
+
+static inline struct control *control_of(struct api *api)
+{
+    return api->control;
+}

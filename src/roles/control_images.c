@@ -1,0 +1,375 @@
+/* Images: compiled modules in images/ENGINE/PROJECT/DIGEST.
+ *
+ * Whoever needs one says so with image_want(). If it is not there, the module
+ * and an empty file go to master for a compile job; what the job leaves is
+ * hashed, made read-only and renamed into place, and its row remembers the
+ * hash. Several who want the same wait for one job. In the background every
+ * image is hashed once after a start, and live versions without an image of
+ * this engine get one. */
+#include "roles/control.h"
+
+#include "base/log.h"
+#include "engine/engine.h"
+#include "ipc/compile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { JOBS = 128, PROJECT_JOBS = 16, VERIFY_US = 50000 };
+
+struct job {
+    struct list node;
+    struct uuid project;
+    uint8_t digest[DIGEST_BYTES];
+    struct list wants;
+    uint64_t cookie;
+    int folder; /* the project's */
+    int image;  /* the file that the job fills */
+    int result; /* read end of the pipe */
+    char name[40];
+};
+
+/* ---- files ---- */
+
+/* The folder of a project's images, made if need be. Other users (exec) may enter it. */
+static enum err_code project_folder(struct control *c, struct uuid project, int *ret_fd,
+                                    struct err *e)
+{
+    char name[UUID_TEXT + 1];
+    uuid_text(project, name);
+    bool made = mkdirat(c->images, name, 0755) == 0;
+    int fd = openat(c->images, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return err_errno(e, "the folder of images of project %s", name);
+    if (made && (fchmod(fd, 0755) < 0 || fsync(c->images) < 0)) {
+        enum err_code rc = err_errno(e, "the folder of images of project %s", name);
+        close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
+static int open_image(struct control *c, struct uuid project, const uint8_t digest[DIGEST_BYTES])
+{
+    char path[UUID_TEXT + 1 + DIGEST_TEXT + 1];
+    uuid_text(project, path);
+    path[UUID_TEXT] = '/';
+    digest_text(digest, path + UUID_TEXT + 1);
+    return openat(c->images, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* Is the image there and, if `hashed`, the one that was made? */
+static bool is_sound(struct control *c, const struct store_image *i, bool hashed)
+{
+    struct stat st;
+    uint8_t hash[DIGEST_BYTES];
+    uint64_t size;
+    struct err e;
+    int fd = open_image(c, i->project, i->digest);
+    if (fd < 0)
+        return false;
+    bool sound = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == i->size;
+    if (sound && hashed)
+        sound = blob_hash(fd, hash, &size, &e) == ERR_OK && memcmp(hash, i->hash, sizeof hash) == 0;
+    close(fd);
+    return sound;
+}
+
+void control_image_unlink(struct control *c, struct uuid project,
+                          const uint8_t digest[DIGEST_BYTES])
+{
+    char path[UUID_TEXT + 1 + DIGEST_TEXT + 1];
+    uuid_text(project, path);
+    path[UUID_TEXT] = '/';
+    digest_text(digest, path + UUID_TEXT + 1);
+    if (unlinkat(c->images, path, 0) < 0 && errno != ENOENT)
+        log_line(LOG_WARNING, "image_unlink", "image=%s error=%s", path, strerror(errno));
+}
+
+/* ---- jobs ---- */
+
+static void job_free(struct control *c, struct job *j)
+{
+    if (j->name[0])
+        unlinkat(j->folder, j->name, 0);
+    if (j->folder >= 0)
+        close(j->folder);
+    if (j->image >= 0)
+        close(j->image);
+    if (j->result >= 0)
+        close(j->result);
+    list_remove(&j->node);
+    free(j);
+}
+
+static void job_end(struct control *c, struct job *j, const struct err *failure)
+{
+    struct list wants;
+    list_init(&wants);
+    while (!list_empty(&j->wants))
+        list_push(&wants, list_pop(&j->wants));
+    job_free(c, j);
+    for (struct list *n; (n = list_pop(&wants));) {
+        struct image_want *w = LIST_ITEM(n, struct image_want, node);
+        w->on_done(w, failure);
+    }
+}
+
+static enum err_code job_start(struct control *c, struct job *j, struct err *e)
+{
+    int module, pipe_fds[2];
+    enum err_code rc = project_folder(c, j->project, &j->folder, e);
+    if (rc == ERR_OK)
+        rc = blob_open(c->api.blobs, j->digest, &module, e);
+    if (rc)
+        return rc;
+    snprintf(j->name, sizeof j->name, "tmp-%llu", (unsigned long long)j->cookie);
+    j->image = openat(j->folder, j->name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (j->image < 0) {
+        rc = err_errno(e, "the file of an image");
+        j->name[0] = '\0';
+    } else if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+        rc = err_errno(e, "no pipe for a compile job");
+    } else {
+        int fds[] = {module, j->image, pipe_fds[1]};
+        leash_send(&c->leash, LEASH_COMPILE, ENGINE_PLAIN, j->cookie, NULL, fds, 3);
+        j->result = pipe_fds[0];
+        close(pipe_fds[1]);
+    }
+    close(module);
+    return rc;
+}
+
+static struct job *find(struct control *c, struct uuid project, const uint8_t digest[DIGEST_BYTES],
+                        unsigned *ret_all, unsigned *ret_of_project)
+{
+    *ret_all = *ret_of_project = 0;
+    LIST_EACH(n, &c->jobs)
+    {
+        struct job *j = LIST_ITEM(n, struct job, node);
+        bool same = uuid_eq(j->project, project);
+        if (same && memcmp(j->digest, digest, DIGEST_BYTES) == 0)
+            return j;
+        ++*ret_all;
+        *ret_of_project += same;
+    }
+    return NULL;
+}
+
+void control_image_want(struct api *api, struct image_want *w)
+{
+    struct control *c = control_of(api);
+    struct store_image image;
+    struct err e;
+    unsigned all, of_project;
+    list_init(&w->node);
+    struct job *j = find(c, w->project, w->digest, &all, &of_project);
+    if (j) {
+        list_push(&j->wants, &w->node);
+        return;
+    }
+    enum err_code rc =
+        store_image(api->store, engine_name(), w->project, w->digest, ENGINE_PLAIN, &image, &e);
+    if (rc == ERR_OK && is_sound(c, &image, false)) {
+        w->on_done(w, NULL);
+        return;
+    }
+    if (all >= JOBS || of_project >= PROJECT_JOBS) {
+        err_set(&e, ERR_RATE, "too many modules are being compiled: try again in a moment");
+        w->on_done(w, &e);
+        return;
+    }
+    j = calloc(1, sizeof *j);
+    if (!j) {
+        err_set(&e, ERR_MEMORY, "no memory for a compile job");
+        w->on_done(w, &e);
+        return;
+    }
+    *j = (struct job){.project = w->project,
+                      .cookie = ++c->cookies,
+                      .folder = -1,
+                      .image = -1,
+                      .result = -1};
+    memcpy(j->digest, w->digest, sizeof j->digest);
+    list_init(&j->wants);
+    list_push(&j->wants, &w->node);
+    list_push(&c->jobs, &j->node);
+    if (job_start(c, j, &e))
+        job_end(c, j, &e);
+}
+
+void control_image_forget(struct api *api, struct image_want *w)
+{
+    (void)api;
+    list_remove(&w->node); /* the job goes on: the image will be wanted again */
+}
+
+/* What the job left, into its place: hashed, synced, renamed, and its row written. */
+static enum err_code keep_image(struct control *c, struct job *j, struct err *e)
+{
+    struct store_image image = {.project = j->project, .kind = ENGINE_PLAIN};
+    char name[DIGEST_TEXT + 1];
+    memcpy(image.digest, j->digest, sizeof image.digest);
+    digest_text(j->digest, name);
+    enum err_code rc = blob_hash(j->image, image.hash, &image.size, e);
+    if (rc)
+        return rc;
+    if (fchmod(j->image, 0444) < 0 || fsync(j->image) < 0 ||
+        renameat(j->folder, j->name, j->folder, name) < 0)
+        return err_errno(e, "keeping an image");
+    j->name[0] = '\0';
+    if (fsync(j->folder) < 0)
+        return err_errno(e, "keeping an image");
+    rc = store_begin(c->api.store, e);
+    if (rc)
+        return rc;
+    return store_end(c->api.store, store_image_put(c->api.store, engine_name(), &image, e), e);
+}
+
+void control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
+{
+    struct job *j = NULL;
+    LIST_EACH(n, &c->jobs)
+    if (LIST_ITEM(n, struct job, node)->cookie == cookie)
+        j = LIST_ITEM(n, struct job, node);
+    if (!j)
+        return;
+    struct compile_result result;
+    struct err e;
+    char bytes[sizeof result + 1]; /* one more than there may be */
+    ssize_t n = read(j->result, bytes, sizeof bytes);
+    enum err_code rc = compile_outcome(slice_make(bytes, n > 0 ? (size_t)n : 0), wait_status,
+                                       &c->options.limits, &result, &e);
+    if (rc == ERR_OK)
+        rc = keep_image(c, j, &e);
+    if (rc)
+        log_line(LOG_INFO, "compile_failed", "code=%s text=\"%s\"", err_slug(rc), e.text);
+    job_end(c, j, rc ? &e : NULL);
+}
+
+/* ---- images that should be there ---- */
+
+struct missing {
+    struct image_want want;
+    struct control *control;
+};
+
+static void on_missing_done(struct image_want *w, const struct err *failure)
+{
+    struct missing *m = LIST_ITEM(w, struct missing, want);
+    if (!failure)
+        control_edges_tell(m->control);
+    free(m);
+}
+
+static enum err_code note_version(void *arg, const struct store_version *v, struct err *e)
+{
+    struct image_want *w = arg;
+    w->project = v->project;
+    memcpy(w->digest, v->digest, sizeof w->digest);
+    return ERR_OK;
+}
+
+/* Forgets a row whose file is not what it says; the next who wants the image gets a new one. */
+static void discard(struct control *c, const struct store_image *i)
+{
+    struct err e;
+    log_line(LOG_WARNING, "image_unsound", "size=%llu", (unsigned long long)i->size);
+    control_image_unlink(c, i->project, i->digest);
+    if (store_begin(c->api.store, &e) ||
+        store_end(c->api.store,
+                  store_image_delete(c->api.store, engine_name(), i->project, i->digest, i->kind,
+                                     &e),
+                  &e))
+        log_line(LOG_ERROR, "image_discard", "error=%s", e.text);
+}
+
+void control_image_missing(struct control *c, struct uuid version)
+{
+    struct store_image image;
+    struct err e;
+    struct missing *m = calloc(1, sizeof *m);
+    if (!m || store_version(c->api.store, version, note_version, &m->want, &e)) {
+        free(m);
+        return;
+    }
+    m->control = c;
+    m->want.on_done = on_missing_done;
+    if (store_image(c->api.store, engine_name(), m->want.project, m->want.digest, ENGINE_PLAIN,
+                    &image, &e) == ERR_OK &&
+        !is_sound(c, &image, true))
+        discard(c, &image);
+    control_image_want(&c->api, &m->want);
+}
+
+static void on_verify(struct loop_timer *t);
+
+static void verify_soon(struct control *c)
+{
+    loop_timer_start(c->loop, &c->verify, loop_now(c->loop) + VERIFY_US, on_verify);
+}
+
+static void on_repaired(struct image_want *w, const struct err *failure)
+{
+    struct control *c = LIST_ITEM(w, struct control, repair);
+    if (failure)
+        log_line(LOG_ERROR, "image_repair", "error=\"%s\"", failure->text);
+    else
+        control_edges_tell(c);
+    verify_soon(c);
+}
+
+/* One image a tick, then one live version without an image after another. */
+static void on_verify(struct loop_timer *t)
+{
+    struct control *c = LIST_ITEM(t, struct control, verify);
+    struct store_image next;
+    struct err e;
+    enum err_code rc = store_image_after(c->api.store, engine_name(), c->verified.project,
+                                         c->verified.digest, &next, &e);
+    if (rc == ERR_OK) {
+        c->verified = next;
+        if (!is_sound(c, &next, true))
+            discard(c, &next);
+        verify_soon(c);
+        return;
+    }
+    rc = store_live_without_image(c->api.store, engine_name(), c->repaired, &c->repaired,
+                                  &c->repair.project, c->repair.digest, &e);
+    if (rc == ERR_OK) {
+        c->repair.on_done = on_repaired;
+        control_image_want(&c->api, &c->repair);
+    }
+}
+
+enum err_code control_images_open(struct control *c, struct err *e)
+{
+    list_init(&c->jobs);
+    if (mkdirat(c->data, "images", 0755) < 0 && errno != EEXIST)
+        return err_errno(e, "making the folder images");
+    int all = openat(c->data, "images", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (all < 0)
+        return err_errno(e, "opening the folder images");
+    if (mkdirat(all, engine_name(), 0755) < 0 && errno != EEXIST) {
+        close(all);
+        return err_errno(e, "making the folder images/%s", engine_name());
+    }
+    c->images = openat(all, engine_name(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    close(all);
+    if (c->images < 0)
+        return err_errno(e, "opening the folder images/%s", engine_name());
+    verify_soon(c);
+    return ERR_OK;
+}
+
+void control_images_done(struct control *c)
+{
+    loop_timer_stop(c->loop, &c->verify);
+    LIST_EACH(n, &c->jobs) job_free(c, LIST_ITEM(n, struct job, node));
+    close(c->images);
+}

@@ -1,0 +1,67 @@
+/* Housekeeping, a little at a time: deleted functions whose name is free again, and modules that no
+ * version has used for a while. Receipts and log lines are trimmed where they are written. */
+#include "roles/control.h"
+
+#include "api/request.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+enum {
+    KEEP_US = 10000000,
+    MORE_US = 100000,            /* to the next piece while there is work */
+    ROWS = 2000,                 /* deleted at once */
+    MODULE_MS = 24 * 3600 * 1000 /* an upload without a version is kept this long */
+};
+
+static enum err_code purge_function(struct control *c, struct err *e)
+{
+    struct uuid id;
+    enum err_code rc = store_function_dead(c->api.store, functions_kept_since(), &id, e);
+    if (rc == ERR_OK)
+        rc = store_begin(c->api.store, e);
+    if (rc)
+        return rc;
+    return store_end(c->api.store, store_function_purge(c->api.store, id, ROWS, e), e);
+}
+
+static enum err_code remove_module(struct control *c, struct err *e)
+{
+    struct uuid project;
+    uint8_t digest[DIGEST_BYTES];
+    bool last = false;
+    /* A deploy may be about to name it. */
+    if (!list_empty(&c->deploys) || !list_empty(&c->jobs))
+        return ERR_NOT_FOUND;
+    enum err_code rc = store_module_unused(c->api.store, clock_real_us() / 1000 - MODULE_MS,
+                                           &project, digest, e);
+    if (rc == ERR_OK)
+        rc = store_begin(c->api.store, e);
+    if (rc)
+        return rc;
+    rc = store_end(c->api.store, store_module_delete(c->api.store, project, digest, &last, e), e);
+    if (rc == ERR_OK)
+        rc = store_flush(c->api.store, e); /* rows first: a file without a row harms nobody */
+    if (rc)
+        return rc;
+    control_image_unlink(c, project, digest);
+    return last ? blob_delete(c->api.blobs, digest, e) : ERR_OK;
+}
+
+static void on_keep(struct loop_timer *t)
+{
+    struct control *c = LIST_ITEM(t, struct control, keep);
+    struct err e;
+    enum err_code a = purge_function(c, &e);
+    if (a && a != ERR_NOT_FOUND)
+        log_line(LOG_WARNING, "keep_functions", "error=\"%s\"", e.text);
+    enum err_code b = remove_module(c, &e);
+    if (b && b != ERR_NOT_FOUND)
+        log_line(LOG_WARNING, "keep_modules", "error=\"%s\"", e.text);
+    bool more = a == ERR_OK || b == ERR_OK;
+    loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
+}
+
+void control_keep_start(struct control *c)
+{
+    loop_timer_start(c->loop, &c->keep, loop_now(c->loop) + KEEP_US, on_keep);
+}

@@ -1,0 +1,222 @@
+/* The route table, as its only writer.
+ *
+ * The database says which functions changed at which generation; after each
+ * COMMIT those newer than the table are written to it in one transaction. The
+ * same loop replays what a crash left unpublished, and rebuilds the table when
+ * it is missing, damaged, ahead of the database (which was then restored from a
+ * backup), or was made under other limits or another key. */
+#include "roles/control.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { AGAIN_US = 1000000 };
+
+struct making {
+    struct control *control;
+    struct route_row *row;
+    struct buf *env, *args; /* what the row's slices point into */
+};
+
+static enum err_code fill_version(void *arg, const struct store_version *v, struct err *e)
+{
+    struct making *m = arg;
+    struct control *c = m->control;
+    struct route_row *row = m->row;
+    struct version_settings s;
+    enum err_code rc = settings_read(&s, v, c->api.secrets, e);
+    if (rc)
+        return rc;
+    buf_clear(m->env);
+    buf_clear(m->args);
+    if (!settings_env(&s, m->env) || !buf_add(m->args, row->name, strlen(row->name) + 1)) {
+        settings_done(&s);
+        return err_set(e, ERR_MEMORY, "no memory for a route");
+    }
+    struct route_version *rv = &row->versions[0];
+    *rv = (struct route_version){
+        .id = v->id,
+        .number = v->number,
+        .weight = 1,
+        .response = v->response,
+        .load = {.kind = ENGINE_PLAIN, .env = buf_slice(m->env), .args = buf_slice(m->args)}};
+    memcpy(rv->load.digest, v->digest, sizeof rv->load.digest);
+    settings_limits(&s, &c->options.limits, &rv->load.limits);
+    settings_done(&s);
+    row->state = ROUTE_LIVE;
+    row->version_count = 1;
+    return ERR_OK;
+}
+
+static void fill_function(struct control *c, const struct store_function *f, struct route_row *row)
+{
+    *row = (struct route_row){
+        .function = f->id,
+        .project = f->project,
+        .state = ROUTE_NO_VERSION,
+        .concurrency = (uint32_t)c->options.limits.v[LIMIT_PROJECT_CONCURRENCY]};
+    memcpy(row->name, f->name, sizeof row->name);
+}
+
+static enum err_code publish_one(void *arg, const struct store_function *f, struct err *e)
+{
+    struct making *m = arg;
+    struct control *c = m->control;
+    struct err why;
+    if (f->deleted_ms)
+        return route_delete(c->routes, slice_str(f->name), e);
+    fill_function(c, f, m->row);
+    if (!uuid_is_zero(f->live) && store_version(c->api.store, f->live, fill_version, m, &why))
+        /* The others go on; this one answers that it has no version. */
+        log_line(LOG_ERROR, "route_version", "function=%s error=\"%s\"", f->name, why.text);
+    return route_put(c->routes, m->row, e);
+}
+
+static enum err_code publish(struct control *c, uint64_t since, uint64_t generation, struct err *e)
+{
+    struct route_row row;
+    struct buf env, args;
+    struct making m = {.control = c, .row = &row, .env = &env, .args = &args};
+    buf_init(&env, ENV_ALL + 1);
+    buf_init(&args, STORE_NAME + 1);
+    enum err_code rc = route_begin(c->routes, e);
+    if (rc == ERR_OK) {
+        rc = store_functions_since(c->api.store, since, publish_one, &m, e);
+        if (rc == ERR_OK)
+            rc = route_commit(c->routes, generation, e);
+        else
+            route_abort(c->routes);
+    }
+    buf_done(&env);
+    buf_done(&args);
+    return rc;
+}
+
+static void on_again(struct loop_timer *t)
+{
+    control_routes_publish(LIST_ITEM(t, struct control, publish_again));
+}
+
+void control_routes_publish(void *control)
+{
+    struct control *c = control;
+    uint64_t generation;
+    struct err e;
+    enum err_code rc = store_generation(c->api.store, &generation, &e);
+    if (rc == ERR_OK && generation != c->published)
+        rc = publish(c, c->published, generation, &e);
+    c->behind = rc != ERR_OK;
+    if (rc) {
+        log_line(LOG_ERROR, "routes_publish", "error=\"%s\"", e.text);
+        loop_timer_start(c->loop, &c->publish_again, loop_now(c->loop) + AGAIN_US, on_again);
+        return;
+    }
+    if (generation != c->published) {
+        c->published = generation;
+        control_edges_tell(c);
+    }
+}
+
+static enum err_code fill_both(void *arg, const struct store_version *v, struct err *e)
+{
+    struct making *m = arg;
+    struct store_function f;
+    char id[UUID_TEXT + 1];
+    uuid_text(v->function, id);
+    enum err_code rc = store_function(m->control->api.store, v->project, slice_str(id), &f, e);
+    if (rc)
+        return rc;
+    fill_function(m->control, &f, m->row);
+    return fill_version(m, v, e);
+}
+
+enum err_code control_routes_version(struct control *c, struct uuid version, struct buf *out,
+                                     struct err *e)
+{
+    struct route_row row;
+    struct buf env, args;
+    struct making m = {.control = c, .row = &row, .env = &env, .args = &args};
+    buf_init(&env, ENV_ALL + 1);
+    buf_init(&args, STORE_NAME + 1);
+    enum err_code rc = store_version(c->api.store, version, fill_both, &m, e);
+    if (rc == ERR_OK && !route_row_write(&row, NULL, out))
+        rc = err_set(e, ERR_MEMORY, "no memory for a route");
+    buf_done(&env);
+    buf_done(&args);
+    return rc;
+}
+
+/* What every row depends on beside its function: the node's limits and the key that seals. */
+static void made_with(const struct control *c, char out[DIGEST_TEXT + 1])
+{
+    uint8_t hash[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256_state state;
+    crypto_hash_sha256_init(&state);
+    crypto_hash_sha256_update(&state, (const unsigned char *)&c->options.limits,
+                              sizeof c->options.limits);
+    crypto_hash_sha256_update(&state, c->node_key, sizeof c->node_key);
+    crypto_hash_sha256_final(&state, hash);
+    digest_text(hash, out);
+}
+
+static enum err_code open_table(struct control *c, int folder, uint64_t generation, struct err *e)
+{
+    enum err_code rc = route_table_open(folder, true, c->node_key, &c->routes, e);
+    if (rc == ERR_OK && route_generation(c->routes) <= generation)
+        return ERR_OK;
+    if (rc && rc != ERR_CONFLICT)
+        return rc;
+    log_line(LOG_WARNING, "routes_rebuild", "why=\"%s\"",
+             rc ? e->text : "the table is ahead of the database");
+    route_table_close(c->routes);
+    c->routes = NULL;
+    rc = route_table_reset(folder, e);
+    return rc ? rc : route_table_open(folder, true, c->node_key, &c->routes, e);
+}
+
+enum err_code control_routes_open(struct control *c, struct err *e)
+{
+    char now[DIGEST_TEXT + 1], then[DIGEST_TEXT + 1];
+    uint64_t generation;
+    if (mkdirat(c->data, "routes", 0755) < 0 && errno != EEXIST)
+        return err_errno(e, "making the folder routes");
+    int folder = openat(c->data, "routes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return err_errno(e, "opening the folder routes");
+    enum err_code rc = store_generation(c->api.store, &generation, e);
+    if (rc == ERR_OK)
+        rc = open_table(c, folder, generation, e);
+    close(folder);
+    if (rc == ERR_OK)
+        rc = store_setting(c->api.store, "routes_made_with", then, sizeof then, e);
+    if (rc)
+        return rc;
+    c->published = route_generation(c->routes);
+    made_with(c, now);
+    bool all = strcmp(now, then) != 0;
+    if (all || generation != c->published)
+        rc = publish(c, all ? 0 : c->published, generation, e);
+    if (rc)
+        return rc;
+    c->published = generation;
+    if (all) {
+        rc = store_begin(c->api.store, e);
+        if (rc == ERR_OK)
+            rc = store_end(c->api.store,
+                           store_setting_put(c->api.store, "routes_made_with", slice_str(now), e),
+                           e);
+    }
+    store_on_commit(c->api.store, control_routes_publish, c);
+    return rc;
+}
+
+void control_routes_done(struct control *c)
+{
+    route_table_close(c->routes);
+}

@@ -1,0 +1,377 @@
+/* From the edges' spools into the database.
+ *
+ * A batch of receipts and log lines, the growth of the counters and the place
+ * up to which the ring was read are written in one piece; only after its COMMIT
+ * is the room given back to the edge. A crash in between reads the same records
+ * again, from the place that the database remembers. An edge is not believed: a
+ * record of a function that is not the named project's is dropped by the store,
+ * and a counter that went back counts nothing. */
+#include "roles/control.h"
+
+#include "base/host.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    DRAIN_US = 1000000,
+    BATCH = 2000,        /* records of one spool a turn */
+    RUNS_KEPT = 10000,   /* receipts of a function */
+    RUNS_STEP = 256,     /* runs of a function between two trims of its receipts */
+    TRIM_MOST = 2000,    /* rows that one trim deletes */
+};
+
+_Static_assert((int)STORE_COUNTERS == (int)SPOOL_COUNTERS && (int)STORE_CPU_US == (int)SPOOL_CPU_US &&
+                   (int)STORE_LOG_LINES == (int)SPOOL_LOG_LINES &&
+                   (int)STORE_RECEIPTS_LOST == (int)SPOOL_RECEIPTS_LOST,
+               "usage has the spool's counters in their order");
+
+/* What of one function's counters is in the database. */
+struct counted {
+    struct uuid function;
+    bool known; /* read from the database */
+    uint64_t v[STORE_COUNTERS];
+};
+
+struct ring {
+    struct control *control;
+    struct list node;
+    char name[32];
+    struct spool *spool; /* NULL: the edge has not made it yet */
+    struct uuid id;
+    uint64_t at;   /* read and written up to here, perhaps not committed */
+    bool waiting;  /* for a COMMIT */
+    bool lines;    /* log lines are in it */
+    bool more;     /* the last batch was full */
+    struct store_wait wait;
+    struct counted *counted; /* by place in the file */
+    size_t places;
+};
+
+/* ---- one record ---- */
+
+static enum err_code put_receipt(struct control *c, const struct spool_receipt *r,
+                                 const struct ledger *l, struct err *e)
+{
+    const struct ledger_head *h = &l->head;
+    struct buf calls;
+    buf_init(&calls, LEDGER_CALLS * 64);
+    bool fits = buf_add(&calls, "{", 1);
+    for (uint16_t i = 0; i < h->call_rows && fits; i++)
+        if (l->calls[i].function < HOST_COUNT)
+            fits = buf_addf(&calls, "%s\"%s\":%llu", buf_size(&calls) > 1 ? "," : "",
+                            host_functions[l->calls[i].function].label,
+                            (unsigned long long)l->calls[i].count);
+    fits = fits && buf_add(&calls, "}", 1);
+    struct store_run run = {
+        .id = r->run,
+        .project = r->project,
+        .function = r->function,
+        .version = r->version,
+        .started_ms = r->started_us / 1000,
+        .method = slice_str(r->method),
+        .path = slice_str(r->path),
+        .client = slice_str(r->client),
+        .cause = slice_str(err_slug((enum err_code)r->cause)),
+        .host_calls = fits ? buf_slice(&calls) : SLICE("{}"),
+        .text = slice_str(l->text),
+        .status = r->status,
+        .injected = r->injected,
+        .sampled = r->sampled,
+        .exit_status = h->status,
+        .cpu_us = h->cpu_us,
+        .wall_us = h->wall_us,
+        .memory_peak = h->memory_peak,
+        .bytes_in = h->bytes_in,
+        .bytes_out = h->bytes_out,
+        .request_bytes = r->request_bytes,
+        .response_bytes = r->response_bytes,
+        .calls = h->calls,
+        .log_lines = h->log_lines,
+        .log_lost = h->log_lost,
+    };
+    enum err_code rc = store_run_put(c->api.store, &run, e);
+    buf_done(&calls);
+    return rc;
+}
+
+static enum err_code put_line(struct control *c, const struct spool_log *l, struct slice line,
+                              struct err *e)
+{
+    struct store_log log = {.project = l->project,
+                            .function = l->function,
+                            .run = l->run,
+                            .at_ms = l->at_us / 1000,
+                            .level = l->level,
+                            .source = l->source,
+                            .text = line};
+    return store_log_put(c->api.store, &log, e);
+}
+
+/* ---- counters ---- */
+
+static enum err_code count(struct ring *r, struct counted *have, const struct spool_sums *sums,
+                           struct err *e)
+{
+    struct store *st = r->control->api.store;
+    uint64_t now[STORE_COUNTERS];
+    bool grown = false;
+    enum err_code rc = ERR_OK;
+    if (!have->known || !uuid_eq(have->function, sums->function)) {
+        have->function = sums->function;
+        rc = store_counted(st, r->id, sums->function, have->v, e);
+        if (rc)
+            return rc;
+        have->known = true;
+    }
+    for (int i = 0; i < STORE_COUNTERS; i++) {
+        now[i] = __atomic_load_n(&sums->v[i], __ATOMIC_RELAXED);
+        if (now[i] < have->v[i])
+            now[i] = have->v[i];
+        grown |= now[i] != have->v[i];
+    }
+    if (!grown)
+        return ERR_OK;
+    rc = store_count(st, r->id, sums->project, sums->function, have->v, now, e);
+    if (rc == ERR_OK && now[STORE_RUNS] / RUNS_STEP != have->v[STORE_RUNS] / RUNS_STEP)
+        rc = store_runs_trim(st, sums->function, RUNS_KEPT, TRIM_MOST, e);
+    if (rc == ERR_OK && now[STORE_LOG_LINES] != have->v[STORE_LOG_LINES])
+        rc = store_logs_trim(st, sums->project, r->control->options.limits.v[LIMIT_LOG_STORED],
+                             TRIM_MOST, e);
+    memcpy(have->v, now, sizeof now);
+    return rc;
+}
+
+static enum err_code count_all(struct ring *r, struct err *e)
+{
+    const struct spool_sums *sums;
+    enum err_code rc = ERR_OK;
+    for (size_t at = 0; rc == ERR_OK && (sums = spool_sums_next(r->spool, &at));) {
+        if (uuid_is_zero(sums->function))
+            continue;
+        if (at > r->places) {
+            size_t places = at * 2 < 16 ? 16 : at * 2;
+            struct counted *more = realloc(r->counted, places * sizeof *more);
+            if (!more)
+                return err_set(e, ERR_MEMORY, "no memory for counters");
+            memset(more + r->places, 0, (places - r->places) * sizeof *more);
+            r->counted = more;
+            r->places = places;
+        }
+        rc = count(r, &r->counted[at - 1], sums, e);
+    }
+    return rc;
+}
+
+/* ---- a batch ---- */
+
+/* What was written is lost: read it again. */
+static void rewind_ring(struct ring *r)
+{
+    for (size_t i = 0; i < r->places; i++)
+        r->counted[i].known = false;
+    r->at = spool_tail(r->spool);
+    r->lines = false;
+}
+
+static void on_commit(struct store_wait *w, enum err_code rc)
+{
+    struct ring *r = LIST_ITEM(w, struct ring, wait);
+    bool lines = r->lines;
+    r->waiting = r->lines = false;
+    if (rc) {
+        rewind_ring(r);
+        return;
+    }
+    spool_take(r->spool, r->at);
+    if (lines)
+        api_on_logs(&r->control->api);
+    if (r->more)
+        control_drain_soon(r->control);
+}
+
+static enum err_code take_batch(struct ring *r, struct err *e)
+{
+    struct control *c = r->control;
+    static struct spool_record record; /* large; one thread */
+    uint64_t begun = r->at;
+    enum err_code rc = ERR_OK;
+    int n = 0;
+    while (rc == ERR_OK && n < BATCH && spool_next(r->spool, &r->at, &record)) {
+        n++;
+        if (record.type == SPOOL_RECEIPT) {
+            rc = put_receipt(c, &record.receipt, &record.ledger, e);
+        } else {
+            rc = put_line(c, &record.log, record.line, e);
+            r->lines = true;
+        }
+    }
+    r->more = n == BATCH;
+    if (rc == ERR_OK)
+        rc = count_all(r, e);
+    if (rc == ERR_OK && r->at != begun)
+        rc = store_spool_taken(c->api.store, r->id, r->at, e);
+    return rc;
+}
+
+static enum err_code drain_ring(struct ring *r, struct err *e)
+{
+    struct store *st = r->control->api.store;
+    enum err_code rc = store_begin(st, e);
+    if (rc)
+        return rc;
+    rc = store_end(st, take_batch(r, e), e);
+    if (rc) {
+        if (!r->waiting)
+            rewind_ring(r);
+        return rc;
+    }
+    if (!r->waiting) {
+        r->waiting = true;
+        store_wait(st, &r->wait);
+    }
+    return ERR_OK;
+}
+
+/* ---- files ---- */
+
+static void ring_close(struct ring *r)
+{
+    store_wait_cancel(&r->wait);
+    if (r->spool)
+        spool_close(r->spool);
+    free(r->counted);
+    r->counted = NULL;
+    r->places = 0;
+    r->spool = NULL;
+    r->waiting = r->lines = r->more = false;
+}
+
+/* Opens the file if it is there. */
+static enum err_code ring_open(struct ring *r, struct err *e)
+{
+    struct control *c = r->control;
+    size_t size = (size_t)option_number(&c->options, OPTION_SPOOL_SIZE);
+    enum err_code rc = spool_open(c->spool_folder, r->name, size, false, &r->spool, e);
+    if (rc)
+        return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+    r->id = spool_id(r->spool);
+    /* What was committed before a crash, but not yet given back to the edge, is skipped. */
+    uint64_t taken = 0;
+    rc = store_begin(c->api.store, e);
+    if (rc == ERR_OK)
+        rc = store_end(c->api.store, store_spool(c->api.store, r->id, &taken, e), e);
+    if (rc) {
+        ring_close(r);
+        return rc;
+    }
+    r->at = spool_tail(r->spool);
+    if (taken > r->at) {
+        spool_take(r->spool, taken);
+        r->at = taken;
+    }
+    return ERR_OK;
+}
+
+static struct ring *ring_add(struct control *c, const char *name)
+{
+    struct ring *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->control = c;
+    snprintf(r->name, sizeof r->name, "%s", name);
+    list_init(&r->node);
+    store_wait_init(&r->wait, on_commit);
+    list_push(&c->spools, &r->node);
+    return r;
+}
+
+void control_spool_edge(struct control *c, uint32_t number)
+{
+    char name[32];
+    snprintf(name, sizeof name, "edge-%u", number);
+    LIST_EACH(n, &c->spools)
+    {
+        struct ring *r = LIST_ITEM(n, struct ring, node);
+        if (strcmp(r->name, name) == 0) {
+            ring_close(r);
+            return;
+        }
+    }
+    if (!ring_add(c, name))
+        log_line(LOG_ERROR, "spool_edge", "spool=%s no memory", name);
+}
+
+/* ---- when ---- */
+
+enum err_code control_drain(struct api *api, struct err *e)
+{
+    struct control *c = control_of(api);
+    enum err_code rc = ERR_OK;
+    LIST_EACH(n, &c->spools)
+    {
+        struct ring *r = LIST_ITEM(n, struct ring, node);
+        if (rc == ERR_OK && !r->spool)
+            rc = ring_open(r, e);
+        if (rc == ERR_OK && r->spool)
+            rc = drain_ring(r, e);
+    }
+    return rc;
+}
+
+static void on_drain(struct loop_timer *t)
+{
+    struct control *c = LIST_ITEM(t, struct control, drain);
+    struct err e;
+    bool more = false;
+    if (control_drain(&c->api, &e))
+        log_line(LOG_WARNING, "spool_drain", "error=\"%s\"", e.text);
+    else
+        LIST_EACH(n, &c->spools) more |= LIST_ITEM(n, struct ring, node)->more;
+    loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? 0 : DRAIN_US), on_drain);
+}
+
+void control_drain_soon(struct control *c)
+{
+    loop_timer_start(c->loop, &c->drain, loop_now(c->loop), on_drain);
+}
+
+enum err_code control_spools_open(struct control *c, struct err *e)
+{
+    list_init(&c->spools);
+    if (mkdirat(c->data, "spool", 0700) < 0 && errno != EEXIST)
+        return err_errno(e, "making the folder spool");
+    c->spool_folder = openat(c->data, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int again = c->spool_folder < 0 ? -1 : openat(c->spool_folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = again < 0 ? NULL : fdopendir(again);
+    if (!d)
+        return err_errno(e, "opening the folder spool");
+    /* Rings of a run with more edges than there are now, too. */
+    for (struct dirent *f; (f = readdir(d));) {
+        struct slice number = slice_str(f->d_name);
+        uint64_t n;
+        if (slice_starts(number, SLICE("edge-")) && slice_u64(slice_from(number, 5), &n))
+            ring_add(c, f->d_name);
+    }
+    closedir(d);
+    control_drain_soon(c);
+    return ERR_OK;
+}
+
+void control_spools_done(struct control *c)
+{
+    loop_timer_stop(c->loop, &c->drain);
+    LIST_EACH(n, &c->spools)
+    {
+        struct ring *r = LIST_ITEM(n, struct ring, node);
+        ring_close(r);
+        list_remove(&r->node);
+        free(r);
+    }
+}

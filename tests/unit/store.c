@@ -1,0 +1,529 @@
+/* The store: migrations, triggers, group commit, sums, and what runs out of room. */
+#include "store/sqlite/db.h"
+#include "store/sqlite/migrations.h"
+#include "store/store.h"
+#include "test.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct loop *loop;
+static char folder[64];
+
+static struct store *begin(void)
+{
+    struct store *st = NULL;
+    struct err e = {0};
+    strcpy(folder, "/tmp/store-XXXXXX");
+    if (!mkdtemp(folder) || chdir(folder) < 0 || !(loop = loop_new(&e)))
+        abort();
+    if (store_open(loop, &st, &e)) {
+        fprintf(stderr, "%s\n", e.text);
+        abort();
+    }
+    return st;
+}
+
+static struct store *reopen(struct store *st)
+{
+    struct err e;
+    store_close(st);
+    if (store_open(loop, &st, &e))
+        abort();
+    return st;
+}
+
+static void end(struct store *st)
+{
+    static const char *const files[] = {"db.sqlite", "db.sqlite-wal", "db.sqlite-shm"};
+    store_close(st);
+    loop_free(loop);
+    for (int i = 0; i < 3; i++)
+        unlink(files[i]);
+    if (chdir("/") < 0 || rmdir(folder) < 0)
+        abort();
+}
+
+#define OK(call) CHECK((call) == ERR_OK)
+
+static uint64_t number(struct store *st, const char *sql)
+{
+    sqlite3_stmt *s;
+    uint64_t n = UINT64_MAX;
+    if (sqlite3_prepare_v2(st->db, sql, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+        n = (uint64_t)sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    return n;
+}
+
+/* A user, a project and a function. */
+struct world {
+    struct uuid user, project, function;
+};
+static struct world populate(struct store *st)
+{
+    struct world w = {uuid_new(), uuid_new(), uuid_new()};
+    struct err e;
+    OK(store_begin(st, &e));
+    OK(store_user_put(st, w.user, SLICE("operator"), "operator", &e));
+    OK(store_project_put(st, w.project, SLICE("default"), w.user, &e));
+    OK(store_function_put(st, w.project, w.function, SLICE("hello"), 0, &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_flush(st, &e));
+    return w;
+}
+
+/* ---- migrations ---- */
+
+TEST(migrations)
+{
+    struct store *st = begin();
+    uint64_t known = 0;
+    while (migrations[known].name)
+        known++;
+    CHECK(number(st, "SELECT count(*) FROM schema_version") == known);
+    st = reopen(st);
+    CHECK(number(st, "SELECT count(*) FROM schema_version") == known);
+    CHECK(number(st, "PRAGMA synchronous") == 2);
+    CHECK(number(st, "SELECT 1 FROM pragma_journal_mode WHERE journal_mode = 'wal'") == 1);
+    CHECK(number(st, "PRAGMA foreign_keys") == 1);
+    end(st);
+}
+
+TEST(newer_database)
+{
+    struct store *st = begin();
+    struct err e;
+    OK(db_exec(st, "INSERT INTO schema_version (number, name) VALUES (999, 'later')", &e));
+    store_close(st);
+    st = NULL;
+    CHECK(store_open(loop, &st, &e) == ERR_CONFLICT);
+    CHECK(strstr(e.text, "newer") && strstr(e.text, "999"));
+    end(NULL);
+}
+
+TEST(damaged_database)
+{
+    struct store *st = begin();
+    struct err e;
+    store_close(st);
+    FILE *f = fopen("db.sqlite", "w");
+    fputs("this is no database, whatever its name may say about it; not at all", f);
+    fclose(f);
+    st = NULL;
+    CHECK(store_open(loop, &st, &e) != ERR_OK);
+    end(NULL);
+}
+
+/* ---- created_at and updated_at ---- */
+
+TEST(triggers)
+{
+    struct store *st = begin();
+    struct err e;
+    sqlite3_stmt *tables;
+    int count = 0;
+    /* One row in each table, whatever its columns need. */
+    OK(db_exec(st,
+               "PRAGMA foreign_keys = OFF;"
+               "INSERT INTO users (id, name, role) VALUES (x'01', 'u', 'user');"
+               "INSERT INTO projects (id, name, owner_id) VALUES (x'01', 'p', x'01');"
+               "INSERT INTO members (project_id, user_id, role) VALUES (x'01', x'01', 'owner');"
+               "INSERT INTO tokens (id, user_id, name, scopes, expires_at)"
+               " VALUES (x'01', x'01', 't', 1, 1);"
+               "INSERT INTO functions (id, project_id, name, generation)"
+               " VALUES (x'01', x'01', 'f', 1);"
+               "INSERT INTO modules (project_id, digest, size) VALUES (x'01', x'01', 1);"
+               "INSERT INTO images (engine, project_id, digest, kind, size, hash)"
+               " VALUES ('e', x'01', x'01', 0, 1, x'01');"
+               "INSERT INTO versions (id, function_id, number, digest, size, response, env, limits,"
+               " check_request) VALUES (x'01', x'01', 1, x'01', 1, 0, x'', '{}', 'none');"
+               "INSERT INTO runs VALUES (x'01', x'01', x'01', x'01', 1, '', '', '', 1, 'ok', 0, 0,"
+               " 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', 0, 0, '', 1, 1);"
+               "INSERT INTO logs (project_id, function_id, run_id, at, level, source, text)"
+               " VALUES (x'01', x'01', x'01', 1, 1, 1, '');"
+               "INSERT INTO usage (function_id) VALUES (x'01');"
+               "INSERT INTO spools (id, taken) VALUES (x'01', 1);"
+               "INSERT INTO spool_sums (spool_id, function_id, counted) VALUES (x'01', x'01', x'');"
+               "INSERT INTO audit (action, object, detail) VALUES ('a', 'o', 'd');"
+               "INSERT OR REPLACE INTO settings (key, value) VALUES ('k', 'v')",
+               &e));
+    CHECK(sqlite3_prepare_v2(st->db,
+                             "SELECT name FROM sqlite_master WHERE type = 'table'"
+                             " AND name NOT LIKE 'sqlite_%'",
+                             -1, &tables, NULL) == SQLITE_OK);
+    while (sqlite3_step(tables) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(tables, 0);
+        char sql[256];
+        count++;
+        /* An update moves updated_at to now and leaves created_at, whatever it says itself. */
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM %s WHERE created_at > 0", name);
+        CHECK(number(st, sql) >= 1);
+        snprintf(sql, sizeof sql, "SELECT min(created_at) FROM %s", name);
+        uint64_t born = number(st, sql);
+        snprintf(sql, sizeof sql, "UPDATE %s SET created_at = 5, updated_at = 5", name);
+        OK(db_exec(st, sql, &e));
+        snprintf(sql, sizeof sql, "SELECT min(created_at) FROM %s", name);
+        if (number(st, sql) != born)
+            fprintf(stderr, "table %s\n", name);
+        CHECK(number(st, sql) == born);
+        snprintf(sql, sizeof sql, "SELECT min(updated_at) FROM %s", name);
+        CHECK(number(st, sql) > 1700000000000u);
+    }
+    sqlite3_finalize(tables);
+    CHECK(count == 16);
+    end(st);
+}
+
+/* ---- group commit ---- */
+
+struct waiting {
+    struct store_wait wait;
+    int told;
+    enum err_code rc;
+    bool durable; /* the row was visible to another connection by then */
+};
+
+static uint64_t seen_outside(void)
+{
+    sqlite3 *other;
+    sqlite3_stmt *s;
+    uint64_t n = 0;
+    if (sqlite3_open("db.sqlite", &other) == SQLITE_OK &&
+        sqlite3_prepare_v2(other, "SELECT count(*) FROM settings WHERE key LIKE 't%'", -1, &s,
+                           NULL) == SQLITE_OK) {
+        if (sqlite3_step(s) == SQLITE_ROW)
+            n = (uint64_t)sqlite3_column_int64(s, 0);
+        sqlite3_finalize(s);
+    }
+    sqlite3_close(other);
+    return n;
+}
+
+static void on_commit(struct store_wait *w, enum err_code rc)
+{
+    struct waiting *g = LIST_ITEM(w, struct waiting, wait);
+    g->told++;
+    g->rc = rc;
+    g->durable = seen_outside() == 2;
+}
+
+static int commits;
+static void count_commit(void *arg)
+{
+    (void)arg;
+    commits++;
+}
+
+TEST(group_commit)
+{
+    struct store *st = begin();
+    struct waiting a = {0}, b = {0}, c = {0};
+    struct err e;
+    char value[16];
+    store_wait_init(&a.wait, on_commit);
+    store_wait_init(&b.wait, on_commit);
+    store_wait_init(&c.wait, on_commit);
+    commits = 0;
+    store_on_commit(st, count_commit, NULL);
+
+    /* Two pieces are kept and one is taken back; all share one COMMIT at the turn's end. */
+    OK(store_begin(st, &e));
+    OK(store_setting_put(st, "t1", SLICE("1"), &e));
+    OK(store_end(st, ERR_OK, &e));
+    store_wait(st, &a.wait);
+    OK(store_begin(st, &e));
+    OK(store_setting_put(st, "t2", SLICE("2"), &e));
+    err_set(&e, ERR_INVALID, "no");
+    CHECK(store_end(st, ERR_INVALID, &e) == ERR_INVALID);
+    OK(store_begin(st, &e));
+    OK(store_setting_put(st, "t3", SLICE("3"), &e));
+    OK(store_end(st, ERR_OK, &e));
+    store_wait(st, &b.wait);
+    CHECK(a.told == 0 && b.told == 0 && seen_outside() == 0);
+    loop_turn(loop, 0);
+    CHECK(a.told == 1 && a.rc == ERR_OK && a.durable);
+    CHECK(b.told == 1 && b.rc == ERR_OK && b.durable);
+    CHECK(commits == 1);
+    OK(store_setting(st, "t2", value, sizeof value, &e));
+    CHECK_STR(value, "");
+
+    /* Nothing is open: told at once. */
+    store_wait(st, &c.wait);
+    CHECK(c.told == 1 && c.rc == ERR_OK);
+    end(st);
+}
+
+TEST(no_space)
+{
+    struct store *st = begin();
+    struct waiting a = {0}, b = {0};
+    struct err e;
+    char big[100000];
+    store_wait_init(&a.wait, on_commit);
+    store_wait_init(&b.wait, on_commit);
+    memset(big, 'x', sizeof big);
+    uint64_t pages = number(st, "PRAGMA page_count");
+    char pragma[64];
+    snprintf(pragma, sizeof pragma, "PRAGMA max_page_count = %llu", (unsigned long long)pages + 2);
+    number(st, pragma);
+
+    OK(store_begin(st, &e));
+    OK(store_setting_put(st, "t1", SLICE("1"), &e));
+    OK(store_end(st, ERR_OK, &e));
+    store_wait(st, &a.wait);
+    OK(store_begin(st, &e));
+    enum err_code rc = store_setting_put(st, "t2", slice_make(big, sizeof big), &e);
+    CHECK(rc == ERR_DISK_FULL);
+    CHECK(store_end(st, rc, &e) == ERR_DISK_FULL);
+    store_wait(st, &b.wait);
+    loop_turn(loop, 0);
+    CHECK(a.told == 1 && b.told == 1);
+    CHECK(a.rc == b.rc); /* SQLite may take back one piece, or the whole turn */
+
+    /* Room again: it works without more ado. */
+    number(st, "PRAGMA max_page_count = 1000000");
+    OK(store_begin(st, &e));
+    OK(store_setting_put(st, "t2", slice_make(big, sizeof big), &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_flush(st, &e));
+    end(st);
+}
+
+/* ---- functions, versions, generations ---- */
+
+static enum err_code count_function(void *arg, const struct store_function *f, struct err *e)
+{
+    ++*(int *)arg;
+    return ERR_OK;
+}
+
+static int changed_since(struct store *st, uint64_t generation)
+{
+    int n = 0;
+    struct err e;
+    OK(store_functions_since(st, generation, count_function, &n, &e));
+    return n;
+}
+
+TEST(names)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct store_function f;
+    struct err e;
+    uint64_t generation, later;
+    OK(store_generation(st, &generation, &e));
+    OK(store_begin(st, &e));
+    CHECK(store_function_put(st, w.project, uuid_new(), SLICE("hello"), 0, &e) == ERR_CONFLICT);
+    OK(store_function_delete(st, w.function, &e));
+    CHECK(store_function_delete(st, w.function, &e) == ERR_NOT_FOUND);
+    CHECK(store_function_put(st, w.project, uuid_new(), SLICE("hello"), 0, &e) == ERR_CONFLICT);
+    OK(store_function_undelete(st, w.function, &e));
+    OK(store_function_delete(st, w.function, &e));
+    /* long ago, as seen from the far future */
+    struct uuid heir = uuid_new();
+    OK(store_function_put(st, w.project, heir, SLICE("hello"), INT64_MAX, &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_function(st, w.project, SLICE("hello"), &f, &e));
+    CHECK(uuid_eq(f.id, heir) && !f.deleted_ms && uuid_is_zero(f.live));
+    CHECK_STR(f.project_name, "default");
+    OK(store_generation(st, &later, &e));
+    CHECK(later > generation);
+    CHECK(changed_since(st, generation) == 1 && changed_since(st, later) == 0);
+    CHECK(store_function(st, uuid_new(), SLICE("hello"), &f, &e) == ERR_NOT_FOUND);
+    end(st);
+}
+
+static uint64_t numbers[16];
+static int number_count;
+
+static enum err_code keep_number(void *arg, const struct store_version *v, struct err *e)
+{
+    numbers[number_count++] = v->number;
+    return ERR_OK;
+}
+
+TEST(versions)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct store_version v = {.function = w.function,
+                              .env = SLICE("sealed"),
+                              .limits = SLICE("{}"),
+                              .check = SLICE("none")};
+    struct store_function f;
+    struct uuid first = uuid_new(), last;
+    uint32_t got;
+    struct err e;
+    OK(store_begin(st, &e));
+    for (uint32_t i = 1; i <= 6; i++) {
+        last = v.id = i == 1 ? first : uuid_new();
+        OK(store_version_put(st, &v, &got, &e));
+        CHECK(got == i);
+        if (i == 1 || i == 3)
+            OK(store_version_promote(st, w.function, v.id, &e));
+    }
+    /* Four may stay: 2 and 4, never promoted, go before 1, which was. */
+    OK(store_versions_trim(st, w.function, 4, last, &e));
+    OK(store_end(st, ERR_OK, &e));
+    number_count = 0;
+    OK(store_versions(st, w.function, 0, 10, keep_number, NULL, &e));
+    CHECK(number_count == 4 && numbers[0] == 6 && numbers[1] == 5 && numbers[2] == 3 &&
+          numbers[3] == 1);
+    OK(store_function(st, w.project, SLICE("hello"), &f, &e));
+    CHECK(f.live_number == 3);
+
+    /* The live one and the spared one stay, whatever the limit; numbers are not used again. */
+    OK(store_begin(st, &e));
+    OK(store_versions_trim(st, w.function, 0, last, &e));
+    v.id = uuid_new();
+    OK(store_version_put(st, &v, &got, &e));
+    CHECK(got == 7);
+    OK(store_end(st, ERR_OK, &e));
+    number_count = 0;
+    OK(store_versions(st, w.function, 7, 10, keep_number, NULL, &e));
+    CHECK(number_count == 2 && numbers[0] == 6 && numbers[1] == 3);
+    end(st);
+}
+
+/* ---- runs, logs, sums ---- */
+
+static enum err_code count_run(void *arg, const struct store_run *r, struct err *e)
+{
+    ++*(int *)arg;
+    return ERR_OK;
+}
+
+TEST(runs)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct uuid none = {{0}};
+    struct err e;
+    int n = 0;
+    OK(store_begin(st, &e));
+    for (int i = 0; i < 10; i++) {
+        struct store_run r = {.id = uuid_new(),
+                              .project = w.project,
+                              .function = w.function,
+                              .version = uuid_new(),
+                              .started_ms = 1,
+                              .method = SLICE("GET"),
+                              .path = SLICE("/"),
+                              .client = SLICE(""),
+                              .cause = i % 2 ? SLICE("trap") : SLICE("ok"),
+                              .host_calls = SLICE("{}"),
+                              .text = SLICE("")};
+        OK(store_run_put(st, &r, &e));
+        OK(store_run_put(st, &r, &e)); /* again: the same receipt, once */
+        r.project = w.user;
+        r.id = uuid_new();
+        OK(store_run_put(st, &r, &e)); /* not this project's function: dropped */
+    }
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_runs(st, w.project, none, none, false, 100, count_run, &n, &e));
+    CHECK(n == 10);
+    n = 0;
+    OK(store_runs(st, w.project, w.function, none, true, 100, count_run, &n, &e));
+    CHECK(n == 5);
+    OK(store_begin(st, &e));
+    OK(store_runs_trim(st, w.function, 4, 3, &e));
+    OK(store_runs_trim(st, w.function, 4, 100, &e));
+    OK(store_end(st, ERR_OK, &e));
+    n = 0;
+    OK(store_runs(st, w.project, w.function, none, false, 100, count_run, &n, &e));
+    CHECK(n == 4);
+    end(st);
+}
+
+static enum err_code count_log(void *arg, const struct store_log *l, struct err *e)
+{
+    ++*(int *)arg;
+    return ERR_OK;
+}
+
+TEST(logs)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct uuid run = uuid_new();
+    struct store_project p;
+    struct err e;
+    char text[1000];
+    int n = 0;
+    memset(text, 'l', sizeof text);
+    OK(store_begin(st, &e));
+    for (int i = 0; i < 20; i++) {
+        struct store_log l = {.project = w.project,
+                              .function = w.function,
+                              .run = i < 5 ? run : uuid_new(),
+                              .at_ms = 100 + (uint64_t)i,
+                              .level = i % 2 ? 1 : 6,
+                              .text = slice_make(text, sizeof text)};
+        OK(store_log_put(st, &l, &e));
+    }
+    OK(store_end(st, ERR_OK, &e));
+    struct store_log_query q = {.function = w.function, .level = 6, .limit = 100};
+    OK(store_logs(st, &q, count_log, &n, &e));
+    CHECK(n == 20);
+    q.run = run, q.level = 1, n = 0;
+    OK(store_logs(st, &q, count_log, &n, &e));
+    CHECK(n == 2);
+    q = (struct store_log_query){
+        .function = w.function, .level = 6, .limit = 100, .since_ms = 110, .until_ms = 112};
+    n = 0;
+    OK(store_logs(st, &q, count_log, &n, &e));
+    CHECK(n == 2);
+
+    OK(store_project(st, w.user, SLICE("default"), &p, &e));
+    CHECK(p.log_bytes == 20 * (1000 + 64));
+    OK(store_begin(st, &e));
+    OK(store_logs_trim(st, w.project, 5 * 1064, 1000, &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_project(st, w.user, SLICE("default"), &p, &e));
+    CHECK(p.log_bytes == 5 * 1064);
+    CHECK(number(st, "SELECT count(*) FROM logs") == 5);
+    end(st);
+}
+
+TEST(sums)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct uuid spool = uuid_new();
+    struct store_function f;
+    uint64_t counted[STORE_COUNTERS], now[STORE_COUNTERS], taken = 1;
+    struct err e;
+    OK(store_begin(st, &e));
+    OK(store_spool(st, spool, &taken, &e));
+    CHECK(taken == 0);
+    OK(store_counted(st, spool, w.function, counted, &e));
+    CHECK(counted[STORE_RUNS] == 0);
+    for (int i = 0; i < STORE_COUNTERS; i++)
+        now[i] = 100 + (uint64_t)i;
+    OK(store_count(st, spool, w.project, w.function, counted, now, &e));
+    OK(store_spool_taken(st, spool, 4096, &e));
+    OK(store_end(st, ERR_OK, &e));
+    st = reopen(st);
+
+    /* After a crash the ring says the same, and nothing is added twice. */
+    OK(store_counted(st, spool, w.function, counted, &e));
+    CHECK(memcmp(counted, now, sizeof now) == 0);
+    now[STORE_RUNS] += 7;
+    OK(store_begin(st, &e));
+    OK(store_spool(st, spool, &taken, &e));
+    CHECK(taken == 4096);
+    OK(store_count(st, spool, w.project, w.function, counted, now, &e));
+    OK(store_count(st, spool, w.user, w.function, counted, now, &e)); /* not its project */
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_function(st, w.project, SLICE("hello"), &f, &e));
+    CHECK(f.counters[STORE_RUNS] == 107 && f.counters[STORE_RECEIPTS_LOST] == 115);
+    for (int i = 1; i < STORE_COUNTERS; i++)
+        CHECK(f.counters[i] == 100 + (uint64_t)i);
+    end(st);
+}
+
+TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
+          CASE(group_commit), CASE(no_space), CASE(names), CASE(versions), CASE(runs), CASE(logs),
+          CASE(sums))
