@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 const struct command commands[] = {
     {.name = "serve",
@@ -229,6 +230,7 @@ static int run_command(int argc, char **argv)
 
 int command_main(int argc, char **argv)
 {
+    prctl(PR_SET_NAME, BRAND_COMMAND); /* else a role is called after the descriptor it came from */
     int status = run_command(argc, argv);
     /* What was printed may still wait in a buffer: a full disk must not look like success. */
     if ((fflush(stdout) || ferror(stdout)) && status == 0) {

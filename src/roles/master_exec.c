@@ -35,7 +35,8 @@ struct want {
 void execs_init(struct master *m)
 {
     list_init(&m->wants);
-    m->own_users = geteuid() == 0;
+    char why[128];
+    m->own_users = geteuid() == 0 && fence_probe(FENCE_UID, why);
     m->exec_seen = m->options->limits.v[LIMIT_EXEC_BLANK] == 0;
 }
 
@@ -85,8 +86,6 @@ static bool start(struct master *m, enum engine_kind engine)
         c = child_start(m, CHILD_EXEC, engine == ENGINE_FUEL ? "fuel" : NULL, &s);
         if (c)
             c->user = user;
-        else if (user)
-            m->own_users = false; /* not allowed here (a container's map is shorter): an extra */
     }
     if (c) {
         c->number = ++m->exec_number;
@@ -248,7 +247,8 @@ void exec_ended(struct child *c, int status)
         master_no_fence(m, "a required fence is missing"); /* it could not even say which */
     } else if (!c->ready && !m->status) {
         m->exec_failures++;
-        log_line(LOG_ERROR, "exec_failed", "child=%d %s=%d failures=%u", (int)c->pid,
+        log_line(m->exec_failures < HOPELESS ? LOG_WARNING : LOG_ERROR, "exec_failed",
+                 "child=%d %s=%d failures=%u", (int)c->pid,
                  WIFSIGNALED(status) ? "signal" : "status",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), m->exec_failures);
         if (m->exec_failures >= HOPELESS)

@@ -83,7 +83,7 @@ enum err_code master_listen(struct options *o, enum option_id id, int count, int
     if (fd < 0) {
         rc = errno == EADDRINUSE
                  ? err_set(e, ERR_CONFLICT,
-                           "another program listens on %s; choose another address with --%s "
+                           "%s is in use by another program; choose another address with --%s "
                            "%.*s:PORT (0 picks a free one)",
                            text, name, SLICE_ARG(host))
                  : err_errno(e, "can't listen on %s (--%s)", text, name);
