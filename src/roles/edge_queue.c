@@ -64,22 +64,24 @@ void edge_queue_admit(struct edge_run *r, struct slice begin)
         enqueue(r);
 }
 
-/* Starts what may start now in this project. */
+/* Starts what may start now in this project: a function's first request, then the next function's,
+ * until a whole round finds no place. */
 static void serve(struct edge_project *p)
 {
-    size_t functions = 0;
+    size_t refused = 0, functions = 0;
     LIST_EACH(n, &p->waiting)
         functions++;
-    while (functions--) {
-        struct edge_function *f =
-            LIST_ITEM(list_pop(&p->waiting), struct edge_function, waiting);
+    for (struct list *n; refused < functions && (n = list_pop(&p->waiting));) {
+        struct edge_function *f = LIST_ITEM(n, struct edge_function, waiting);
         if (!list_empty(&f->queue)) {
             struct edge_run *r = LIST_ITEM(f->queue.next, struct edge_run, node);
             if (has_place(r)) {
                 list_remove(&r->node);
                 f->queued--;
-                functions++; /* it may have another */
+                refused = 0;
                 take_place(r, buf_slice(&r->begin));
+            } else {
+                refused++;
             }
         }
         if (!list_empty(&f->queue) && list_empty(&f->waiting))

@@ -550,6 +550,22 @@ TEST(streams_as_it_is_written)
     close(fd); /* the run is cancelled; the next test sees the edge alive */
 }
 
+TEST(many_at_once_wait_in_the_queue)
+{
+    enum { MANY = 100 };
+    int fds[MANY], before = execs, loaded = loads, good = 0;
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial();
+        say(fds[i], "GET /hello HTTP/1.1\r\nHost: hello.localhost\r\n\r\n");
+    }
+    for (int i = 0; i < MANY; i++) {
+        good += strstr(receive(fds[i], "hello\n"), "200 OK") != NULL;
+        close(fds[i]);
+    }
+    CHECK(good == MANY);
+    CHECK(execs == before && loads == loaded);
+}
+
 TEST(unknown_and_missing)
 {
     int fd = dial();
@@ -630,7 +646,8 @@ int main(void)
     static const struct test_case cases[] = {
         CASE(hello), CASE(variables), CASE(keep_alive_and_pipelining),
         CASE(body_streams_both_ways), CASE(chunked_body_and_continue), CASE(causes),
-        CASE(dead_exec_is_replaced), CASE(streams_as_it_is_written), CASE(unknown_and_missing),
+        CASE(dead_exec_is_replaced), CASE(streams_as_it_is_written),
+        CASE(many_at_once_wait_in_the_queue), CASE(unknown_and_missing),
         CASE(missing_image_is_asked_for_again), CASE(refused_requests), CASE(drains),
     };
     signal(SIGPIPE, SIG_IGN);
