@@ -29,7 +29,8 @@ void functions_list(struct api_request *r)
     api_query(r, "cursor", cursor, sizeof cursor);
     api_query(r, "deleted", deleted, sizeof deleted);
     struct page page = {.api = r->api, .items = json_array()};
-    if (store_functions(r->api->store, r->project.id, strcmp(deleted, "true") == 0,
+    if (r->api->backend->drain(r->api, &e) ||
+        store_functions(r->api->store, r->project.id, strcmp(deleted, "true") == 0,
                         slice_str(cursor), limit, add, &page, &e)) {
         json_decref(page.items);
         api_fail(r, &e);
