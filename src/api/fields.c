@@ -1,6 +1,8 @@
 /* Reading what a request says: members of its JSON body and of its query. */
 #include "api/request.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 
 static int hex(char c)
@@ -109,4 +111,11 @@ bool api_string(struct api_request *r, const char *name, struct slice *ret_text)
 struct store_actor api_actor(const struct api_request *r)
 {
     return (struct store_actor){.user = r->user.id, .token = r->token.id};
+}
+
+void api_drain(struct api_request *r)
+{
+    struct err e;
+    if (!r->again && r->api->backend->drain(r->api, &e))
+        log_line(LOG_WARNING, "api_drain", "error=\"%s\"", e.text);
 }

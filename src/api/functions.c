@@ -29,8 +29,8 @@ void functions_list(struct api_request *r)
     api_query(r, "cursor", cursor, sizeof cursor);
     api_query(r, "deleted", deleted, sizeof deleted);
     struct page page = {.api = r->api, .items = json_array()};
-    if (r->api->backend->drain(r->api, &e) ||
-        store_functions(r->api->store, r->project.id, strcmp(deleted, "true") == 0,
+    api_drain(r);
+    if (store_functions(r->api->store, r->project.id, strcmp(deleted, "true") == 0,
                         slice_str(cursor), limit, add, &page, &e)) {
         json_decref(page.items);
         api_fail(r, &e);
@@ -86,12 +86,10 @@ void functions_get(struct api_request *r)
 {
     /* Counters are exact: what the edges have counted until now is added first. */
     struct err e;
-    enum err_code rc = r->api->backend->drain(r->api, &e);
     char id[UUID_TEXT + 1];
     uuid_text(r->function.id, id);
-    if (rc == ERR_OK)
-        rc = store_function(r->api->store, r->project.id, slice_str(id), &r->function, &e);
-    if (rc)
+    api_drain(r);
+    if (store_function(r->api->store, r->project.id, slice_str(id), &r->function, &e))
         api_fail(r, &e);
     else
         api_answer(r, 200, shape_function(r->api, &r->function));

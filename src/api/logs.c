@@ -272,14 +272,10 @@ void api_on_logs(struct api *api)
 void logs_list(struct api_request *r)
 {
     struct store_log_query q;
-    struct err e;
     char text[8] = "";
     if (!read_query(r, &q))
         return;
-    if (r->api->backend->drain(r->api, &e)) {
-        api_fail(r, &e);
-        return;
-    }
+    api_drain(r);
     api_query(r, "follow", text, sizeof text);
     if (strcmp(text, "1") == 0 || strcmp(text, "true") == 0)
         follow(r, &q);

@@ -117,6 +117,11 @@ static void on_commit(struct store_wait *w, enum err_code rc)
         struct err e;
         buf_clear(&r->out);
         r->answering = r->over = false;
+        if (slice_eq(r->method, SLICE("GET")) && !r->again) {
+            r->again = true;
+            r->route->handler(r);
+            return;
+        }
         err_set(&e, rc, "nothing was changed: %s", err_title(rc));
         api_fail(r, &e);
         return;

@@ -68,6 +68,7 @@ struct api_request {
     bool held;        /* …and waits for the COMMIT */
     bool over;        /* nothing more will be put in `out` */
     bool gone;
+    bool again;       /* a read whose COMMIT failed: answered again without writing */
     struct store_wait wait;
     struct loop_task free_task;
     uint64_t began_us;
@@ -124,6 +125,10 @@ bool api_known_query(struct api_request *r, const char *const *names);
 bool api_string(struct api_request *r, const char *name, struct slice *ret_text);
 
 struct store_actor api_actor(const struct api_request *r);
+
+/* Takes what the edges have spooled into the database, so that a read is exact. If that is not
+ * possible now (a full disk), the read goes on with what is there: nothing is lost. */
+void api_drain(struct api_request *r);
 
 /* ---- shapes (shapes.c) ---- */
 

@@ -33,11 +33,9 @@ static void list(struct api_request *r, struct uuid function)
     }
     api_query(r, "failed", failed, sizeof failed);
     struct page page = {.items = json_array()};
-    enum err_code rc = r->api->backend->drain(r->api, &e);
-    if (rc == ERR_OK)
-        rc = store_runs(r->api->store, r->project.id, function, before,
-                        strcmp(failed, "true") == 0, limit, add, &page, &e);
-    if (rc) {
+    api_drain(r);
+    if (store_runs(r->api->store, r->project.id, function, before, strcmp(failed, "true") == 0,
+                   limit, add, &page, &e)) {
         json_decref(page.items);
         api_fail(r, &e);
         return;
@@ -90,9 +88,8 @@ void runs_get(struct api_request *r)
         return;
     }
     struct one one = {.logs = json_array()};
-    enum err_code rc = r->api->backend->drain(r->api, &e);
-    if (rc == ERR_OK)
-        rc = store_run(r->api->store, r->project.id, id, keep, &one, &e);
+    api_drain(r);
+    enum err_code rc = store_run(r->api->store, r->project.id, id, keep, &one, &e);
     if (rc == ERR_NOT_FOUND)
         err_set(&e, rc, "there is no run \"%.*s\" (records of runs are not kept for ever)",
                 SLICE_ARG(r->id_text));

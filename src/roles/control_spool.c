@@ -21,6 +21,7 @@
 
 enum {
     DRAIN_US = 1000000,
+    FOLLOWED_US = 100000, /* while somebody follows the log */
     BATCH = 2000,        /* records of one spool a turn */
     RUNS_KEPT = 10000,   /* receipts of a function */
     RUNS_STEP = 256,     /* runs of a function between two trims of its receipts */
@@ -333,8 +334,12 @@ static void on_drain(struct loop_timer *t)
     if (control_drain(&c->api, &e))
         log_line(LOG_WARNING, "spool_drain", "error=\"%s\"", e.text);
     else
-        LIST_EACH(n, &c->spools) more |= LIST_ITEM(n, struct ring, node)->more;
-    loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? 0 : DRAIN_US), on_drain);
+        LIST_EACH(n, &c->spools)
+        more |= LIST_ITEM(n, struct ring, node)->more;
+    uint64_t pause = more                              ? 0
+                     : list_empty(&c->api.followers) ? DRAIN_US
+                                                     : FOLLOWED_US;
+    loop_timer_start(c->loop, t, loop_now(c->loop) + pause, on_drain);
 }
 
 void control_drain_soon(struct control *c)

@@ -22,6 +22,7 @@ enum {
     FORMAT = 1,
     PAGE = 4096,
     SUMS = 65536,
+    SUMS_STEP = 256, /* places whose disk blocks are allocated together */
     FILLER = 0xffff,
     RECORD_MOST = 80 << 10,
 };
@@ -47,6 +48,7 @@ struct record_head {
 
 struct spool {
     bool write;
+    int fd; /* edge: for allocating; else -1 */
     size_t file_bytes, ring_bytes;
     struct file_head *file;
     struct spool_sums *sums;
@@ -58,6 +60,14 @@ struct spool {
 static size_t ring_offset(void)
 {
     return PAGE + sizeof(struct spool_sums) * (size_t)SUMS;
+}
+
+/* The disk blocks of the next places for sums: like the ring's they are there before they are
+ * written to. */
+static int allocate_sums(int fd, uint32_t first)
+{
+    return posix_fallocate(fd, (off_t)(PAGE + first * sizeof(struct spool_sums)),
+                           (off_t)(SUMS_STEP * sizeof(struct spool_sums)));
 }
 
 static enum err_code make(int fd, size_t ring_bytes, struct err *e)
@@ -73,6 +83,8 @@ static enum err_code make(int fd, size_t ring_bytes, struct err *e)
     if (ftruncate(fd, whole) < 0)
         return err_errno(e, "spool: ftruncate");
     int rc = posix_fallocate(fd, (off_t)ring_offset(), (off_t)ring_bytes);
+    if (!rc)
+        rc = allocate_sums(fd, 0);
     if (rc) {
         errno = rc;
         return err_errno(e, "spool: %zu bytes", ring_bytes);
@@ -146,9 +158,13 @@ enum err_code spool_open(int folder, const char *name, size_t ring_bytes, bool w
             s->ring_bytes = h.ring_bytes;
             s->file_bytes = (size_t)st.st_size;
             s->file = mmap(NULL, s->file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-            close(fd);
+            s->fd = write ? fd : -1;
+            if (!write)
+                close(fd);
             if (s->file == MAP_FAILED) {
                 rc = err_errno(e, "spool: mmap");
+                if (write)
+                    close(fd);
                 free(s);
                 return rc;
             }
@@ -183,6 +199,8 @@ void spool_close(struct spool *s)
         return;
     map_done(&s->by_function);
     munmap(s->file, s->file_bytes);
+    if (s->fd >= 0)
+        close(s->fd);
     free(s);
 }
 
@@ -266,7 +284,7 @@ struct spool_sums *spool_sums(struct spool *s, struct uuid function, struct uuid
     if (sums)
         return sums;
     uint32_t used = atomic_load_explicit(&s->file->sums_used, memory_order_relaxed);
-    if (used >= SUMS)
+    if (used >= SUMS || (used && used % SUMS_STEP == 0 && allocate_sums(s->fd, used)))
         return NULL;
     sums = &s->sums[used];
     sums->function = function;

@@ -65,7 +65,7 @@ struct uuid spool_id(const struct spool *s);
 bool spool_receipt(struct spool *s, const struct spool_receipt *r, const struct ledger *l);
 bool spool_log(struct spool *s, const struct spool_log *head, struct slice line);
 /* The sums of a function, for adding with spool_add(); NULL only when 65,536 functions have
- * used this file. */
+ * used this file, or the disk is full and 256 new ones came since it was. */
 struct spool_sums *spool_sums(struct spool *s, struct uuid function, struct uuid project);
 void spool_add(struct spool_sums *sums, enum spool_counter c, uint64_t n);
 /* Bytes waiting. The edge nudges control (frame SPOOLED) when they pass a quarter of the ring

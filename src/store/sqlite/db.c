@@ -226,13 +226,19 @@ static enum err_code commit_now(struct store *st)
     enum err_code rc = st->failed;
     if (rc == ERR_OK) {
         rc = db_exec(st, "COMMIT", &e);
-        if (rc == ERR_OK)
+        if (rc == ERR_OK && st->trouble)
+            log_line(LOG_INFO, "store_recovered", "after=%s", err_slug(st->trouble));
+        if (rc == ERR_OK) {
+            st->trouble = ERR_OK;
             return ERR_OK;
+        }
     }
     if (!sqlite3_get_autocommit(st->db) &&
         sqlite3_exec(st->db, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK)
         rc = ERR_IO;
-    log_line(LOG_ERROR, "store_commit", "code=%s error=%s", err_slug(rc), e.text);
+    if (rc != st->trouble)
+        log_line(LOG_ERROR, "store_commit", "code=%s error=\"%s\"", err_slug(rc), e.text);
+    st->trouble = rc;
     if (rc != ERR_DISK_FULL && rc != ERR_UNAVAILABLE && rc != ERR_MEMORY)
         _exit(1); /* what is on disk is unknown: recovery reads the log */
     return rc;

@@ -22,6 +22,7 @@ struct store {
     struct list waits;
     bool open;            /* the turn's transaction was begun */
     enum err_code failed; /* …and SQLite has taken it back for this reason */
+    enum err_code trouble; /* why the last COMMIT failed: logged once */
     void (*on_commit)(void *arg);
     void *on_commit_arg;
     struct {
