@@ -162,11 +162,20 @@ scmp_filter_ctx filter_new(uint32_t otherwise)
     return f;
 }
 
-bool filter_allow(scmp_filter_ctx f, const int *calls, size_t n)
+bool filter_rules(scmp_filter_ctx f, uint32_t answer, const char *calls)
 {
-    for (size_t i = 0; f && i < n; i++)
-        if (seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0) < 0)
+    struct slice rest = slice_str(calls);
+    while (f && rest.p) {
+        char name[32];
+        struct slice word = slice_split(&rest, ' ');
+        if (word.n == 0)
+            continue;
+        /* A call that this architecture doesn't have is a pseudo number and makes no rule. */
+        int call = slice_copy(word, name, sizeof name) ? seccomp_syscall_resolve_name(name)
+                                                       : __NR_SCMP_ERROR;
+        if (call == __NR_SCMP_ERROR || seccomp_rule_add(f, answer, call, 0) < 0)
             return false;
+    }
     return f != NULL;
 }
 

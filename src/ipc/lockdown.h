@@ -26,7 +26,7 @@ enum fence_id {
 };
 
 struct fence {
-    const char *name;     /* "landlock" */
+    const char *name; /* "landlock" */
     bool required;
     const char *protects; /* what it keeps guest code from */
     const char *remedy;   /* what to do when it is missing */

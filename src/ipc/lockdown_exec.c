@@ -143,72 +143,32 @@ enum err_code lockdown_exec_start(int images_fd, const struct limits *limits, bo
 }
 
 /* What an exec calls while it serves. Whatever isn't here kills it. */
-static const int exec_calls[] = {
+static const char exec_calls[] =
     /* sockets, log lines, the loop */
-    SCMP_SYS(read),
-    SCMP_SYS(write),
-    SCMP_SYS(writev),
-    SCMP_SYS(sendto),
-    SCMP_SYS(recvfrom),
-    SCMP_SYS(sendmsg),
-    SCMP_SYS(recvmsg),
-    SCMP_SYS(close),
-    SCMP_SYS(epoll_wait),
-    SCMP_SYS(epoll_pwait),
-    SCMP_SYS(epoll_ctl),
-    SCMP_SYS(poll),
+    "read write writev sendto recvfrom sendmsg recvmsg close epoll_wait epoll_pwait epoll_ctl poll "
     /* memory of guests and our own; mmap and mprotect have rules */
-    SCMP_SYS(munmap),
-    SCMP_SYS(mremap),
-    SCMP_SYS(madvise),
-    SCMP_SYS(brk),
-    SCMP_SYS(membarrier),
+    "munmap mremap madvise brk membarrier "
     /* the epoch timer and traps */
-    SCMP_SYS(timer_settime),
-    SCMP_SYS(rt_sigaction),
-    SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(sigaltstack),
+    "timer_settime rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack "
     /* clocks, randomness, who am I */
-    SCMP_SYS(clock_gettime),
-    SCMP_SYS(gettimeofday),
-    SCMP_SYS(getrandom),
-    SCMP_SYS(gettid),
-    SCMP_SYS(getpid),
-    SCMP_SYS(futex),
-    SCMP_SYS(sched_yield),
-    SCMP_SYS(restart_syscall),
-    SCMP_SYS(exit),
-    SCMP_SYS(exit_group),
+    "clock_gettime gettimeofday getrandom gettid getpid futex sched_yield restart_syscall "
+    "exit exit_group "
     /* opening an image; openat has a rule */
-    SCMP_SYS(fstat),
-    SCMP_SYS(newfstatat),
-    SCMP_SYS(statx),
-    SCMP_SYS(lseek),
-    SCMP_SYS(pread64),
+    "fstat newfstatat statx lseek pread64 "
 #ifdef __SANITIZE_ADDRESS__
-    SCMP_SYS(sched_getaffinity),
-    SCMP_SYS(getrusage),
-    SCMP_SYS(readlink),
-    SCMP_SYS(ioctl),
+    "sched_getaffinity getrusage readlink ioctl "
 #endif
-};
+    ;
 
 /* Needed once, for binding; refused afterwards. */
-static const int bind_calls[] = {
-    SCMP_SYS(landlock_create_ruleset),
-    SCMP_SYS(landlock_add_rule),
-    SCMP_SYS(landlock_restrict_self),
-    SCMP_SYS(seccomp),
-    SCMP_SYS(fchdir),
-};
+static const char bind_calls[] =
+    "landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp fchdir";
 
 enum err_code lockdown_exec_seal(bool relaxed, struct err *e)
 {
     scmp_filter_ctx f = filter_new(SCMP_ACT_KILL_PROCESS);
-    bool built = filter_allow(f, exec_calls, sizeof exec_calls / sizeof *exec_calls) &&
-                 filter_allow(f, bind_calls, sizeof bind_calls / sizeof *bind_calls) &&
-                 filter_memory(f) &&
+    bool built = filter_rules(f, SCMP_ACT_ALLOW, exec_calls) &&
+                 filter_rules(f, SCMP_ACT_ALLOW, bind_calls) && filter_memory(f) &&
                  /* for reading only */
                  seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
                                   SCMP_A2(SCMP_CMP_MASKED_EQ,
@@ -240,10 +200,9 @@ enum err_code lockdown_exec_bind(int images_fd, const char *project, bool relaxe
         return rc;
 
     scmp_filter_ctx f = filter_new(SCMP_ACT_ALLOW);
-    for (size_t i = 0; f && i < sizeof bind_calls / sizeof *bind_calls; i++)
-        if (seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, bind_calls[i], 0) < 0) {
-            seccomp_release(f);
-            f = NULL;
-        }
+    if (!filter_rules(f, SCMP_ACT_KILL_PROCESS, bind_calls)) {
+        seccomp_release(f);
+        f = NULL;
+    }
     return filter_load(f) ? ERR_OK : fence_missing(FENCE_SECCOMP, relaxed, "seccomp", e);
 }

@@ -12,7 +12,7 @@
  * ERR_OK after a line in the log. */
 enum err_code fence_missing(enum fence_id id, bool relaxed, const char *step, struct err *e);
 
-bool step_capabilities(void);    /* drops all of them, from every set */
+bool step_capabilities(void); /* drops all of them, from every set */
 bool step_no_new_privs(void);
 bool step_not_dumpable(void);
 bool step_limit(int resource, rlim_t most); /* soft and hard; never raises */
@@ -25,8 +25,8 @@ enum landlock_access { LANDLOCK_READ, LANDLOCK_ALL };
  * refused, and signals and abstract sockets to the outside, where the kernel knows how. */
 bool step_landlock(const int *folders, int n, enum landlock_access access, bool network);
 
-/* Adds rules that allow every call of the list. */
-bool filter_allow(scmp_filter_ctx filter, const int *calls, size_t n);
+/* Adds a rule with this answer for every call of the list, names with spaces between them. */
+bool filter_rules(scmp_filter_ctx filter, uint32_t answer, const char *calls);
 /* The two calls that change the protection of memory, unless it would be writable and executable
  * at once. */
 bool filter_memory(scmp_filter_ctx filter);

@@ -48,8 +48,8 @@ struct child {
     /* EXEC */
     uint32_t number;
     enum engine_kind engine;
-    uid_t user;          /* its own; 0: that of master */
-    int frames;          /* while blank: the edge's ends of its sockets */
+    uid_t user; /* its own; 0: that of master */
+    int frames; /* while blank: the edge's ends of its sockets */
     struct loop_io log;
 
     /* COMPILE */
@@ -83,9 +83,10 @@ struct master {
     uint32_t exec_number;
     unsigned exec_failures;
     struct loop_timer exec_retry;
-    bool exec_seen;   /* one has been ready, or none is kept */
-    bool fences_hold; /* one has been ready: all required fences are there */
-    bool own_users;   /* each exec becomes a user of its own */
+    bool exec_seen;     /* one has been ready, or none is kept */
+    bool fences_hold;   /* one has been ready: all required fences are there */
+    uint32_t next_user; /* of the range of execs */
+    bool own_users;     /* each exec becomes a user of its own */
 
     struct list jobs; /* struct job: modules waiting for a compile process */
     int compiling;

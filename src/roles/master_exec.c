@@ -57,12 +57,11 @@ static void on_exec_log(struct loop_io *io, uint32_t events)
     }
 }
 
-/* The lowest user of the range that no living exec has; 0: none of their own, see below. */
-static uid_t free_user(const struct master *m)
+/* A user that no living exec has, in turn, so that none comes back soon; 0: stay who we are. */
+static uid_t free_user(struct master *m)
 {
-    if (!m->own_users)
-        return 0;
-    for (uid_t user = EXEC_USERS_FIRST; user < EXEC_USERS_FIRST + EXEC_USERS; user++) {
+    for (int tries = 0; m->own_users && tries < EXEC_USERS; tries++) {
+        uid_t user = EXEC_USERS_FIRST + m->next_user++ % EXEC_USERS;
         bool taken = false;
         LIST_EACH(at, &m->children)
         taken = taken || LIST_ITEM(at, struct child, node)->user == user;
