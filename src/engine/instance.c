@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PLACE_KEEPS = 1 << 20 /* bytes that a run may add to its memory before we tidy up */ };
+
 struct instance {
     enum instance_state state;
     bool starting;  /* the instance itself is being made */
@@ -65,8 +67,10 @@ wasm_trap_t *engine_call_direct(void *env, wasmtime_caller_t *caller, wasmtime_v
 {
     const struct binding *b = env;
     struct instance *i = wasmtime_context_get_data(wasmtime_caller_context(caller));
-    struct engine_call *c = &i->call;
     (void)count;
+    if (!i) /* shrink_place() of an image whose start function is imported */
+        return wasmtime_trap_new_code(WASMTIME_TRAP_CODE_INTERRUPT);
+    struct engine_call *c = &i->call;
     find_memory(i, caller);
     for (int k = 0; k < b->params; k++)
         c->arg[k] = (uint64_t)values[k].i64;
@@ -105,14 +109,25 @@ static bool try_call(void *env)
     return true;
 }
 
+static bool over_at_once(void *env)
+{
+    (void)env;
+    return true;
+}
+
 void engine_call_waits(void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args,
                        size_t arg_count, wasmtime_val_t *results, size_t result_count,
                        wasm_trap_t **ret_trap, wasmtime_async_continuation_t *ret_continuation)
 {
     const struct binding *b = env;
     struct instance *i = wasmtime_context_get_data(wasmtime_caller_context(caller));
-    struct engine_call *c = &i->call;
     (void)result_count;
+    if (!i) {
+        *ret_trap = wasmtime_trap_new_code(WASMTIME_TRAP_CODE_INTERRUPT);
+        *ret_continuation = (wasmtime_async_continuation_t){.callback = over_at_once};
+        return;
+    }
+    struct engine_call *c = &i->call;
     find_memory(i, caller);
     for (size_t k = 0; k < arg_count; k++)
         c->arg[k] =
@@ -318,6 +333,29 @@ const struct instance_end *instance_end(const struct instance *i)
     return &i->end;
 }
 
+/* A place that was given back keeps its memory accessible until the next run of the image, and so
+ * uses up the process's limit of memory while it is empty: a few large runs would leave nothing for
+ * others. Making the instance once more in that place (the pool gives an image the place it had
+ * last) takes the memory down to its first size. No guest code runs: the epoch's deadline of a new
+ * store is over, so a start function traps at its first instruction. */
+static void shrink_place(struct image *image)
+{
+    wasmtime_store_t *store = wasmtime_store_new(image->engine->wasm, NULL, NULL);
+    wasmtime_instance_t instance;
+    wasm_trap_t *trap = NULL;
+    wasmtime_error_t *error = NULL;
+    wasmtime_call_future_t *future = wasmtime_instance_pre_instantiate_async(
+        image->pre, wasmtime_store_context(store), &instance, &trap, &error);
+    while (!wasmtime_call_future_poll(future))
+        ;
+    wasmtime_call_future_delete(future);
+    if (trap)
+        wasm_trap_delete(trap);
+    if (error)
+        wasmtime_error_delete(error);
+    wasmtime_store_delete(store);
+}
+
 void instance_done(struct instance *i)
 {
     if (i->state == INSTANCE_IDLE)
@@ -328,6 +366,8 @@ void instance_done(struct instance *i)
     if (i->error)
         wasmtime_error_delete(i->error);
     wasmtime_store_delete(i->store);
+    if (i->end.memory > i->image->memory_minimum + PLACE_KEEPS)
+        shrink_place(i->image);
     i->trap = NULL;
     i->error = NULL;
     i->store = NULL;

@@ -21,6 +21,7 @@
 #include "roles/roles.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@ enum {
     INPUT_GRANT = FRAME_CREDIT_INITIAL / 2, /* credit is given back in pieces of this size */
     KEEP_BYTES = 16384,                     /* of a buffer that the next run may use again */
     STATUS_US = 1000000,
+    HEAP_RESERVE = 32 << 20,
 };
 
 struct version {
@@ -699,9 +701,22 @@ static void on_leash_closed(struct leash *l)
     ((struct exec *)l->owner)->stop = true;
 }
 
+/* Guests may use up RLIMIT_DATA: their memory.grow then gets -1. What exec itself needs must not
+ * fail then, so the heap is asked for in one large piece, which is part of what the process has
+ * before the limit is set. Pages of it that nobody touches cost nothing. */
+static void reserve_heap(void)
+{
+    mallopt(M_MMAP_THRESHOLD, INT32_MAX);
+    mallopt(M_TRIM_THRESHOLD, 2 * HEAP_RESERVE);
+    mallopt(M_TOP_PAD, HEAP_RESERVE);
+    void *volatile piece = malloc(HEAP_RESERVE / 2); /* volatile: or the pair is optimised away */
+    free(piece);
+}
+
 static enum err_code start(struct exec *x, const struct options *o, struct err *e)
 {
     struct limits limits = o->limits;
+    reserve_heap();
     x->relaxed = option_is(o, OPTION_ISOLATION, "relaxed");
     x->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     list_init(&x->images);

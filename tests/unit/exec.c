@@ -7,7 +7,7 @@
 
 static struct driver d;
 
-enum { HELLO = 1, ECHO, SLEEP, LOOP, FLOOD, EXIT, READ_FOREVER, TRAP, LOG };
+enum { HELLO = 1, ECHO, SLEEP, LOOP, FLOOD, EXIT, READ_FOREVER, TRAP, LOG, GROW, GROW_TOO };
 
 static void compile(uint8_t number, const char *code)
 {
@@ -31,7 +31,7 @@ static void begin(void)
     memset(all, 0, sizeof all);
     driver_start(&d, false);
     driver_bind(&d);
-    for (uint32_t i = HELLO; i <= LOG; i++)
+    for (uint32_t i = HELLO; i <= GROW_TOO; i++)
         driver_load(&d, i, (uint8_t)i, &d.limits, SLICE("COLOUR\0blue\0"), SLICE("test\0"));
 }
 
@@ -223,6 +223,38 @@ TEST(causes)
     end();
 }
 
+/* Eight guests that want 128 MiB each of 512: some get less, and nobody else suffers. */
+TEST(exec_memory)
+{
+    struct seen s;
+    uint64_t pages = 0;
+    begin();
+    for (uint64_t id = 1; id <= 8; id++)
+        driver_begin(&d, id, GROW, SLICE(""), false);
+    for (uint64_t id = 9; id <= 40; id++)
+        driver_begin(&d, id, HELLO, SLICE(""), false);
+    driver_flush(&d);
+    for (uint64_t id = 1; id <= 8; id++) {
+        CHECK(collect(id, &s) && s.ledger.head.reason == ERR_EXIT_STATUS);
+        pages += (uint64_t)s.ledger.head.status;
+    }
+#ifndef __SANITIZE_ADDRESS__ /* its shadow would count */
+    CHECK(pages > 4 * 2048 - 512 && pages < 4 * 2048 + 1024);
+#endif
+    for (uint64_t id = 9; id <= 40; id++)
+        CHECK(collect(id, &s) && s.ledger.head.reason == ERR_OK);
+    driver_begin(&d, 50, GROW, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(collect(50, &s) && s.ledger.head.status >= 2048 - 16);
+    /* All of it is free again, for another program too. */
+    for (uint64_t id = 51; id <= 53; id++)
+        driver_begin(&d, id, GROW_TOO, SLICE(""), false);
+    driver_flush(&d);
+    for (uint64_t id = 51; id <= 53; id++)
+        CHECK(collect(id, &s) && s.ledger.head.status >= 2048 - 16);
+    end();
+}
+
 TEST(cancelling)
 {
     struct seen s;
@@ -323,8 +355,9 @@ TEST(malformed)
 }
 
 static const struct test_case cases[] = {
-    CASE(hello),  CASE(input),      CASE(output_credit), CASE(sleeping),      CASE(limits),
-    CASE(causes), CASE(cancelling), CASE(missing_image), CASE(many_versions), CASE(malformed),
+    CASE(hello),         CASE(input),         CASE(output_credit), CASE(sleeping),
+    CASE(limits),        CASE(causes),        CASE(exec_memory),   CASE(cancelling),
+    CASE(missing_image), CASE(many_versions), CASE(malformed),
 };
 
 int main(void)
@@ -341,6 +374,10 @@ int main(void)
     compile(EXIT, "3 wasi.proc_exit");
     compile(READ_FOREVER, "loop 0 1024 1 cwa.resource_read drop br 0 end");
     compile(TRAP, "unreachable");
+    /* Grows until it gets -1, keeps it for 50 ms, exits with the number of pages. */
+    compile(GROW, "loop 16 grow -1 eq if 50 cwa.runtime_msleep size wasi.proc_exit end br 0 end");
+    compile(GROW_TOO,
+            "loop 16 grow -1 eq if 49 cwa.runtime_msleep size wasi.proc_exit end br 0 end");
     compile(LOG, "2 8 5 cwa.resource_write drop");
     int status = test_main(cases, (int)(sizeof cases / sizeof *cases));
     driver_done(&d);
