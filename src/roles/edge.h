@@ -185,6 +185,7 @@ struct edge {
     struct list missing; /* runs in RUN_IMAGE */
     struct loop_timer missing_timer;
     struct list injected;
+    struct buf injecting; /* pieces of an INJECT that has more */
     struct loop_timer nudge;
     struct edge_platform *front; /* platform edge */
     char *scratch; /* a BEGIN's payload in the making: FRAME_MOST bytes */

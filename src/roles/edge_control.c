@@ -67,6 +67,23 @@ static void on_inject(struct edge *e, uint64_t id, struct slice payload)
     channel_send(&e->control, FRAME_RUN, 0, id, r->receipt.run.b, sizeof r->receipt.run.b);
 }
 
+/* The pieces of an INJECT come one after another: a row with a large environment has two. */
+static void on_inject_piece(struct edge *e, const struct frame *f, struct slice payload)
+{
+    bool more = f->flags & FRAME_MORE, first = !buf_size(&e->injecting);
+    if (first && !more) {
+        on_inject(e, f->id, payload);
+        return;
+    }
+    bool fits = buf_add(&e->injecting, payload.p, payload.n);
+    if (!more && fits)
+        on_inject(e, f->id, buf_slice(&e->injecting));
+    else if (!more)
+        refuse(e, f->id, ERR_PROTOCOL, "an injected row is too long");
+    if (!more)
+        buf_done(&e->injecting);
+}
+
 /* The value of a variable in NUL-terminated pairs. */
 static struct slice pair_value(struct slice pairs, struct slice name)
 {
@@ -113,7 +130,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
 {
     struct edge *e = c->owner;
     if (f->type == FRAME_INJECT) {
-        on_inject(e, f->id, payload);
+        on_inject_piece(e, f, payload);
         return;
     }
     if (f->type == FRAME_ROUTES) {
@@ -181,6 +198,7 @@ void edge_inject_done(struct edge_run *r, const struct ledger *l)
 
 static void forget_injected(struct edge *e)
 {
+    buf_done(&e->injecting);
     for (struct list *n; (n = list_pop(&e->injected));)
         edge_run_cancel(LIST_ITEM(n, struct edge_run, inject_node), ERR_CANCELLED, "");
 }
