@@ -257,12 +257,17 @@ static void identify(struct http_conn *c, const struct http_request *r)
     c->https = false;
     if (!c->trusted)
         return;
-    struct slice forwarded = http_field(r, SLICE("Forwarded"));
-    struct slice none = SLICE("");
-    forwarded_client(&c->server->trusted, forwarded.p ? forwarded : none,
-                     http_field(r, SLICE("X-Forwarded-For")), &c->client);
-    c->https = forwarded_https(forwarded.p ? forwarded : none,
-                               http_field(r, SLICE("X-Forwarded-Proto")));
+    bool standard = http_field(r, SLICE("Forwarded")).p != NULL, on = true, proto = false;
+    struct slice chain = standard ? SLICE("Forwarded") : SLICE("X-Forwarded-For");
+    struct slice scheme = standard ? SLICE("Forwarded") : SLICE("X-Forwarded-Proto");
+    for (size_t i = r->count; i-- > 0;) { /* the nearest proxy's field is the last */
+        if (on && slice_ieq(r->fields[i].name, chain))
+            on = forwarded_client(&c->server->trusted, r->fields[i].value, standard, &c->client);
+        if (!proto && slice_ieq(r->fields[i].name, scheme)) {
+            proto = true;
+            c->https = forwarded_https(r->fields[i].value, standard);
+        }
+    }
 }
 
 static void on_content(void *owner, struct slice bytes)

@@ -84,9 +84,25 @@ static int on_value(llhttp_t *ll, const char *at, size_t n)
     return 0;
 }
 
+/* The bytes of a chunked body that frame it, up to `end`: lines that end in CRLF and hold no other
+ * control byte. llhttp lets some bare line feeds pass. */
+static bool is_framing(struct http_parser *p, const char *end)
+{
+    for (; p->framing < end; p->framing++) {
+        unsigned char c = (unsigned char)*p->framing;
+        if ((c == '\n') != p->after_cr || (c < ' ' && !strchr("\r\n\t", c)) || c == 0 || c == 0x7f)
+            return false;
+        p->after_cr = c == '\r';
+    }
+    return true;
+}
+
 static int on_body(llhttp_t *ll, const char *at, size_t n)
 {
     struct http_parser *p = ll->data;
+    if (ll->flags & F_CHUNKED && !is_framing(p, at))
+        return refuse(p, ERR_BAD_REQUEST, "a line between chunks is malformed");
+    p->framing = at + n;
     p->body += n;
     p->on_body(p->owner, slice_make(at, n));
     return 0;
@@ -157,7 +173,7 @@ static enum err_code parse_line(struct slice line, const struct limits *l, struc
 
 static bool is_host(struct slice s)
 {
-    if (s.n == 0 || s.n > 255)
+    if (s.n == 0 || s.n > 255 || s.p[0] == '.' || memmem(s.p, s.n, "..", 2))
         return false;
     for (size_t i = 0; i < s.n; i++)
         if (!isalnum((unsigned char)s.p[i]) && !strchr("-._~", s.p[i]))
@@ -318,6 +334,9 @@ enum err_code http_head_parse(struct http_parser *p, struct slice head, const st
 {
     struct slice authority = {NULL, 0};
     struct slice line = slice_make(head.p, (size_t)((char *)memchr(head.p, '\n', head.n) - head.p));
+    if (head.n - line.n > l->v[LIMIT_HEADERS])
+        return err_set(e, ERR_HEADERS_TOO_LARGE, "the header fields are over %llu bytes",
+                       (unsigned long long)l->v[LIMIT_HEADERS]);
     line.n--; /* the CR: http_head_end() saw to it */
     /* Member by member: the array of fields is large and needs no clearing. */
     r->query = (struct slice){NULL, 0};
@@ -334,6 +353,7 @@ enum err_code http_head_parse(struct http_parser *p, struct slice head, const st
     p->request = r;
     p->wire = p->body = 0;
     p->in_body = true;
+    p->after_cr = false;
     p->refused = ERR_OK;
     llhttp_errno_t error = llhttp_execute(&p->ll, head.p, head.n);
     p->request = NULL;
@@ -360,7 +380,10 @@ enum err_code http_body_parse(struct http_parser *p, struct slice bytes, size_t 
                               struct err *e)
 {
     bool chunked = p->ll.flags & F_CHUNKED;
+    p->framing = bytes.p;
     llhttp_errno_t error = llhttp_execute(&p->ll, bytes.p, bytes.n);
+    if (p->refused)
+        return err_set(e, p->refused, "%s", p->why);
     if (error == HPE_PAUSED) {
         *ret_used = (size_t)(llhttp_get_error_pos(&p->ll) - bytes.p);
     } else if (error == HPE_OK) {
@@ -369,6 +392,8 @@ enum err_code http_body_parse(struct http_parser *p, struct slice bytes, size_t 
         const char *reason = llhttp_get_error_reason(&p->ll);
         return err_set(e, ERR_BAD_REQUEST, "%s", reason && *reason ? reason : "malformed chunks");
     }
+    if (chunked && !is_framing(p, bytes.p + *ret_used))
+        return err_set(e, ERR_BAD_REQUEST, "a line between chunks is malformed");
     p->wire += *ret_used;
     if (chunked && (p->wire - p->body) / CHUNK_OVERHEAD_FACTOR > p->body + CHUNK_OVERHEAD)
         return err_set(e, ERR_BAD_REQUEST, "the chunks are mostly framing");
