@@ -194,15 +194,16 @@ static struct slice last_element(struct slice *list)
     return slice_trim(element);
 }
 
-bool forwarded_client(const struct cidr_list *trusted, struct slice list, bool standard,
+bool forwarded_client(const struct cidr_list *trusted, struct slice forwarded, struct slice xff,
                       struct http_address *address)
 {
+    struct slice list = forwarded.n ? forwarded : xff;
     while (list.n) {
         struct slice hop = last_element(&list);
         struct http_address a;
-        if (standard)
+        if (forwarded.n)
             hop = forwarded_param(hop, SLICE("for"));
-        if (!hop.p || !address_parse(hop, &a))
+        if (!address_parse(hop.p ? hop : SLICE(""), &a))
             return false; /* "unknown" or nonsense: nothing to its left can be believed */
         *address = a;
         if (!cidr_match(trusted, &a))
@@ -211,9 +212,11 @@ bool forwarded_client(const struct cidr_list *trusted, struct slice list, bool s
     return true;
 }
 
-bool forwarded_https(struct slice list, bool standard)
+bool forwarded_https(struct slice forwarded, struct slice proto)
 {
-    struct slice last = list.n ? last_element(&list) : list;
-    struct slice proto = standard ? forwarded_param(last, SLICE("proto")) : last;
-    return proto.p && slice_ieq(proto, SLICE("https"));
+    if (forwarded.n) {
+        struct slice p = forwarded_param(last_element(&forwarded), SLICE("proto"));
+        return p.p && slice_ieq(p, SLICE("https"));
+    }
+    return proto.n && slice_ieq(last_element(&proto), SLICE("https"));
 }
