@@ -16,7 +16,7 @@ import time
 
 import httpx
 
-from wire import Wire
+from wire import Cut, Wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_SECONDS = 60  # a first start of an instrumented build on a busy machine
@@ -39,7 +39,7 @@ def eventually(probe, seconds=10, every=0.02):
             answer = probe()
             if answer:
                 return answer
-        except (AssertionError, httpx.HTTPError, OSError):
+        except (AssertionError, httpx.HTTPError, OSError, EOFError, Cut):
             if time.monotonic() >= end:
                 raise
             answer = None
@@ -99,6 +99,14 @@ class Function:
     def post(self, target="/", body=b"", **kw):
         return self.ask(target, "POST", body=body, **kw)
 
+    def failure(self, target="/", **kw):
+        """The answer of a run that fails, what there was of it if it was cut, and its record."""
+        try:
+            answer = self.ask(target, **kw)
+        except Cut as cut:
+            answer = cut.response
+        return answer, self.run(answer.run)
+
     def record(self):
         return self.server.api_json(self.path)
 
@@ -137,7 +145,7 @@ class Server:
         self.data = pathlib.Path(options.pop("data", self.folder / "data"))
         self.log_path = self.folder / "stderr.log"
         self.expect_errors = list(expect_errors)  # regular expressions of events that may be errors
-        self.log_seen = 0
+        self.log_seen = len(self.log())  # what an earlier server of this folder wrote is its own affair
         self.stopped = False
         self.functions = {}
         libc = ctypes.CDLL(None, use_errno=True)
@@ -169,7 +177,8 @@ class Server:
         self.address = ("127.0.0.1", self.port)
         self.platform_address = ("127.0.0.1", httpx.URL(self.url).port)
         self.token_file = self.ready["token_file"]
-        self.token = pathlib.Path(self.token_file).read_text().strip()
+        # Through its own root, for it may live in a mount namespace of its own.
+        self.token = pathlib.Path(f"/proc/{self.pid}/root{self.token_file}").read_text().strip()
         self.api = self.client(self.token)
 
     def _ready_line(self, fd):
@@ -266,6 +275,22 @@ class Server:
 
     def edges(self):
         return [pid for pid in self.role("edge") if pid not in self.role("edge", "platform")]
+
+    def busiest(self, loop, *words):
+        """Which process of that role computes when this function (of the guest cwa-loop) is asked:
+        tells whose exec is whose, where one edge has one a project."""
+        def ticks():
+            found = {}
+            for pid in self.role(*words):
+                with open(f"/proc/{pid}/stat") as file:
+                    fields = file.read().rpartition(")")[2].split()
+                found[pid] = int(fields[11]) + int(fields[12])
+            return found
+
+        before = ticks()
+        loop.get()
+        after = ticks()
+        return max(after, key=lambda pid: after[pid] - before.get(pid, 0))
 
     # The end
 

@@ -161,6 +161,10 @@ class Wire:
             elif length:
                 if not re.fullmatch(r"[0-9]+", length[0]):
                     raise Malformed(f"length {length}")
+                while len(self.buffer) < int(length[0]):
+                    if not self.more():
+                        response.body, self.buffer = self.buffer, b""
+                        raise EOFError
                 response.body = self.take(int(length[0]))
             else:
                 if response.get("connection") != "close":
