@@ -325,7 +325,7 @@ static void on_json(struct api_request *r)
 
 static void on_body(struct api_request *r, struct slice bytes, bool last)
 {
-    if (r->body_over || r->answering || r->gone)
+    if (r->body_over || r->over || r->gone || (r->answering && !r->on_body))
         return; /* answered already: the edge drops the rest with the connection */
     r->body_bytes += bytes.n;
     r->body_over = last;
@@ -334,7 +334,10 @@ static void on_body(struct api_request *r, struct slice bytes, bool last)
         limit_format(LIMIT_MODULE, r->body_most, most);
         if (r->on_gone)
             r->on_gone(r);
-        api_refuse(r, ERR_TOO_LARGE, "the body is over the limit of %s", most);
+        if (r->answering) /* too late to refuse it: the answer ends here */
+            api_stream_end(r);
+        else
+            api_refuse(r, ERR_TOO_LARGE, "the body is over the limit of %s", most);
         return;
     }
     if (r->on_body) {
