@@ -101,6 +101,16 @@ int args_parse(const char *verb, int argc, char **argv, const struct flag *flags
     return -1;
 }
 
+static void print_lines(const char *title, const char *text)
+{
+    if (text)
+        printf("\n%s:\n", title);
+    for (struct slice rest = {text, text ? strlen(text) : 0}; rest.p;) {
+        struct slice line = slice_split(&rest, '\n');
+        printf("  %.*s\n", SLICE_ARG(line));
+    }
+}
+
 int args_help(const char *verb, const struct flag *flags)
 {
     const struct command *c = command_find(slice_str(verb));
@@ -128,13 +138,8 @@ int args_help(const char *verb, const struct flag *flags)
         }
         printf("  %-28s %s\n", "-h, --help", "this text");
     }
-    if (c->example) {
-        printf("\nexample:\n");
-        for (struct slice rest = slice_str(c->example); rest.p;) {
-            struct slice line = slice_split(&rest, '\n');
-            printf("  %.*s\n", SLICE_ARG(line));
-        }
-    }
+    print_lines("example", c->example);
+    print_lines("exit status", c->exits);
     return 0;
 }
 

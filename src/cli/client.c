@@ -425,20 +425,36 @@ enum err_code client_list(struct client *c, const struct client_request *request
     return rc;
 }
 
-int client_fail(const struct err *e)
+/* The command to type next; `path` is what was asked for, "" if that is of no matter. */
+static const char *next_command(enum err_code code, const char *path)
 {
     static const struct {
         enum err_code code;
+        const char *path; /* what it begins with */
         const char *next;
     } hints[] = {
-        {ERR_UNAUTHORIZED, BRAND_COMMAND " login"},  {ERR_NO_FUNCTION, BRAND_COMMAND " list"},
-        {ERR_NOT_FOUND, BRAND_COMMAND " list"},      {ERR_FORBIDDEN, BRAND_COMMAND " whoami"},
-        {ERR_MODULE_LIMIT, BRAND_COMMAND " limits"}, {ERR_QUOTA, BRAND_COMMAND " limits"},
+        {ERR_UNAUTHORIZED, "", BRAND_COMMAND " login"},
+        {ERR_FORBIDDEN, "", BRAND_COMMAND " whoami"},
+        {ERR_NO_FUNCTION, "", BRAND_COMMAND " list"},
+        {ERR_NOT_FOUND, "{P}/runs", BRAND_COMMAND " runs"},
+        {ERR_NOT_FOUND, "{P}/functions/", BRAND_COMMAND " list"},
+        {ERR_NOT_FOUND, "tokens", BRAND_COMMAND " token list"},
+        {ERR_NOT_FOUND, "", BRAND_COMMAND " project list"},
+        {ERR_MODULE_LIMIT, "", BRAND_COMMAND " limits"},
+        {ERR_QUOTA, "", BRAND_COMMAND " limits"},
     };
-    int status = command_fail(e);
     for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
-        if (hints[i].code == e->code)
-            fprintf(stderr, "next: %s\n", hints[i].next);
+        if (hints[i].code == code && strncmp(path, hints[i].path, strlen(hints[i].path)) == 0)
+            return hints[i].next;
+    return NULL;
+}
+
+int client_fail(const struct client_request *request, const struct err *e)
+{
+    int status = command_fail(e);
+    const char *next = next_command(e->code, request ? request->path : "");
+    if (next)
+        fprintf(stderr, "next: %s\n", next);
     return status;
 }
 
@@ -453,7 +469,7 @@ int client_once(const char *project, const struct client_request *request, long 
     else if (rc == ERR_OK)
         rc = client_list(c, request, (size_t)most, ret_json, &e);
     client_close(c);
-    return rc ? client_fail(&e) : 0;
+    return rc ? client_fail(request, &e) : 0;
 }
 
 const char *answer_text(const json_t *object, const char *name)

@@ -69,8 +69,8 @@ int client_once(const char *project, const struct client_request *request, long 
 /* The error of a problem+json body, or of a body that is something else. */
 enum err_code client_problem(long status, struct slice body, struct err *e);
 
-/* As command_fail(), and then the command that helps, if there is one. */
-int client_fail(const struct err *e);
+/* As command_fail(), and then the command that helps, if there is one. `request` may be NULL. */
+int client_fail(const struct client_request *request, const struct err *e);
 
 /* Members of an answer: "" or 0 when absent or null. Borrowed. */
 const char *answer_text(const json_t *object, const char *name);

@@ -1,4 +1,5 @@
 #include "cli/args.h"
+#include "cli/exit.h"
 
 #include "base/brand.h"
 #include "base/limits.h"
@@ -72,6 +73,7 @@ const struct command commands[] = {
      .example = BRAND_COMMAND " versions hello"},
     {.name = "invoke",
      .run = cmd_invoke,
+     .exits = exit_help,
      .usage = "NAME [--method METHOD] [--path /PATH] [--type TYPE] [--project P] [--json]",
      .summary = "run a function once: standard input to standard output",
      .example = "echo hi | " BRAND_COMMAND " invoke hello"},
@@ -101,6 +103,7 @@ const struct command commands[] = {
      .example = BRAND_COMMAND " undelete hello"},
     {.name = "run",
      .run = cmd_run,
+     .exits = exit_help,
      .usage = "[--ledger] [--json] [--cgi [METHOD ]/PATH] [--env NAME=VALUE]… [--memory SIZE] "
               "[--cpu TIME] [--limit NAME=VALUE]… FILE [ARGS]…",
      .summary = "run a module here: standard input and output, no server",

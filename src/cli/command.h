@@ -13,6 +13,7 @@ struct command {
     const char *usage;                 /* "FILE [--name NAME] …": what follows the verb */
     const char *summary;               /* one line for `help` */
     const char *example;               /* one or more lines for `help VERB` */
+    const char *exits;                 /* its exit statuses, if they aren't those of all */
     const struct command *sub;         /* its own verbs; with `run` too, other words go there */
     bool hidden;                       /* roles and aliases: not listed by `help` */
 };

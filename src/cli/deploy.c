@@ -245,7 +245,7 @@ static int deploy(struct deploy *d, bool json)
     if (client_open(d->project, &c, &e) ||
         (d->env.n + d->limits.n ? deploy_settings(c, d, &answer, &e)
                                 : deploy_bytes(c, d, &answer, &e))) {
-        status = client_fail(&e);
+        status = client_fail(NULL, &e);
         goto out;
     }
     bool live = json_is_true(json_object_get(answer, "promoted"));

@@ -13,10 +13,17 @@ static const struct {
     {ERR_CANCELLED, SIGHUP},
 };
 
-const char exit_help[] = "exit status: the program's own; 125 own failure, 126 module refused, "
-                         "127 no such file;\n"
-                         "ended for it: 134 trap, 137 memory, 139 stack or bad pointer, 142 wall "
-                         "time, 152 CPU, 153 output, 159 policy";
+const char exit_help[] = "0-124  the program's own (2: or wrong usage)\n"
+                         "125    it could not be run: no server, no such function, a fence is missing\n"
+                         "126    the module was refused\n"
+                         "127    there is no such file\n"
+                         "134    ended by a trap\n"
+                         "137    ended at its memory limit, or its process died\n"
+                         "139    ended at its stack limit, or for a bad pointer\n"
+                         "142    ended at its wall time limit\n"
+                         "152    ended at its CPU limit\n"
+                         "153    ended at its output limit\n"
+                         "159    ended by its policy";
 
 int exit_of_run(enum err_code cause, int exit_status)
 {

@@ -22,7 +22,8 @@ struct invocation {
 static bool on_body(void *ctx, const struct client_head *head, struct slice piece)
 {
     struct invocation *v = ctx;
-    while (piece.n && !v->quiet) {
+    bool ours = *head->error; /* it failed before it answered: the body says so, and so do we */
+    while (piece.n && !v->quiet && !ours) {
         ssize_t n = write(STDOUT_FILENO, piece.p, piece.n);
         if (n < 0) {
             v->broken = errno;
@@ -99,7 +100,7 @@ int cmd_invoke(int argc, char **argv)
     struct words words;
     int status = args_parse("invoke", argc, argv, flags, &words, 1, 1);
     if (status >= 0)
-        return status == 0 ? 0 : EXIT_OWN_FAILURE;
+        return status;
 
     bool bare = method && (strcasecmp(method, "GET") == 0 || strcasecmp(method, "HEAD") == 0);
     bool input = !bare && has_input();
@@ -107,30 +108,31 @@ int cmd_invoke(int argc, char **argv)
     struct client *c = NULL;
     struct err e;
     if (client_open(project, &c, &e)) {
-        client_fail(&e);
+        client_fail(NULL, &e);
         return EXIT_OWN_FAILURE;
     }
     struct client_head head = {0};
-    enum err_code rc =
-        client_call(c,
-                    &(struct client_request){
-                        .method = "POST",
-                        .path = "{P}/functions/{}/invoke",
-                        .at = {words.at[0]},
-                        .query = {{"method", method  ? method
-                                             : input ? "POST"
-                                                     : "GET"},
-                                  {"path", path}},
-                        .content_type = input ? type ? type : "application/octet-stream" : NULL,
-                        .fd = STDIN_FILENO,
-                        .on_body = on_body,
-                        .ctx = &v},
-                    NULL, &head, &e);
+    struct client_request request = {
+        .method = "POST",
+        .path = "{P}/functions/{}/invoke",
+        .at = {words.at[0]},
+        .query = {{"method", method  ? method
+                             : input ? "POST"
+                                     : "GET"},
+                  {"path", path}},
+        .content_type = !input ? NULL
+                        : type ? type
+                               : "application/octet-stream",
+        .fd = STDIN_FILENO,
+        .on_body = on_body,
+        .ctx = &v,
+    };
+    enum err_code rc = client_call(c, &request, NULL, &head, &e);
     if (v.broken || (rc && !*head.run)) {
         if (v.broken && v.broken != EPIPE)
             err_set(&e, ERR_IO, "can't write the answer: %s", strerror(v.broken));
         if (v.broken != EPIPE)
-            client_fail(&e);
+            client_fail(&request, &e);
         status = EXIT_OWN_FAILURE;
     } else {
         status = ended(c, &head, json);

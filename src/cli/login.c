@@ -8,26 +8,42 @@
 #include "cli/client.h"
 #include "cli/show.h"
 
-#include <stdlib.h>
+#include <signal.h>
 #include <termios.h>
 #include <unistd.h>
+
+static struct termios shown; /* the terminal as it was before the prompt */
+
+/* Ctrl-C at the prompt must not leave a terminal that shows nothing. */
+static void on_signal(int signal)
+{
+    tcsetattr(STDIN_FILENO, TCSANOW, &shown);
+    raise(signal); /* SA_RESETHAND: now it ends us */
+}
+
+static char *read_hidden(char *out, int cap)
+{
+    const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction restore = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND}, before[3];
+    struct termios quiet = shown;
+    quiet.c_lflag &= ~(tcflag_t)ECHO;
+    for (size_t i = 0; i < 3; i++)
+        sigaction(ending[i], &restore, &before[i]);
+    fprintf(stderr, "token: ");
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    char *line = fgets(out, cap, stdin);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+    fputc('\n', stderr);
+    for (size_t i = 0; i < 3; i++)
+        sigaction(ending[i], &before[i], NULL);
+    return line;
+}
 
 /* One line of standard input, without echo on a terminal. */
 static enum err_code read_token(char *out, size_t cap, struct err *e)
 {
-    struct termios shown;
     bool hidden = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &shown) == 0;
-    if (hidden) {
-        struct termios quiet = shown;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        fprintf(stderr, "token: ");
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    }
-    char *line = fgets(out, (int)cap, stdin);
-    if (hidden) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-        fputc('\n', stderr);
-    }
+    char *line = hidden ? read_hidden(out, (int)cap) : fgets(out, (int)cap, stdin);
     size_t n = line ? strcspn(out, "\r\n") : 0;
     if (n == 0)
         return err_set(e, ERR_USAGE,
@@ -62,14 +78,14 @@ int cmd_login(int argc, char **argv)
     json_t *answer = NULL;
     if (context_find(&context, &e) ||
         (words.n && context_url(words.at[0], context.url, sizeof context.url, &e)))
-        return client_fail(&e);
+        return client_fail(NULL, &e);
     if (strncmp(context.url, "http://", 7) == 0 && !context_is_local(context.url))
         fprintf(stderr, "warning: %s is not encrypted: others on the way can read the token\n",
                 context.url);
     if (read_token(context.token, sizeof context.token, &e) || client_open_as(&context, &c, &e) ||
         client_call(c, &(struct client_request){.path = "whoami"}, &answer, NULL, &e) ||
         context_save_login(context.url, context.token, &e))
-        status = client_fail(&e);
+        status = client_fail(NULL, &e);
     else if (json)
         show_json(answer), status = 0;
     else {
@@ -94,7 +110,7 @@ int cmd_logout(int argc, char **argv)
         return status;
     struct err e;
     if (context_forget(&was, &e))
-        return client_fail(&e);
+        return client_fail(NULL, &e);
     if (json)
         printf("{\"logged_out\":%s}\n", was ? "true" : "false");
     else if (show_on_terminal())

@@ -128,7 +128,7 @@ static int follow(struct client *c, struct client_request *request, bool json)
     } while (f.failures <= RETRIES_MOST);
     buf_done(&f.line);
     buf_done(&f.data);
-    return f.closed ? err_cli(ERR_CANCELLED) : client_fail(&e);
+    return f.closed ? err_cli(ERR_CANCELLED) : client_fail(request, &e);
 }
 
 int cmd_logs(int argc, char **argv)
@@ -158,7 +158,7 @@ int cmd_logs(int argc, char **argv)
     struct client *c = NULL;
     struct err e;
     if (client_open(project, &c, &e))
-        return client_fail(&e);
+        return client_fail(NULL, &e);
     struct client_request request = {
         .path = "{P}/functions/{}/logs",
         .at = {words.at[0]},
@@ -172,7 +172,7 @@ int cmd_logs(int argc, char **argv)
     if (following) {
         status = follow(c, &request, json);
     } else if (client_call(c, &request, &answer, NULL, &e)) {
-        status = client_fail(&e);
+        status = client_fail(&request, &e);
     } else {
         json_t *items = json_object_get(answer, "items");
         for (size_t i = 0; i < json_array_size(items) && !json; i++)

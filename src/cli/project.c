@@ -70,7 +70,7 @@ static int project_use(int argc, char **argv)
                          CLIENT_ONE, &answer);
     struct err e;
     if (status == 0 && context_save_project(answer_text(answer, "name"), &e))
-        status = client_fail(&e);
+        status = client_fail(NULL, &e);
     else if (status == 0 && json)
         show_json(answer);
     else if (status == 0 && show_on_terminal())

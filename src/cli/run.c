@@ -75,11 +75,8 @@ static int parse(int argc, char **argv, struct run_args *a)
     struct words file;
     int at = file_at(argc, argv, flags);
     int status = args_parse("run", at < argc ? at + 1 : argc, argv, flags, &file, 0, 1);
-    if (status >= 0) {
-        if (status == 0)
-            printf("\n%s\n", exit_help);
+    if (status >= 0)
         return status;
-    }
     if (file.n == 0)
         return command_usage("run", "which FILE?");
     a->file = file.at[0];

@@ -17,7 +17,7 @@ int cmd_whoami(int argc, char **argv)
     if (client_open(NULL, &c, &e) ||
         client_call(c, &(struct client_request){.path = "whoami"}, &answer, NULL, &e)) {
         client_close(c);
-        return client_fail(&e);
+        return client_fail(NULL, &e);
     }
     const json_t *user = json_object_get(answer, "user"), *token = json_object_get(answer, "token");
     json_t *scope;
