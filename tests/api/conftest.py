@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 import server as server_module
+from cli import Cli
 from server import ROOT, Server
 
 
@@ -67,3 +68,15 @@ def guest(server, guests):
 def program():
     """The path of the program itself."""
     return server_module.binary()
+
+
+@pytest.fixture
+def cli(server, tmp_path):
+    """The command line with the shared server's address and first token in its environment."""
+    return Cli(tmp_path, server)
+
+
+@pytest.fixture
+def bare_cli(tmp_path):
+    """The command line of somebody new: no server, no login, an empty home."""
+    return Cli(tmp_path)
