@@ -194,16 +194,15 @@ static struct slice last_element(struct slice *list)
     return slice_trim(element);
 }
 
-bool forwarded_client(const struct cidr_list *trusted, struct slice forwarded, struct slice xff,
+bool forwarded_client(const struct cidr_list *trusted, struct slice list, bool standard,
                       struct http_address *address)
 {
-    struct slice list = forwarded.n ? forwarded : xff;
     while (list.n) {
         struct slice hop = last_element(&list);
         struct http_address a;
-        if (forwarded.n)
+        if (standard)
             hop = forwarded_param(hop, SLICE("for"));
-        if (!address_parse(hop.p ? hop : SLICE(""), &a))
+        if (!hop.p || !address_parse(hop, &a))
             return false; /* "unknown" or nonsense: nothing to its left can be believed */
         *address = a;
         if (!cidr_match(trusted, &a))
@@ -212,11 +211,9 @@ bool forwarded_client(const struct cidr_list *trusted, struct slice forwarded, s
     return true;
 }
 
-bool forwarded_https(struct slice forwarded, struct slice proto)
+bool forwarded_https(struct slice list, bool standard)
 {
-    if (forwarded.n) {
-        struct slice p = forwarded_param(last_element(&forwarded), SLICE("proto"));
-        return p.p && slice_ieq(p, SLICE("https"));
-    }
-    return proto.n && slice_ieq(last_element(&proto), SLICE("https"));
+    struct slice last = list.n ? last_element(&list) : list;
+    struct slice proto = standard ? forwarded_param(last, SLICE("proto")) : last;
+    return proto.p && slice_ieq(proto, SLICE("https"));
 }

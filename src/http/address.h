@@ -44,11 +44,11 @@ bool cidr_match(const struct cidr_list *l, const struct http_address *a);
 enum err_code proxy_header(struct slice bytes, size_t *ret_size, struct http_address *address,
                            uint16_t *port, struct err *e) MUST_CHECK;
 
-/* The client behind trusted proxies: the rightmost hop of the list that isn't trusted.
- * `forwarded` is a Forwarded field, `xff` an X-Forwarded-For; either may be empty, Forwarded goes
- * first. Leaves *address when nothing usable is there. True if every hop was trusted: the list
- * goes on in the field of this name before. */
-bool forwarded_client(const struct cidr_list *trusted, struct slice forwarded, struct slice xff,
+/* Goes from the right through the hops of one Forwarded (RFC 7239) or, unless `standard`,
+ * X-Forwarded-For field: *address becomes the rightmost that isn't trusted. True if all were
+ * trusted: then a field before this one goes on. */
+bool forwarded_client(const struct cidr_list *trusted, struct slice list, bool standard,
                       struct http_address *address);
-/* Does the proxy say that the client came by https? */
-bool forwarded_https(struct slice forwarded, struct slice proto);
+/* Does the nearest proxy say that the client came by https? From the last Forwarded field, or the
+ * last X-Forwarded-Proto unless `standard`. */
+bool forwarded_https(struct slice list, bool standard);

@@ -257,21 +257,17 @@ static void identify(struct http_conn *c, const struct http_request *r)
     c->https = false;
     if (!c->trusted)
         return;
-    /* A list may be spread over several fields (RFC 9110 5.3): the last one is the nearest hop's. */
-    struct slice forwarded = SLICE(""), proto = SLICE("");
-    bool standard = http_field(r, SLICE("Forwarded")).p, more = true;
-    for (size_t i = r->count; i-- > 0;) {
-        struct slice name = r->fields[i].name, value = r->fields[i].value;
-        if (standard && slice_ieq(name, SLICE("Forwarded"))) {
-            forwarded = forwarded.n ? forwarded : value;
-            more = more && forwarded_client(&c->server->trusted, value, SLICE(""), &c->client);
-        } else if (!standard && slice_ieq(name, SLICE("X-Forwarded-For"))) {
-            more = more && forwarded_client(&c->server->trusted, SLICE(""), value, &c->client);
-        } else if (slice_ieq(name, SLICE("X-Forwarded-Proto"))) {
-            proto = proto.n ? proto : value;
+    bool standard = http_field(r, SLICE("Forwarded")).p != NULL, on = true, proto = false;
+    struct slice chain = standard ? SLICE("Forwarded") : SLICE("X-Forwarded-For");
+    struct slice scheme = standard ? SLICE("Forwarded") : SLICE("X-Forwarded-Proto");
+    for (size_t i = r->count; i-- > 0;) { /* the nearest proxy's field is the last */
+        if (on && slice_ieq(r->fields[i].name, chain))
+            on = forwarded_client(&c->server->trusted, r->fields[i].value, standard, &c->client);
+        if (!proto && slice_ieq(r->fields[i].name, scheme)) {
+            proto = true;
+            c->https = forwarded_https(r->fields[i].value, standard);
         }
     }
-    c->https = forwarded_https(forwarded, proto);
 }
 
 static void on_content(void *owner, struct slice bytes)

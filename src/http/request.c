@@ -14,12 +14,6 @@ struct slice http_field(const struct http_request *r, struct slice name)
     return (struct slice){NULL, 0};
 }
 
-/* Of the first line, which is complete. */
-static size_t line_size(struct slice bytes)
-{
-    return (size_t)((char *)memchr(bytes.p, '\n', bytes.n) - bytes.p) + 1;
-}
-
 enum err_code http_head_end(struct slice bytes, const struct limits *l, size_t *scanned,
                             size_t *ret_size, struct err *e)
 {
@@ -34,7 +28,7 @@ enum err_code http_head_end(struct slice bytes, const struct limits *l, size_t *
         if (at && end - at > l->v[LIMIT_HEADER])
             return err_set(e, ERR_HEADERS_TOO_LARGE, "a header field is over %llu bytes",
                            (unsigned long long)l->v[LIMIT_HEADER]);
-        if (at && end > l->v[LIMIT_HEADERS] + line_size(bytes))
+        if (end > l->v[LIMIT_HEADERS] + l->v[LIMIT_REQUEST_LINE])
             return err_set(e, ERR_HEADERS_TOO_LARGE, "the header fields are over %llu bytes",
                            (unsigned long long)l->v[LIMIT_HEADERS]);
         if (!lf)
@@ -90,9 +84,25 @@ static int on_value(llhttp_t *ll, const char *at, size_t n)
     return 0;
 }
 
+/* The bytes of a chunked body that frame it, up to `end`: lines that end in CRLF and hold no other
+ * control byte. llhttp lets some bare line feeds pass. */
+static bool is_framing(struct http_parser *p, const char *end)
+{
+    for (; p->framing < end; p->framing++) {
+        unsigned char c = (unsigned char)*p->framing;
+        if ((c == '\n') != p->after_cr || (c < ' ' && !strchr("\r\n\t", c)) || c == 0 || c == 0x7f)
+            return false;
+        p->after_cr = c == '\r';
+    }
+    return true;
+}
+
 static int on_body(llhttp_t *ll, const char *at, size_t n)
 {
     struct http_parser *p = ll->data;
+    if (ll->flags & F_CHUNKED && !is_framing(p, at))
+        return refuse(p, ERR_BAD_REQUEST, "a line between chunks is malformed");
+    p->framing = at + n;
     p->body += n;
     p->on_body(p->owner, slice_make(at, n));
     return 0;
@@ -163,7 +173,7 @@ static enum err_code parse_line(struct slice line, const struct limits *l, struc
 
 static bool is_host(struct slice s)
 {
-    if (s.n == 0 || s.n > 255)
+    if (s.n == 0 || s.n > 255 || s.p[0] == '.' || memmem(s.p, s.n, "..", 2))
         return false;
     for (size_t i = 0; i < s.n; i++)
         if (!isalnum((unsigned char)s.p[i]) && !strchr("-._~", s.p[i]))
@@ -323,7 +333,11 @@ enum err_code http_head_parse(struct http_parser *p, struct slice head, const st
                               struct http_request *r, struct err *e)
 {
     struct slice authority = {NULL, 0};
-    struct slice line = slice_make(head.p, line_size(head) - 2); /* CR and LF: http_head_end() */
+    struct slice line = slice_make(head.p, (size_t)((char *)memchr(head.p, '\n', head.n) - head.p));
+    if (head.n - line.n > l->v[LIMIT_HEADERS])
+        return err_set(e, ERR_HEADERS_TOO_LARGE, "the header fields are over %llu bytes",
+                       (unsigned long long)l->v[LIMIT_HEADERS]);
+    line.n--; /* the CR: http_head_end() saw to it */
     /* Member by member: the array of fields is large and needs no clearing. */
     r->query = (struct slice){NULL, 0};
     r->authority = r->host = SLICE("");
@@ -338,8 +352,8 @@ enum err_code http_head_parse(struct http_parser *p, struct slice head, const st
     p->ll.data = p;
     p->request = r;
     p->wire = p->body = 0;
-    p->last = '\0';
     p->in_body = true;
+    p->after_cr = false;
     p->refused = ERR_OK;
     llhttp_errno_t error = llhttp_execute(&p->ll, head.p, head.n);
     p->request = NULL;
@@ -366,7 +380,10 @@ enum err_code http_body_parse(struct http_parser *p, struct slice bytes, size_t 
                               struct err *e)
 {
     bool chunked = p->ll.flags & F_CHUNKED;
+    p->framing = bytes.p;
     llhttp_errno_t error = llhttp_execute(&p->ll, bytes.p, bytes.n);
+    if (p->refused)
+        return err_set(e, p->refused, "%s", p->why);
     if (error == HPE_PAUSED) {
         *ret_used = (size_t)(llhttp_get_error_pos(&p->ll) - bytes.p);
     } else if (error == HPE_OK) {
@@ -375,12 +392,9 @@ enum err_code http_body_parse(struct http_parser *p, struct slice bytes, size_t 
         const char *reason = llhttp_get_error_reason(&p->ll);
         return err_set(e, ERR_BAD_REQUEST, "%s", reason && *reason ? reason : "malformed chunks");
     }
-    /* llhttp takes a bare LF for the last line of a chunked body. */
-    size_t n = *ret_used;
-    if (chunked && error == HPE_PAUSED && n && (n > 1 ? bytes.p[n - 2] : p->last) != '\r')
-        return err_set(e, ERR_BAD_REQUEST, "a chunked body ends in a bare line feed");
-    p->last = n ? bytes.p[n - 1] : p->last;
-    p->wire += n;
+    if (chunked && !is_framing(p, bytes.p + *ret_used))
+        return err_set(e, ERR_BAD_REQUEST, "a line between chunks is malformed");
+    p->wire += *ret_used;
     if (chunked && (p->wire - p->body) / CHUNK_OVERHEAD_FACTOR > p->body + CHUNK_OVERHEAD)
         return err_set(e, ERR_BAD_REQUEST, "the chunks are mostly framing");
     return ERR_OK;

@@ -52,7 +52,8 @@ struct http_parser {
     void (*on_body)(void *owner, struct slice bytes);
     void *owner;
     uint64_t wire, body; /* of a chunked body: bytes fed, bytes of content among them */
-    char last;           /* byte of it fed before */
+    const char *framing; /* of a chunked body: not looked at yet, in the bytes being fed */
+    bool after_cr;
     bool in_body;        /* the body isn't complete yet */
     enum err_code refused;
     const char *why;

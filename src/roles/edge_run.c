@@ -581,8 +581,8 @@ void edge_run_ended(struct edge_run *r, struct ledger *l)
         return;
     }
     char late[112];
-    bool answered = r->answer.text ? r->answer.begun : r->answer.ready;
-    if (reason == ERR_OK || (reason == ERR_EXIT_STATUS && answered)) {
+    bool headed = r->answer.text ? r->answer.begun : r->answer.ready;
+    if (reason == ERR_OK || (reason == ERR_EXIT_STATUS && headed)) {
         enum err_code rc =
             edge_answer_end(&r->answer, slice_make(late, timing(r, l, late, sizeof late)));
         r->cause = rc ? rc : reason;

@@ -58,9 +58,9 @@ static void addresses(struct slice bytes)
     address_text(&a, text);
     if (cidr_parse(bytes, &l, &e))
         return;
-    forwarded_client(&l, bytes, SLICE(""), &a);
-    forwarded_client(&l, SLICE(""), bytes, &a);
-    (void)forwarded_https(bytes, SLICE(""));
+    (void)forwarded_client(&l, bytes, true, &a);
+    (void)forwarded_client(&l, bytes, false, &a);
+    (void)forwarded_https(bytes, true);
     cidr_done(&l);
 }
 

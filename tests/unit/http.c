@@ -115,6 +115,9 @@ TEST(refusals)
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\n", 400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n", 400},
@@ -168,15 +171,16 @@ TEST(addresses)
     CHECK(!address_parse(SLICE("unknown"), &a) && !address_parse(SLICE(""), &a));
 
     address_parse(SLICE("10.0.0.1"), &a);
-    forwarded_client(&l, SLICE(""), SLICE("6.6.6.6, 203.0.113.9, 10.9.9.9"), &a);
+    CHECK(forwarded_client(&l, SLICE("10.9.9.9"), false, &a));
+    CHECK(!forwarded_client(&l, SLICE("6.6.6.6, 203.0.113.9, 10.9.9.9"), false, &a));
     address_text(&a, text);
     CHECK_STR(text, "203.0.113.9");
     address_parse(SLICE("10.0.0.1"), &a);
-    forwarded_client(&l, SLICE("for=6.6.6.6, for=\"[2001:db9::1]:4\";proto=https"), SLICE("1.1.1.1"), &a);
+    forwarded_client(&l, SLICE("for=6.6.6.6, for=\"[2001:db9::1]:4\";proto=https"), true, &a);
     address_text(&a, text);
     CHECK_STR(text, "2001:db9::1");
-    CHECK(forwarded_https(SLICE("for=a;proto=HTTPS"), SLICE("")));
-    CHECK(!forwarded_https(SLICE(""), SLICE("https, http")));
+    CHECK(forwarded_https(SLICE("for=a;proto=HTTPS"), true));
+    CHECK(!forwarded_https(SLICE("https, http"), false));
     struct http_address net = address_network(&a);
     address_text(&net, text);
     CHECK_STR(text, "2001:db9::");
