@@ -72,7 +72,7 @@ static uint64_t run(struct driver *d, uint32_t slot, int count, int at_once)
             struct err e;
             if (!driver_next(d, &f, &payload))
                 driver_die("exec ended", NULL);
-            if (f.type == FRAME_LOAD_FAILED || f.type == FRAME_LOG)
+            if (f.type == FRAME_LOAD_FAILED)
                 fprintf(stderr, "%.*s\n", (int)payload.n, payload.p);
             if (f.type != FRAME_END)
                 continue;
