@@ -245,8 +245,21 @@ static void set_text(struct instance *i, wasm_name_t *message)
     why = until(why, "\n");
     size_t size = sizeof i->end.text;
     size_t n = (size_t)snprintf(i->end.text, size, "%.*s", SLICE_ARG(why));
-    while (frames.p && n < size - 200)
-        n = add_frame(i->end.text, size, n, slice_trim(slice_split(&frames, '\n')));
+    struct slice last = SLICE("");
+    unsigned same = 0;
+    while (frames.p && n < size - 200) {
+        struct slice line = slice_trim(slice_split(&frames, '\n'));
+        struct slice frame = slice_from(line, until(line, ":").n); /* without its number */
+        if (frame.n && slice_eq(frame, last)) {
+            same++; /* a recursion */
+            continue;
+        }
+        if (same)
+            n += (size_t)snprintf(i->end.text + n, size - n, "\n  … and %u more of it", same);
+        same = 0;
+        last = frame;
+        n = add_frame(i->end.text, size, n, line);
+    }
     wasm_byte_vec_delete(message);
 }
 

@@ -201,6 +201,8 @@ enum engine_verdict preview1_fd_read(struct engine_call *c)
         uint32_t size = wasi_get32(vectors, i * IOV_BYTES + 4);
         void *to = engine_span(c, wasi_get32(vectors, i * IOV_BYTES), size);
         int64_t got = 0;
+        if (!to) /* what was read went over the vectors themselves */
+            return done ? give_count(c, done) : guest_return(c, WASI_EFAULT);
         if (!size)
             continue;
         if (transfer_read(g, d, to, size, &got) != ENGINE_DONE) {

@@ -246,6 +246,12 @@ TEST(input_waits)
     CHECK(CALL(WASI_FD_READ, 0, 1000, 2, 2000) == 0 && wasi_get32(memory, 2000) == 0);
     CHECK(guest.bytes_in == 8);
     CHECK(CALL(WASI_FD_READ, 1, 1000, 2, 2000) == WASI_EBADF);
+    /* The first vector reads over the second, which then names memory that isn't there. */
+    uint32_t trap[] = {1008, 8, 200, 100};
+    memcpy(memory + 1000, trap, sizeof trap);
+    memset(world.input, 0xff, 16);
+    world.input_size = 16;
+    CHECK(CALL(WASI_FD_READ, 0, 1000, 2, 2000) == 0 && wasi_get32(memory, 2000) == 8);
     CHECK(CALL(CWA_RESOURCE_READ, 1, 100, 10) == RESOURCE_INVALID);
 }
 
