@@ -15,7 +15,7 @@
 enum {
     CALLS = 4096,            /* requests at once */
     OUT_GRANT = 16 << 10,    /* as edge_run.c */
-    OUT_BACKLOG = 64 << 10,
+    OUT_BACKLOG = 32 << 10,
 };
 
 /* A request that control has. */

@@ -26,7 +26,7 @@
 enum {
     KEEP_BYTES = 16 << 10,     /* of a buffer that the next run may use again */
     OUT_GRANT = 16 << 10,      /* credit goes back in pieces of at least this size … */
-    OUT_BACKLOG = 64 << 10,    /* … while no more than this waits for the client */
+    OUT_BACKLOG = 32 << 10,    /* … while no more than this waits for the client */
 };
 
 static const bool legal[RUN_STATES][RUN_STATES] = {

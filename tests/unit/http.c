@@ -168,6 +168,12 @@ TEST(addresses)
         CHECK(address_parse(slice_str(cases[i].text), &a));
         CHECK(cidr_match(&l, &a) == cases[i].in);
     }
+    static const char *const texts[] = {"0.0.0.0", "10.20.30.4", "255.100.99.9", "::1", "2001:db8::a"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        CHECK(address_parse(slice_str(texts[i]), &a));
+        address_text(&a, text);
+        CHECK_STR(text, texts[i]);
+    }
     CHECK(!address_parse(SLICE("unknown"), &a) && !address_parse(SLICE(""), &a));
 
     address_parse(SLICE("10.0.0.1"), &a);
