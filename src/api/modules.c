@@ -32,6 +32,7 @@ static void receiving_gone(struct api_request *r)
     upload_free(r->state);
     r->state = NULL;
     r->on_gone = NULL;
+    r->on_body = NULL;
 }
 
 /* Refuses and forgets the upload. */

@@ -332,8 +332,10 @@ static void on_body(struct api_request *r, struct slice bytes, bool last)
     if (r->body_bytes > r->body_most) {
         char most[32];
         limit_format(LIMIT_MODULE, r->body_most, most);
+        r->on_body = NULL;
         if (r->on_gone)
             r->on_gone(r);
+        r->on_gone = NULL;
         if (r->answering) /* too late to refuse it: the answer ends here */
             api_stream_end(r);
         else
