@@ -107,6 +107,8 @@ void leash_send(struct leash *l, enum leash_type type, uint32_t arg, uint64_t id
         c->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
         memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof(int));
     }
-    if (sendmsg(l->io.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && type != LEASH_BEAT)
+    /* EPIPE: the other side is ending, and its end is noticed elsewhere. */
+    if (sendmsg(l->io.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && type != LEASH_BEAT &&
+        errno != EPIPE)
         log_line(LOG_WARNING, "leash_send", "type=%u error=%s", type, strerror(errno));
 }

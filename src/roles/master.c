@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 enum {
     CHECK_US = 1000000,        /* between two looks at the heartbeats */
     GOOD_LIFE_US = 10000000,   /* a role that lived this long did not fail at its start */
+    GRACE_US = 2000000,        /* for a role that has closed its leash to end */
     BACK_OFF_FIRST_US = 20000, /* doubles up to the most */
     BACK_OFF_MOST_US = 5000000,
     EDGES_MOST = 64,
@@ -123,9 +125,16 @@ static void on_child_end(struct loop_io *io, uint32_t events)
         drain_next(m);
 }
 
+static void on_grace_over(struct loop_timer *t)
+{
+    child_kill(LIST_ITEM(t, struct child, deadline));
+}
+
+/* It is ending, or broke the rules of the leash. */
 static void on_leash_closed(struct leash *l)
 {
-    child_kill(l->owner); /* it is ending, or broke the rules of the leash */
+    struct child *c = l->owner;
+    loop_timer_start(l->loop, &c->deadline, loop_now(l->loop) + GRACE_US, on_grace_over);
 }
 
 static void on_leash_msg(struct leash *l, const struct leash_msg *msg, const int *fds, int n);
@@ -289,13 +298,12 @@ static void slot_ended(struct slot *s, struct child *c, int status)
 static void announce(struct master *m)
 {
     if (m->ready_fd >= 0) {
-        char line[5200];
-        int n = snprintf(line, sizeof line,
-                         "{\"platform\":\"%s\",\"functions\":\"%s\",\"token_file\":\"%s\","
-                         "\"pid\":%d}\n",
-                         m->platform_url, m->functions_url, m->token_file, (int)getpid());
-        if (n >= (int)sizeof line || write(m->ready_fd, line, (size_t)n) != n)
+        json_t *line =
+            json_pack("{s:s, s:s, s:s, s:i}", "platform", m->platform_url, "functions",
+                      m->functions_url, "token_file", m->token_file, "pid", (int)getpid());
+        if (json_dumpfd(line, m->ready_fd, JSON_COMPACT) < 0 || write(m->ready_fd, "\n", 1) != 1)
             log_line(LOG_WARNING, "ready_fd", "error=\"%s\"", strerror(errno));
+        json_decref(line);
         close(m->ready_fd);
     }
     master_local_write(m);

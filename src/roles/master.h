@@ -52,9 +52,8 @@ struct child {
     int frames; /* while blank: the edge's ends of its sockets */
     struct loop_io log;
 
-    /* COMPILE */
-    uint64_t cookie;
-    struct loop_timer deadline;
+    uint64_t cookie;            /* COMPILE: control's */
+    struct loop_timer deadline; /* then it is killed: of COMPILE, and of what closed its leash */
 };
 
 /* A place for a role that has to be there always. */

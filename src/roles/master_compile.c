@@ -50,7 +50,7 @@ static void on_deadline(struct loop_timer *t)
 
 static void next(struct master *m)
 {
-    while (m->compiling < get_nprocs() && m->phase == MASTER_RUNS) {
+    while (m->compiling < get_nprocs() && m->phase != MASTER_DRAINS_CONTROL) {
         struct list *n = list_pop(&m->jobs);
         if (!n)
             return;

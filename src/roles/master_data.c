@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -168,37 +169,41 @@ static bool local_path(char *out, size_t cap)
     return true;
 }
 
-static int local_text(const struct master *m, char *out, size_t cap)
+/* Owned by the caller; NULL without memory. */
+static char *local_text(const struct master *m)
 {
-    int n = snprintf(out, cap, "{\"url\":\"%s\",\"functions\":\"%s\",\"token_file\":\"%s\"}\n",
-                     m->platform_url, m->functions_url, m->token_file);
-    return n > 0 && (size_t)n < cap ? n : 0;
+    json_t *all = json_pack("{s:s, s:s, s:s}", "url", m->platform_url, "functions",
+                            m->functions_url, "token_file", m->token_file);
+    char *text = json_dumps(all, JSON_COMPACT);
+    json_decref(all);
+    return text;
 }
 
 void master_local_write(const struct master *m)
 {
-    char path[4200], part[4210], text[5000];
-    int n = local_text(m, text, sizeof text);
-    if (!n || !local_path(path, sizeof path))
-        return;
-    snprintf(part, sizeof part, "%s.part", path);
-    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd >= 0 && (write(fd, text, (size_t)n) != n || rename(part, path) < 0))
-        unlink(part);
-    if (fd >= 0)
-        close(fd);
+    char path[4200], part[4210], *text = local_text(m);
+    if (text && local_path(path, sizeof path)) {
+        ssize_t n = (ssize_t)strlen(text);
+        snprintf(part, sizeof part, "%s.part", path);
+        int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd >= 0 && (write(fd, text, (size_t)n) != n || rename(part, path) < 0))
+            unlink(part);
+        if (fd >= 0)
+            close(fd);
+    }
+    free(text);
 }
 
+/* Unless somebody has started another server since. */
 void master_local_remove(const struct master *m)
 {
-    char path[4200], text[5000], now[5000];
-    int n = local_text(m, text, sizeof text);
-    if (!n || !local_path(path, sizeof path))
-        return;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (read(fd, now, sizeof now) == n && memcmp(now, text, (size_t)n) == 0)
-        unlink(path); /* nobody has started another server since */
-    close(fd);
+    char path[4200], now[5000], *text = local_text(m);
+    int fd = text && local_path(path, sizeof path) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        ssize_t n = read(fd, now, sizeof now);
+        if (n == (ssize_t)strlen(text) && memcmp(now, text, (size_t)n) == 0)
+            unlink(path);
+        close(fd);
+    }
+    free(text);
 }

@@ -136,11 +136,11 @@ static void on_exec_retry(struct loop_timer *t)
 
 void execs_refill(struct master *m)
 {
-    if (m->phase != MASTER_RUNS || m->exec_retry.slot)
+    if (m->phase == MASTER_DRAINS_CONTROL || m->exec_retry.slot)
         return;
     for (int engine = ENGINE_PLAIN; engine <= ENGINE_FUEL; engine++) {
         int wanted = count_wants(m, (enum engine_kind)engine);
-        if (engine == ENGINE_PLAIN)
+        if (engine == ENGINE_PLAIN && m->phase == MASTER_RUNS)
             wanted += (int)m->options->limits.v[LIMIT_EXEC_BLANK];
         for (int there = count_blank(m, (enum engine_kind)engine); there < wanted; there++)
             if (!start(m, (enum engine_kind)engine)) {
