@@ -22,6 +22,7 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,7 +30,6 @@
 enum {
     SLOTS = 4096,     /* versions that an edge may load */
     IMAGES_OPEN = 16, /* of them with an open image; the others open it again */
-    RUNS = 48,        /* at once; the engine has as many places */
     BUCKETS = 64,
     INPUT_GRANT = FRAME_CREDIT_INITIAL / 2, /* credit is given back in pieces of this size */
     KEEP_BYTES = 16384,                     /* of a buffer that the next run may use again */
@@ -365,8 +365,8 @@ static struct run *new_run(struct exec *x)
     struct list *node = list_pop(&x->free);
     if (node)
         return LIST_ITEM(node, struct run, node);
-    if (x->made == RUNS)
-        return NULL;
+    if (x->made == limit_rows[LIMIT_PROJECT_CONCURRENCY].maximum)
+        return NULL; /* as many as the engine has places */
     struct run *r = calloc(1, sizeof *r);
     if (!r || !(r->instance = instance_new()))
         abort();
@@ -458,7 +458,7 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     }
     if (!x->live++) {
         x->cpu_mark = clock_cpu_ns(); /* idle housekeeping is nobody's */
-        if (x->statm >= 0 && !x->status.slot)
+        if (x->statm >= 0 && !x->status.at_us)
             loop_timer_start(x->loop, &x->status, loop_now(x->loop) + STATUS_US, on_status);
     }
     r->id = f->id;
@@ -716,6 +716,10 @@ static void reserve_heap(void)
 static enum err_code start(struct exec *x, const struct options *o, struct err *e)
 {
     struct limits limits = o->limits;
+    /* Log lines are not worth dying for: to a closed pipe, or to a file, which RLIMIT_FSIZE
+     * forbids. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     reserve_heap();
     x->relaxed = option_is(o, OPTION_ISOLATION, "relaxed");
     x->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
