@@ -9,7 +9,6 @@
 
 #include "base/brand.h"
 #include "base/log.h"
-#include "cli/command.h"
 #include "ipc/lockdown.h"
 
 #include <errno.h>
@@ -112,6 +111,12 @@ static void close_all(struct control *c)
     sodium_memzero(c->node_key, sizeof c->node_key);
 }
 
+static int refuse(const struct err *e)
+{
+    log_line(LOG_ERROR, "control_start", "code=%s error=\"%s\"", err_slug(e->code), e->text);
+    return err_cli(e->code);
+}
+
 int role_control(int argc, char **argv)
 {
     static struct control c = {.data = CONTROL_DATA, .images = -1, .spool_folder = -1};
@@ -124,7 +129,7 @@ int role_control(int argc, char **argv)
     if (rc == ERR_OK)
         rc = options_finish(&c.options, &e);
     if (rc)
-        return command_fail(&e);
+        return refuse(&e);
     for (int i = 0; i <= LOG_DEBUG; i++) {
         static const char *const names[] = {"error", "warning", "info", "debug"};
         if (option_is(&c.options, OPTION_LOG_LEVEL, names[i]))
@@ -132,7 +137,7 @@ int role_control(int argc, char **argv)
     }
     c.loop = loop_new(&e);
     if (!c.loop)
-        return command_fail(&e);
+        return refuse(&e);
     c.api.loop = c.loop;
     c.api.options = &c.options;
     c.api.backend = &backend;
@@ -145,12 +150,11 @@ int role_control(int argc, char **argv)
     c.leash.owner = &c;
     rc = leash_init(&c.leash, c.loop, ROLE_LEASH, true, &e);
     if (rc)
-        return command_fail(&e);
+        return refuse(&e);
     rc = open_all(&c, &e);
     if (rc) {
-        log_line(LOG_ERROR, "control_start", "error=%s", e.text);
         leash_send(&c.leash, LEASH_FATAL, e.code, 0, e.text, NULL, 0);
-        return err_cli(e.code);
+        return refuse(&e);
     }
     control_keep_start(&c);
     leash_send(&c.leash, LEASH_READY, 0, 0, NULL, NULL, 0);
