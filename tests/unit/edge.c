@@ -31,23 +31,43 @@ struct fake_run {
 
 struct fake {
     int fd;
+    struct buf out;
     struct fake_run runs[64];
 };
 
 static int loads, execs; /* seen so far; written by the fake's thread, read when it is quiet */
 static bool image_missing;
 
-static void put_frame(int fd, enum frame_type type, uint16_t flags, uint64_t id, const void *p,
-                      size_t n)
+static void put_frame(struct fake *k, enum frame_type type, uint16_t flags, uint64_t id,
+                      const void *p, size_t n)
 {
-    struct frame f = {.length = (uint32_t)n, .type = (uint16_t)type, .flags = flags, .id = id};
-    if (write(fd, &f, sizeof f) != sizeof f || (n && write(fd, p, n) != (ssize_t)n))
-        pthread_exit(NULL);
+    if (!frame_put(&k->out, type, flags, id, p, n))
+        abort();
+}
+
+static void leave(struct fake *k)
+{
+    close(k->fd);
+    buf_done(&k->out);
+    for (int i = 0; i < 64; i++)
+        buf_done(&k->runs[i].pending);
+    pthread_exit(NULL);
+}
+
+/* As a real exec, it sends all that one read led to at once. */
+static void flush(struct fake *k)
+{
+    while (buf_size(&k->out)) {
+        ssize_t n = write(k->fd, buf_data(&k->out), buf_size(&k->out));
+        if (n <= 0)
+            leave(k);
+        buf_consume(&k->out, (size_t)n);
+    }
 }
 
 static void output(struct fake *k, uint64_t id, const char *text)
 {
-    put_frame(k->fd, FRAME_OUTPUT, 0, id, text, strlen(text));
+    put_frame(k, FRAME_OUTPUT, 0, id, text, strlen(text));
 }
 
 static void end(struct fake *k, uint64_t id, enum err_code reason, int status)
@@ -57,7 +77,7 @@ static void end(struct fake *k, uint64_t id, enum err_code reason, int status)
     l.head.reason = (uint16_t)reason;
     l.head.status = status;
     ledger_write(&l, bytes);
-    put_frame(k->fd, FRAME_END, 0, id, bytes, ledger_size(&l));
+    put_frame(k, FRAME_END, 0, id, bytes, ledger_size(&l));
 }
 
 /* Echoes what the credit allows; what was said may be heard anew. */
@@ -66,8 +86,8 @@ static void echo(struct fake *k, struct fake_run *r)
     uint32_t n = (uint32_t)buf_size(&r->pending);
     n = n < r->out_credit ? n : r->out_credit;
     if (n) {
-        put_frame(k->fd, FRAME_OUTPUT, 0, r->id, buf_data(&r->pending), n);
-        put_frame(k->fd, FRAME_CREDIT, 0, r->id, &n, sizeof n);
+        put_frame(k, FRAME_OUTPUT, 0, r->id, buf_data(&r->pending), n);
+        put_frame(k, FRAME_CREDIT, 0, r->id, &n, sizeof n);
         buf_consume(&r->pending, n);
         r->out_credit -= n;
     }
@@ -141,8 +161,7 @@ static void begin(struct fake *k, const struct frame *f, struct slice payload)
     } else if (slice_eq(path, SLICE("/local"))) {
         output(k, f->id, "Location: /there\n\n");
     } else if (slice_eq(path, SLICE("/die"))) {
-        close(k->fd);
-        pthread_exit(NULL);
+        leave(k);
     } else if (slice_eq(path, SLICE("/hold"))) {
         output(k, f->id, "Content-Type: text/plain\n\nfirst\n");
         keep(k, f->id);
@@ -169,7 +188,7 @@ static void on_fake_frame(struct fake *k, const struct frame *f, struct slice pa
         loads++;
         if (image_missing) {
             uint16_t code = ERR_NOT_FOUND;
-            put_frame(k->fd, FRAME_LOAD_FAILED, 0, f->id, &code, sizeof code);
+            put_frame(k, FRAME_LOAD_FAILED, 0, f->id, &code, sizeof code);
         }
         return;
     case FRAME_BEGIN:
@@ -207,6 +226,7 @@ static void on_fake_frame(struct fake *k, const struct frame *f, struct slice pa
 static void *fake_exec(void *arg)
 {
     struct fake k = {.fd = (int)(intptr_t)arg};
+    buf_init(&k.out, 1 << 20);
     static __thread char in[1 << 20];
     size_t have = 0;
     for (;;) {
@@ -226,8 +246,9 @@ static void *fake_exec(void *arg)
         }
         memmove(in, in + at, have - at);
         have -= at;
+        flush(&k);
     }
-    close(k.fd);
+    leave(&k);
     return NULL;
 }
 
