@@ -14,7 +14,7 @@ enum {
     ACCEPT_BATCH = 64,             /* connections taken in one turn: the others wait for no one */
     EMPTY_LINES = 4,               /* CRLFs before a request line that are read over */
     LINGER_US = 2000000,           /* reading on after the last answer, so that it arrives */
-    LINGER_BYTES = 1 << 20,
+    LINGER_BYTES = 16 << 20,       /* more than the sockets of both ends hold */
     HALF_CLOSED_US = 1000000,      /* a client that sent its end gets this long between outputs */
     BODY_GRACE_US = 10000000,      /* before the rate of a body counts */
     DESCRIPTORS_PERCENT = 80,      /* of RLIMIT_NOFILE may be connections */
