@@ -151,10 +151,8 @@ static size_t on_field(char *p, size_t size, size_t n, void *ctx)
         char *out;
         size_t cap;
     } wanted[] = {
-        {SLICE("Content-Type"), call->head.type, sizeof call->head.type},
         {SLICE(BRAND_HEADER "Run"), call->head.run, sizeof call->head.run},
         {SLICE(BRAND_HEADER "Error"), call->head.error, sizeof call->head.error},
-        {SLICE(BRAND_HEADER "Status"), call->head.guest_status, sizeof call->head.guest_status},
     };
     struct slice value = slice_make(p, size * n);
     while (value.n && (value.p[value.n - 1] == '\r' || value.p[value.n - 1] == '\n'))
@@ -194,31 +192,22 @@ static void tame(char *text)
 
 static void append(struct err *e, const char *before, const char *text)
 {
-    size_t n = strlen(e->text);
+    size_t n = strlen(e->text), start = n + strlen(before);
     snprintf(e->text + n, sizeof e->text - n, "%s%s", before, text);
+    if (start < sizeof e->text)
+        tame(e->text + start);
 }
 
-/* `fields`: an object of name and text, or a list of objects. */
+/* `fields`: an object of name and text. */
 static void append_fields(struct err *e, json_t *fields)
 {
     const char *name;
     json_t *value;
-    size_t i;
     json_object_foreach(fields, name, value)
     {
         if (json_is_string(value) && !strstr(e->text, json_string_value(value))) {
             append(e, "\n  ", name);
             append(e, ": ", json_string_value(value));
-        }
-    }
-    json_array_foreach(fields, i, value)
-    {
-        name =
-            *answer_text(value, "field") ? answer_text(value, "field") : answer_text(value, "name");
-        const char *detail = answer_text(value, "detail");
-        if (*detail && !strstr(e->text, detail)) {
-            append(e, "\n  ", name);
-            append(e, ": ", detail);
         }
     }
 }

@@ -29,10 +29,8 @@ struct client_pair {
 /* What the head of an answer says; strings are "" when the field is absent. */
 struct client_head {
     long status;
-    char type[96];         /* Content-Type */
-    char run[40];          /* Wasmcloud-Run */
-    char error[40];        /* Wasmcloud-Error */
-    char guest_status[16]; /* Wasmcloud-Status */
+    char run[40];   /* Wasmcloud-Run */
+    char error[40]; /* Wasmcloud-Error */
 };
 
 struct client_request {

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from cli import Cli
 from server import Function, binary, eventually
 from wire import Cut
 
@@ -74,8 +75,14 @@ def test_a_module_that_wants_5_gb(server):
     assert upload(server, module).status_code == 422
 
 
-def test_a_module_over_the_limit(serve, guests):
+def test_a_module_over_the_limit(serve, guests, tmp_path):
     server = serve(limits="module=100KiB")
+    cli = Cli(tmp_path, server)
+    (tmp_path / "large.wasm").write_bytes(b"\0asm\1\0\0\0" + bytes(20 << 20))
+    for words in (["large.wasm"], ["large.wasm", "--env", "A=1"]):  # in one request, and in two
+        assert "limit" in cli("deploy", *words, status=5).err
+    with open(tmp_path / "large.wasm", "rb") as file:
+        assert "limit" in cli("deploy", "-", "--name", "piped", stdin=file.read(), status=5).err
     project = "/v1/projects/default"
     fields = {"Content-Type": "application/wasm"}
     large = (guests / "cwa-bare.wasm").read_bytes() + bytes(200 << 10)
