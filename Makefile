@@ -1,18 +1,18 @@
 # Verbs; the build itself is Meson's.
-.PHONY: all asan check bench install clean
+.PHONY: all check asan fuzz bench install clean
 all: build/build.ninja
 	ninja -C build
 build/build.ninja:
 	meson setup build
-asan: build-asan/build.ninja
-	ninja -C build-asan
-build-asan/build.ninja:
-	meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
 check:
 	./check
+asan:
+	./check unit-asan api-asan
+fuzz:
+	tools/fuzz
 bench: all
 	tools/bench
 install: all
 	meson install -C build
 clean:
-	rm -rf build build-asan
+	rm -rf build build-asan build-fuzz
