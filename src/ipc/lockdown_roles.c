@@ -11,10 +11,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 static const char never[] =
     /* other programs, other processes */
-    "execve execveat process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise "
+    "execve execveat process_vm_readv process_vm_writev kcmp pidfd_open pidfd_getfd "
+    "pidfd_send_signal process_madvise kill tkill rt_sigqueueinfo rt_tgsigqueueinfo "
 #ifndef __SANITIZE_ADDRESS__ /* which look for leaks from a second process that traces this one */
     "ptrace "
 #endif
@@ -41,6 +43,14 @@ static bool no_new_process(scmp_filter_ctx f, uint32_t refusal)
                                           SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)) == 0);
 }
 
+/* Others may run as the same user: their limits and signals stay their own. */
+static bool only_itself(scmp_filter_ctx f, uint32_t refusal)
+{
+    return seccomp_rule_add(f, refusal, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0)) == 0 &&
+           seccomp_rule_add(f, refusal, SCMP_SYS(tgkill), 1,
+                            SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid())) == 0;
+}
+
 static enum err_code lock_role(const int *folders, int n, struct err *e)
 {
     const uint32_t refusal = SCMP_ACT_ERRNO(EPERM);
@@ -57,7 +67,7 @@ static enum err_code lock_role(const int *folders, int n, struct err *e)
         return rc;
     scmp_filter_ctx f = filter_new(SCMP_ACT_ALLOW);
     if (!filter_rules(f, refusal, never) || !filter_rules(f, refusal, new_sockets) ||
-        !no_new_process(f, refusal)) {
+        !no_new_process(f, refusal) || !only_itself(f, refusal)) {
         seccomp_release(f);
         f = NULL;
     }

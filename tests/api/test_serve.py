@@ -1,0 +1,92 @@
+"""How `serve` is told what to do, and what it leaves for others to find it."""
+
+import json
+import os
+import signal
+import subprocess
+
+import httpx
+
+from server import binary
+
+
+def run(*words, cwd=None, **env):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("WASMCLOUD_", "XDG_"))}
+    return subprocess.run([str(binary()), *words], capture_output=True, text=True, timeout=60,
+                          cwd=cwd, env=kept | env)
+
+
+def test_local_json(serve):
+    server = serve()
+    path = server.folder / "state/wasmcloud/local.json"
+    found = json.loads(path.read_text())
+    assert found == {"url": server.url, "functions": server.functions_url,
+                     "token_file": server.token_file}
+    assert path.stat().st_mode & 0o777 == 0o600
+    server.stop()
+    assert not path.exists()
+
+
+def test_the_ready_line_says_who(serve):
+    server = serve()
+    assert server.ready.keys() == {"platform", "functions", "token_file", "pid"}
+    assert os.stat(server.token_file).st_mode & 0o777 == 0o600
+    assert httpx.get(server.url + "/healthz", trust_env=False).status_code == 200
+
+
+def test_an_early_sigterm_ends_it(tmp_path):
+    process = subprocess.Popen([str(binary()), "serve", "--data", str(tmp_path / "data"),
+                                "--listen-platform=127.0.0.1:0", "--listen-functions=localhost:0"],
+                               stderr=subprocess.PIPE,
+                               env=os.environ | {"HOME": str(tmp_path),
+                                                 "XDG_STATE_HOME": str(tmp_path)})
+    while not (tmp_path / "data/lock").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) in (0, -signal.SIGTERM)  # the latter before it watches signals
+    process.stderr.close()
+
+
+def test_configuration_file(serve, tmp_path):
+    config = tmp_path / "wasmcloud.yaml"
+    config.write_text("edges: 1\nlimits:\n  concurrency: 3\n  header-time: 2s\n")
+    server = serve(config=str(config))
+    assert len([words for words in server.descendants().values()
+                if words[1:2] == ["edge"] and words[2] != "platform"]) == 1
+    assert any("--limits=concurrency=3,header-time=2s" in words
+               for words in server.descendants().values())
+
+
+def test_a_flag_beats_the_environment_beats_the_file(serve, tmp_path):
+    config = tmp_path / "wasmcloud.yaml"
+    config.write_text("edges: 1\ncontact: file\n")
+    server = serve(config=str(config), edges=2,
+                   env={"WASMCLOUD_EDGES": "3", "WASMCLOUD_CONTACT": "environment"}.items())
+    edges = [words for words in server.descendants().values()
+             if words[1:2] == ["edge"] and words[2] != "platform"]
+    assert len(edges) == 2
+    assert all("--contact=environment" in words for words in edges)
+
+
+def test_mistakes_are_named(tmp_path):
+    (tmp_path / "wasmcloud.yaml").write_text("data: x\nlisten-platfrom: 127.0.0.1:1\n")
+    done = run("serve", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "wasmcloud.yaml, line 2" in done.stderr and '"listen-platform"' in done.stderr
+    assert run("serve", "--config", str(tmp_path / "none.yaml")).returncode != 0
+    for words in (["--edgs", "2"], ["--edges", "many"], ["--isolation=lax"], ["extra"]):
+        done = run("serve", *words)
+        assert done.returncode == 2 and "usage: wasmcloud serve" in done.stderr
+    assert run("serve", WASMCLOUD_EDGES="many").returncode == 2
+    assert not (tmp_path / "x").exists()
+
+
+def test_help_and_limits():
+    done = run("serve", "--help")
+    assert done.returncode == 0 and "--listen-functions" in done.stdout
+    items = json.loads(run("limits", "--json").stdout)["items"]
+    memory = next(item for item in items if item["name"] == "memory")
+    assert memory["default"] == 128 << 20 and memory["maximum"] == 1 << 30
+    assert memory["set_by"] == "function" and memory["cause"] == "memory_limit"
+    table = run("limits").stdout
+    assert all(item["name"] in table for item in items)
