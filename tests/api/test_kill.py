@@ -201,7 +201,7 @@ def test_kill_a_compile_job(own, guests):
     thread.join()
     assert answers[0].status_code in (422, 503), answers[0].text
     assert answers[0].headers["content-type"].startswith("application/problem+json")
-    assert own.deploy("big", guests / "go-cgi.wasm").get("/x").text == "hello from GET /x\n"
+    assert own.deploy("big", guests / "cwa-bare.wasm").get().text == "hello world\n"
 
 
 def test_kill_the_blank_execs(own, guests):
@@ -380,7 +380,7 @@ def test_a_full_disk(tmp_path, guests):
         assert bare.get().status == 200
         filler = inside / "filler"
         fill(filler)
-        module = (guests / "go-cgi.wasm").read_bytes()
+        module = (guests / "rust-cgi.wasm").read_bytes()
         answer = server.api.put("/v1/projects/default/functions/late/module", params={"check": "none"},
                                 content=module, headers={"Content-Type": "application/wasm"})
         assert answer.status_code == 507, answer.text
@@ -388,7 +388,7 @@ def test_a_full_disk(tmp_path, guests):
         for _ in range(20):
             assert bare.get().text == "hello world\n"
         filler.unlink()
-        late = eventually(lambda: server.deploy("late", guests / "go-cgi.wasm"), 10)
+        late = eventually(lambda: server.deploy("late", guests / "rust-cgi.wasm"), 10)
         assert late.get("/x").text == "hello from GET /x\n"
         assert bare.get().text == "hello world\n"
     finally:

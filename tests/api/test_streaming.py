@@ -4,6 +4,8 @@ Order is proven by what can't happen otherwise: an echo of the first part is rea
 part is sent; the first line is read while the program that would print the second still waits.
 """
 
+import os
+import socket
 import threading
 
 import pytest
@@ -120,17 +122,20 @@ def test_a_client_that_goes_away_while_it_sends(guest):
 
 
 def test_half_a_body_and_an_end_is_no_whole_body(guest):
-    import socket
-    raw = guest("cwa-raw")
+    raw = guest("cwa-raw", limits={"wall": "20s"})  # whose runs are all of this test
     with raw.wire() as wire:
         wire.send(head("/", "POST", [("Content-Length", 1000)], host=raw.host) + b"Content-Type: a/b\n\npart")
         wire.socket.shutdown(socket.SHUT_WR)
-        assert b" 200 " not in wire.ended()
-    assert eventually(lambda: raw.runs())[0]["cause"] != "ok"
+        with pytest.raises((Cut, EOFError)):  # what arrived may have been answered, but never wholly
+            assert wire.answer().status != 200
+            wire.answer()
+    assert not [run for run in raw.runs() if run["cause"] == "ok"]
 
 
 def test_endless_output_that_nobody_reads_stays_bounded(serve, guests):
-    server = serve(limits="client-stall=2s")
+    # Under AddressSanitizer freed memory is kept back; that is not what is measured here.
+    sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+    server = serve(limits="client-stall=2s", env={"ASAN_OPTIONS": sanitizer})
     flood = server.deploy("flood", guests / "cwa-flood.wasm", limits={"response-body": "0", "cpu": "30s"})
     assert flood.get("/?bytes=1000").status == 200
     pids = server.edges() + server.role("exec")
@@ -173,8 +178,7 @@ def test_a_slow_reader_gets_everything(guest):
 
 
 def test_a_stream_that_is_cut_never_looks_whole(guest):
-    for target in ("/?after=1",):
-        with guest("cwa-trap").wire() as wire:
-            wire.request(target)
-            with pytest.raises(Cut):
-                wire.answer()
+    with guest("cwa-trap").wire() as wire:
+        wire.request("/?after=1")
+        with pytest.raises(Cut):
+            wire.answer()
