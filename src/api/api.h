@@ -27,9 +27,10 @@ struct api {
 
     /* private */
     struct list requests;
-    struct list followers;   /* requests that stream new log lines */
-    struct map rates;        /* token id → struct rate */
-    struct list rate_order;  /* of those, least recently used first */
+    unsigned open;          /* of those */
+    struct list followers;  /* requests that stream new log lines */
+    struct map rates;       /* token id → struct rate */
+    struct list rate_order; /* of those, least recently used first */
 };
 
 /* After the public members are set. */

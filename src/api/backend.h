@@ -41,9 +41,9 @@ struct injection {
 /* How the check of a version went. */
 struct check_result {
     bool ran;
-    struct uuid run;      /* zero: it did not start */
-    uint16_t status;      /* the guest gave; 0: none */
-    enum err_code error;  /* ERR_OK: it passed */
+    struct uuid run;     /* zero: it did not start */
+    uint16_t status;     /* the guest gave; 0: none */
+    enum err_code error; /* ERR_OK: it passed */
     char text[512];
 };
 
@@ -51,8 +51,8 @@ struct check_result {
 struct deployment {
     struct uuid project;
     struct store_actor who;
-    char name[STORE_NAME + 1];  /* of the function */
-    struct uuid function;       /* zero: it is created */
+    char name[STORE_NAME + 1]; /* of the function */
+    struct uuid function;      /* zero: it is created */
     uint8_t digest[DIGEST_BYTES];
     uint64_t size;
     struct version_settings settings; /* the deployment's: freed with it */
@@ -78,6 +78,8 @@ struct deployment {
 struct api_backend {
     void (*image_want)(struct api *api, struct image_want *w);
     void (*image_forget)(struct api *api, struct image_want *w); /* no callback follows */
+    /* An upload came to nothing: its bytes and image stay only where a project has the module. */
+    void (*discard)(struct api *api, struct uuid project, const uint8_t digest[DIGEST_BYTES]);
     void (*deploy)(struct api *api, struct deployment *d);
     /* Starts a run of a version; `vars` are `NAME\0value\0` pairs (api/guest.h). */
     enum err_code (*inject)(struct api *api, struct injection *i, struct uuid version,

@@ -13,7 +13,9 @@ static bool pair(struct buf *out, const char *name, struct slice value)
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
 }
 
 /* PATH_INFO: percent-decoded; a malformed escape or one for NUL stays as it is. */
@@ -49,7 +51,10 @@ bool guest_vars(const struct api *api, const char *function, struct slice method
     return pair(out, "GATEWAY_INTERFACE", SLICE("CGI/1.1")) &&
            pair(out, "SERVER_SOFTWARE", SLICE(BRAND_SERVER)) &&
            pair(out, "SERVER_PROTOCOL", SLICE("HTTP/1.1")) && pair(out, "SERVER_NAME", host) &&
-           pair(out, "SERVER_PORT", port.p ? port : https ? SLICE("443") : SLICE("80")) &&
+           pair(out, "SERVER_PORT",
+                port.p  ? port
+                : https ? SLICE("443")
+                        : SLICE("80")) &&
            pair(out, "REQUEST_METHOD", method) && pair(out, "SCRIPT_NAME", SLICE("")) &&
            pair_path(out, path) && pair(out, "QUERY_STRING", query.p ? query : SLICE("")) &&
            pair(out, "REQUEST_URI", target) && pair(out, "REMOTE_ADDR", SLICE("127.0.0.1")) &&

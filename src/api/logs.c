@@ -132,9 +132,9 @@ static void answer_page(struct api_request *r, const struct store_log_query *q)
         return;
     }
     bool more = page.cut || json_array_size(page.items) == q->limit;
-    api_answer(r, 200,
-               shape_list(page.items,
-                          more ? json_sprintf("%llu", (unsigned long long)page.last) : NULL));
+    api_answer(
+        r, 200,
+        shape_list(page.items, more ? json_sprintf("%llu", (unsigned long long)page.last) : NULL));
 }
 
 /* ---- following ---- */

@@ -5,8 +5,6 @@
 #include "api/request.h"
 #include "api/versions.h"
 
-#include "base/log.h"
-
 #include <stdlib.h>
 
 /* What an upload is while its bytes arrive, and while its image is made. */
@@ -112,13 +110,15 @@ static enum err_code keep_module(struct api_request *r, struct upload *u, struct
     struct store *st = u->api->store;
     char text[DIGEST_TEXT + 1];
     digest_text(u->digest, text);
-    enum err_code rc = store_begin(st, e);
+    enum err_code rc = blob_check(u->api->blobs, u->digest, e);
+    if (rc == ERR_OK)
+        rc = store_begin(st, e);
     if (rc)
         return rc;
     rc = store_module_put(st, r->project.id, u->digest, u->size, e);
     if (rc == ERR_OK)
-        rc = store_audit(st, &u->who, r->project.id, "module.create", slice_str(text), SLICE(""),
-                         e);
+        rc =
+            store_audit(st, &u->who, r->project.id, "module.create", slice_str(text), SLICE(""), e);
     return store_end(st, rc, e);
 }
 
@@ -127,15 +127,14 @@ static void on_image(struct image_want *w, const struct err *failure)
     struct upload *u = LIST_ITEM(w, struct upload, want);
     struct api_request *r = u->request;
     struct err e;
-    if (failure)
-        modules_discard(u->api, u->digest, failure);
+    bool kept = !failure && r && keep_module(r, u, &e) == ERR_OK;
+    if (!kept)
+        u->api->backend->discard(u->api, u->want.project, u->digest);
     if (r) {
         r->state = NULL;
         r->on_gone = NULL;
-        if (failure)
-            api_fail(r, failure);
-        else if (keep_module(r, u, &e))
-            api_fail(r, &e);
+        if (!kept)
+            api_fail(r, failure ? failure : &e);
         else
             api_answer(r, 201,
                        json_pack("{s:o, s:I}", "digest", shape_digest(u->digest), "size",
@@ -161,19 +160,6 @@ void modules_create(struct api_request *r)
 {
     if (api_known_query(r, (const char *const[]){NULL}))
         receive_begin(r, create_body);
-}
-
-/* A refused module's bytes stay only if somebody has them legitimately. */
-void modules_discard(struct api *api, const uint8_t digest[DIGEST_BYTES],
-                     const struct err *failure)
-{
-    struct err e;
-    bool known = true;
-    if (err_http(failure->code) != 422)
-        return;
-    if (store_module_known(api->store, digest, &known, &e) ||
-        (!known && blob_delete(api->blobs, digest, &e)))
-        log_line(LOG_WARNING, "module_discard", "error=%s", e.text);
 }
 
 /* ---- PUT …/functions/F/module ---- */

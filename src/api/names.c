@@ -5,10 +5,10 @@
 
 /* Labels that belong to the platform, or that a visitor would take for it. */
 static const char *const reserved[] = {
-    "admin", "api",  "app",    "assets",    "auth",   "cdn",    "console", "dashboard",
-    "docs",  "ftp",  "help",   "localhost", "login",  "mail",   "mx",      "ns1",
-    "ns2",   "panel", "root",  "signup",    "smtp",   "static", "status",  "support",
-    "system", "wasmcloud", "well-known", "whoami", "www", NULL,
+    "admin",  "api",       "app",        "assets",    "auth",  "cdn",    "console", "dashboard",
+    "docs",   "ftp",       "help",       "localhost", "login", "mail",   "mx",      "ns1",
+    "ns2",    "panel",     "root",       "signup",    "smtp",  "static", "status",  "support",
+    "system", "wasmcloud", "well-known", "whoami",    "www",   NULL,
 };
 
 enum err_code name_check(struct slice name, struct err *e)

@@ -14,7 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OUT_MOST = 64 << 20, JSON_MOST = 256 << 10 };
+enum {
+    OUT_MOST = 16 << 20, /* a page is cut long before; JSON escapes take six times the bytes */
+    JSON_MOST = 256 << 10,
+    REQUESTS = 1024 /* at once; further ones are refused */
+};
 
 /* ---- sending ---- */
 
@@ -38,6 +42,7 @@ static void finish(struct api_request *r)
     store_wait_cancel(&r->wait);
     list_remove(&r->node);
     list_remove(&r->follow);
+    r->api->open--;
     loop_task_add(r->api->loop, &r->free_task);
 }
 
@@ -172,9 +177,9 @@ void api_fail(struct api_request *r, const struct err *e)
     char id[UUID_TEXT + 1], type[96];
     int status = err_http(e->code);
     if (status == 401)
-        snprintf(r->extra, sizeof r->extra, "WWW-Authenticate: Bearer realm=\"%s\"%s\n", BRAND_COMMAND,
-                 r->authorization.n ? ", error=\"invalid_token\"" : "");
-    if (status == 503 || status == 507)
+        snprintf(r->extra, sizeof r->extra, "WWW-Authenticate: Bearer realm=\"%s\"%s\n",
+                 BRAND_COMMAND, r->authorization.n ? ", error=\"invalid_token\"" : "");
+    if (!r->extra[0] && (status == 429 || status == 503 || status == 507))
         snprintf(r->extra, sizeof r->extra, "Retry-After: 2\n");
     if (status >= 500)
         log_line(LOG_WARNING, "api_failed", "code=%s text=%s", err_slug(e->code), e->text);
@@ -292,6 +297,7 @@ void request_begin(struct api *api, struct channel *channel, uint64_t id, bool l
     store_wait_init(&r->wait, on_commit);
     loop_task_init(&r->free_task, free_later);
     list_push(&api->requests, &r->node);
+    api->open++;
 
     r->method = api_var(r, "REQUEST_METHOD");
     r->path = api_var(r, "PATH_INFO");
@@ -306,7 +312,10 @@ void request_begin(struct api *api, struct channel *channel, uint64_t id, bool l
     else if (!slice_u64(length, &r->body_length))
         r->body_length = UINT64_MAX;
     r->body_most = JSON_MOST;
-    request_dispatch(r);
+    if (api->open > REQUESTS)
+        api_refuse(r, ERR_UNAVAILABLE, "the server has too many requests at once");
+    else
+        request_dispatch(r);
 }
 
 static void on_json(struct api_request *r)

@@ -23,13 +23,13 @@ enum api_takes {
 
 struct api_route {
     const char *method;
-    const char *path;  /* segments; ":name" takes one: project, function and id are known names */
-    uint32_t scope;    /* bits of enum scope; 0: any token does */
+    const char *path; /* segments; ":name" takes one: project, function and id are known names */
+    uint32_t scope;   /* bits of enum scope; 0: any token does */
     enum api_takes takes;
-    enum limit_id body_limit; /* for TAKES_WASM: most bytes of a body */
-    bool open;         /* answers without a token */
-    bool makes;        /* the function need not be there */
-    bool deleted;      /* a deleted function will do */
+    enum limit_id body_limit;               /* for TAKES_WASM: most bytes of a body */
+    bool open;                              /* answers without a token */
+    bool makes;                             /* the function need not be there */
+    bool deleted;                           /* a deleted function will do */
     void (*handler)(struct api_request *r); /* streamed bodies: called before the first byte */
     const char *summary;
 };
@@ -63,21 +63,21 @@ struct api_request {
     void (*on_body)(struct api_request *r, struct slice bytes, bool last);
 
     struct buf out;
-    uint64_t credit;  /* bytes of output that the edge still takes */
-    bool answering;   /* a head was made */
-    bool held;        /* …and waits for the COMMIT */
-    bool over;        /* nothing more will be put in `out` */
+    uint64_t credit; /* bytes of output that the edge still takes */
+    bool answering;  /* a head was made */
+    bool held;       /* …and waits for the COMMIT */
+    bool over;       /* nothing more will be put in `out` */
     bool gone;
-    bool again;       /* a read whose COMMIT failed: answered again without writing */
+    bool again; /* a read whose COMMIT failed: answered again without writing */
     struct store_wait wait;
     struct loop_task free_task;
     uint64_t began_us;
-    char field[128];  /* of a validation error: which */
-    char extra[256];  /* header lines for the answer, each with its newline */
+    char field[128]; /* of a validation error: which */
+    char extra[256]; /* header lines for the answer, each with its newline */
 
     void (*on_gone)(struct api_request *r);
     void (*on_room)(struct api_request *r); /* streaming: the edge took output, `out` has room */
-    void *state; /* the handler's */
+    void *state;                            /* the handler's */
 };
 
 /* request.c: the frames' side */
@@ -101,7 +101,8 @@ void api_refuse(struct api_request *r, enum err_code code, const char *fmt, ...)
 void api_refuse_field(struct api_request *r, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A streamed answer: head, then pieces (false: there is no room, wait for on_room), then the end. */
+/* A streamed answer: head, then pieces (false: there is no room, wait for on_room), then the end.
+ */
 void api_stream(struct api_request *r, int status, const char *type);
 bool api_stream_write(struct api_request *r, struct slice bytes) MUST_CHECK;
 void api_stream_end(struct api_request *r);
@@ -132,9 +133,9 @@ void api_drain(struct api_request *r);
 
 /* ---- shapes (shapes.c) ---- */
 
-json_t *shape_text(struct slice s);       /* invalid UTF-8 becomes U+FFFD */
-json_t *shape_time(uint64_t ms);          /* null for 0 */
-json_t *shape_uuid(struct uuid id);       /* null for zero */
+json_t *shape_text(struct slice s); /* invalid UTF-8 becomes U+FFFD */
+json_t *shape_time(uint64_t ms);    /* null for 0 */
+json_t *shape_uuid(struct uuid id); /* null for zero */
 json_t *shape_digest(const uint8_t digest[DIGEST_BYTES]);
 json_t *shape_scopes(uint32_t scopes);
 json_t *shape_project(const struct store_project *p);

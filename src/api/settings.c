@@ -149,7 +149,8 @@ enum err_code settings_patch(struct version_settings *s, json_t *patch, char fie
         if (!v)
             continue;
         if (text ? !json_is_string(v) : !json_is_object(v))
-            return err_set(e, ERR_INVALID, "%s is not %s", names[i], text ? "a string" : "an object");
+            return err_set(e, ERR_INVALID, "%s is not %s", names[i],
+                           text ? "a string" : "an object");
         rc = i == 0   ? settings_response(s, json_slice(v), e)
              : i == 1 ? settings_check(s, json_slice(v), e)
              : i == 2 ? patch_env(s->env, v, field, e)
@@ -195,7 +196,8 @@ enum err_code settings_read(struct version_settings *s, const struct store_versi
         goto out;
     for (struct slice rest = buf_slice(&env); rest.n;) {
         struct slice name = slice_split(&rest, '\0'), value = slice_split(&rest, '\0');
-        if (!rest.p || json_object_setn_new(s->env, name.p, name.n, json_stringn(value.p, value.n))) {
+        if (!rest.p ||
+            json_object_setn_new(s->env, name.p, name.n, json_stringn(value.p, value.n))) {
             rc = err_set(e, ERR_INTERNAL, "a version's environment is not readable");
             break;
         }

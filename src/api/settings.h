@@ -11,15 +11,15 @@
 
 enum {
     ENV_COUNT = 64,
-    ENV_EACH = 5 << 10,  /* name and value */
-    ENV_ALL = 64 << 10,  /* all names and values with their NULs */
+    ENV_EACH = 5 << 10, /* name and value */
+    ENV_ALL = 64 << 10, /* all names and values with their NULs */
     LIMITS_TEXT = 8 << 10
 };
 
 struct version_settings {
-    uint8_t response;  /* enum response_kind */
-    json_t *env;       /* object of strings */
-    json_t *limits;    /* object of strings, as given */
+    uint8_t response;            /* enum response_kind */
+    json_t *env;                 /* object of strings */
+    json_t *limits;              /* object of strings, as given */
     char check[STORE_CHECK + 1]; /* "GET /" or "none" */
 };
 

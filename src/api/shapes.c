@@ -107,11 +107,11 @@ static json_t *counters(const uint64_t c[STORE_COUNTERS])
         const char *name;
         enum store_counter c;
     } names[] = {
-        {"runs", STORE_RUNS},           {"failed", STORE_FAILED},
-        {"cpu_us", STORE_CPU_US},       {"wall_us", STORE_WALL_US},
-        {"bytes_in", STORE_BYTES_IN},   {"bytes_out", STORE_BYTES_OUT},
-        {"calls", STORE_CALLS},         {"log_lines", STORE_LOG_LINES},
-        {"log_lost", STORE_LOG_LOST},   {"receipts_lost", STORE_RECEIPTS_LOST},
+        {"runs", STORE_RUNS},         {"failed", STORE_FAILED},
+        {"cpu_us", STORE_CPU_US},     {"wall_us", STORE_WALL_US},
+        {"bytes_in", STORE_BYTES_IN}, {"bytes_out", STORE_BYTES_OUT},
+        {"calls", STORE_CALLS},       {"log_lines", STORE_LOG_LINES},
+        {"log_lost", STORE_LOG_LOST}, {"receipts_lost", STORE_RECEIPTS_LOST},
     };
     json_t *o = json_object();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -170,16 +170,16 @@ json_t *shape_check(const struct check_result *c)
 json_t *shape_run(const struct store_run *r)
 {
     json_t *calls = json_loadb(r->host_calls.p, r->host_calls.n, 0, NULL);
-    json_t *o = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "id",
-        shape_uuid(r->id), "function", shape_text(r->function_name), "version",
-        r->version_number ? json_integer((json_int_t)r->version_number) : json_null(), "started_at",
-        shape_time(r->started_ms), "method", shape_text(r->method), "path", shape_text(r->path),
-        "client", shape_text(r->client), "status",
-        r->status ? json_integer((json_int_t)r->status) : json_null(), "cause",
-        shape_text(r->cause), "exit_status", (json_int_t)r->exit_status, "cpu_us",
-        (json_int_t)r->cpu_us, "wall_us", (json_int_t)r->wall_us, "memory_peak",
-        (json_int_t)r->memory_peak);
+    json_t *o =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "id",
+                  shape_uuid(r->id), "function", shape_text(r->function_name), "version",
+                  r->version_number ? json_integer((json_int_t)r->version_number) : json_null(),
+                  "started_at", shape_time(r->started_ms), "method", shape_text(r->method), "path",
+                  shape_text(r->path), "client", shape_text(r->client), "status",
+                  r->status ? json_integer((json_int_t)r->status) : json_null(), "cause",
+                  shape_text(r->cause), "exit_status", (json_int_t)r->exit_status, "cpu_us",
+                  (json_int_t)r->cpu_us, "wall_us", (json_int_t)r->wall_us, "memory_peak",
+                  (json_int_t)r->memory_peak);
     json_t *rest = json_pack(
         "{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:b, s:b}", "bytes_in",
         (json_int_t)r->bytes_in, "bytes_out", (json_int_t)r->bytes_out, "request_bytes",

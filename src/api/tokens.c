@@ -85,8 +85,8 @@ void tokens_create(struct api_request *r)
     uint64_t count, now = clock_real_us() / 1000000;
     struct store_token t = {.id = uuid_new(), .user = r->user.id, .project = r->token.project};
     json_int_t seconds = NORMAL_SECONDS;
-    if (!api_known_fields(r, (const char *const[]){"name", "scopes", "expires_in", "project",
-                                                   NULL}) ||
+    if (!api_known_fields(r,
+                          (const char *const[]){"name", "scopes", "expires_in", "project", NULL}) ||
         !api_string(r, "name", &name) || !read_scopes(r, &t.scopes))
         return;
     if (name.n == 0 || !slice_copy(name, t.name, sizeof t.name)) {
@@ -105,8 +105,7 @@ void tokens_create(struct api_request *r)
         if (!api_string(r, "project", &project))
             return;
         enum err_code rc = store_project(st, r->user.id, project, &p, &e);
-        if (rc == ERR_OK && !uuid_is_zero(r->token.project) &&
-            !uuid_eq(p.id, r->token.project))
+        if (rc == ERR_OK && !uuid_is_zero(r->token.project) && !uuid_eq(p.id, r->token.project))
             rc = ERR_NOT_FOUND;
         if (rc) {
             api_refuse(r, rc, "there is no project \"%.*s\"", SLICE_ARG(project));

@@ -5,7 +5,11 @@
 
 #include <stdlib.h>
 
-enum { PAGE = 50, HOUR_MS = 3600 * 1000 };
+enum {
+    PAGE = 50,
+    PAGE_BYTES = 1 << 20, /* a page ends early when environments are large */
+    HOUR_MS = 3600 * 1000
+};
 
 /* ---- listing ---- */
 
@@ -13,15 +17,21 @@ struct page {
     const struct api *api;
     json_t *items;
     uint64_t last;
+    size_t bytes;
+    bool cut;
 };
 
 static enum err_code add(void *arg, const struct store_version *v, struct err *e)
 {
     struct page *page = arg;
+    page->cut |= page->bytes > PAGE_BYTES;
+    if (page->cut)
+        return ERR_OK;
     json_t *o = shape_version(page->api, v, e);
     if (!o)
         return e->code;
     json_array_append_new(page->items, o);
+    page->bytes += v->env.n + v->limits.n + 512;
     page->last = v->number;
     return ERR_OK;
 }
@@ -45,8 +55,8 @@ void versions_list(struct api_request *r)
         api_fail(r, &e);
         return;
     }
-    bool full = json_array_size(page.items) == limit && page.last > 1;
-    json_t *next = full ? json_sprintf("%llu", (unsigned long long)page.last) : NULL;
+    bool more = (page.cut || json_array_size(page.items) == limit) && page.last > 1;
+    json_t *next = more ? json_sprintf("%llu", (unsigned long long)page.last) : NULL;
     api_answer(r, 200, shape_list(page.items, next));
 }
 
@@ -189,8 +199,8 @@ void versions_create(struct api_request *r)
     uint8_t digest[DIGEST_BYTES];
     uint64_t size = 0;
     bool has = false;
-    if (!api_known_fields(r, (const char *const[]){"digest", "response", "env", "limits", "check",
-                                                   NULL}) ||
+    if (!api_known_fields(
+            r, (const char *const[]){"digest", "response", "env", "limits", "check", NULL}) ||
         !versions_may(r))
         return;
     enum err_code rc = versions_base(r, &s, digest, &has, &e);

@@ -15,7 +15,3 @@ enum err_code versions_base(struct api_request *r, struct version_settings *s,
 /* Deploys and answers. Takes *s. */
 void versions_deploy(struct api_request *r, const uint8_t digest[DIGEST_BYTES], uint64_t size,
                      struct version_settings *s);
-
-/* Removes the blob of a module that was refused, unless a project has it (modules.c). */
-void modules_discard(struct api *api, const uint8_t digest[DIGEST_BYTES],
-                     const struct err *failure);

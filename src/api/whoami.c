@@ -27,10 +27,10 @@ void whoami_get(struct api_request *r)
         api_fail(r, &e);
         return;
     }
-    json_t *user = json_pack("{s:o, s:s, s:s, s:o, s:o}", "id", shape_uuid(r->user.id), "name",
-                             r->user.name, "role", r->user.role, "created_at",
-                             shape_time(r->user.created_ms), "updated_at",
-                             shape_time(r->user.updated_ms));
+    json_t *user =
+        json_pack("{s:o, s:s, s:s, s:o, s:o}", "id", shape_uuid(r->user.id), "name", r->user.name,
+                  "role", r->user.role, "created_at", shape_time(r->user.created_ms), "updated_at",
+                  shape_time(r->user.updated_ms));
     json_t *token = json_pack("{s:o, s:s, s:o, s:o}", "id", shape_uuid(r->token.id), "name",
                               r->token.name, "scopes", shape_scopes(r->token.scopes), "expires_at",
                               shape_time(r->token.expires_ms));

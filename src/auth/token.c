@@ -12,8 +12,12 @@ static const struct slice header = SLICE("eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9")
 enum { SIGNATURE_TEXT = 86, CLAIMS_MOST = 512, CLOCK_SKEW = 60 /* seconds */ };
 
 const struct scope_name scope_names[] = {
-    {"read", SCOPE_READ}, {"deploy", SCOPE_DEPLOY},   {"invoke", SCOPE_INVOKE},
-    {"logs", SCOPE_LOGS}, {"secrets", SCOPE_SECRETS}, {"admin", SCOPE_ADMIN},
+    {"read", SCOPE_READ},
+    {"deploy", SCOPE_DEPLOY},
+    {"invoke", SCOPE_INVOKE},
+    {"logs", SCOPE_LOGS},
+    {"secrets", SCOPE_SECRETS},
+    {"admin", SCOPE_ADMIN},
     {NULL, 0},
 };
 
@@ -55,8 +59,9 @@ void token_sign(const struct token_keys *k, const struct token_claims *c, char o
     char claims[CLAIMS_MOST], id[UUID_TEXT + 1], user[UUID_TEXT + 1];
     uuid_text(c->id, id);
     uuid_text(c->user, user);
-    int n = snprintf(claims, sizeof claims, "{\"iss\":\"%s\",\"jti\":\"%s\",\"sub\":\"%s\",\"scopes\":[",
-                     BRAND_COMMAND, id, user);
+    int n = snprintf(claims, sizeof claims,
+                     "{\"iss\":\"%s\",\"jti\":\"%s\",\"sub\":\"%s\",\"scopes\":[", BRAND_COMMAND,
+                     id, user);
     const char *comma = "";
     for (const struct scope_name *s = scope_names; s->name; s++)
         if (c->scopes & s->scope) {
@@ -103,9 +108,9 @@ static bool read_scopes(json_t *o, uint32_t *ret_scopes)
         return false;
     json_array_foreach(list, i, v)
     {
-        uint32_t scope =
-            json_is_string(v) ? scope_find(slice_make(json_string_value(v), json_string_length(v)))
-                              : 0;
+        uint32_t scope = json_is_string(v)
+                             ? scope_find(slice_make(json_string_value(v), json_string_length(v)))
+                             : 0;
         if (!scope || (scopes & scope))
             return false;
         scopes |= scope;
@@ -118,7 +123,8 @@ static bool read_claims(struct slice text, struct token_claims *ret_claims)
 {
     char bytes[CLAIMS_MOST];
     size_t n;
-    if (text.n > sodium_base64_encoded_len(sizeof bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING) ||
+    if (text.n >
+            sodium_base64_encoded_len(sizeof bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING) ||
         !decode(text, bytes, sizeof bytes, &n))
         return false;
     json_t *o = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, NULL);

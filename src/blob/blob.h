@@ -28,9 +28,18 @@ void blob_abort(struct blob_writer *w);
 /* For reading; close() it. ERR_NOT_FOUND. */
 enum err_code blob_open(struct blobs *b, const uint8_t digest[DIGEST_BYTES], int *ret_fd,
                         struct err *e) MUST_CHECK;
+/* Is it still there? ERR_UNAVAILABLE if not: another upload of the same bytes, refused meanwhile,
+ * has taken it away, and the client may try again. */
+enum err_code blob_check(struct blobs *b, const uint8_t digest[DIGEST_BYTES],
+                         struct err *e) MUST_CHECK;
 /* Harmless if it is not there. */
 enum err_code blob_delete(struct blobs *b, const uint8_t digest[DIGEST_BYTES],
                           struct err *e) MUST_CHECK;
+
+/* Visits the digests of all blobs; `each` may delete the one it is given. */
+enum err_code blobs_each(struct blobs *b,
+                         void (*each)(void *arg, const uint8_t digest[DIGEST_BYTES]), void *arg,
+                         struct err *e) MUST_CHECK;
 
 /* SHA-256 of a whole file, from its start. */
 enum err_code blob_hash(int fd, uint8_t ret_hash[DIGEST_BYTES], uint64_t *ret_size,

@@ -30,7 +30,7 @@ struct blob_writer {
 
 static const struct slice tmp_prefix = SLICE("tmp-");
 
-static enum err_code remove_leftovers(int folder, struct err *e)
+static enum err_code open_folder(int folder, DIR **ret_dir, struct err *e)
 {
     int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -40,9 +40,35 @@ static enum err_code remove_leftovers(int folder, struct err *e)
             close(fd);
         return rc;
     }
+    *ret_dir = d;
+    return ERR_OK;
+}
+
+static enum err_code remove_leftovers(int folder, struct err *e)
+{
+    DIR *d;
+    enum err_code rc = open_folder(folder, &d, e);
+    if (rc)
+        return rc;
     for (struct dirent *f; (f = readdir(d));)
         if (slice_starts(slice_str(f->d_name), tmp_prefix))
             unlinkat(folder, f->d_name, 0);
+    closedir(d);
+    return ERR_OK;
+}
+
+enum err_code blobs_each(struct blobs *b,
+                         void (*each)(void *arg, const uint8_t digest[DIGEST_BYTES]), void *arg,
+                         struct err *e)
+{
+    DIR *d;
+    uint8_t digest[DIGEST_BYTES];
+    enum err_code rc = open_folder(b->folder, &d, e);
+    if (rc)
+        return rc;
+    for (struct dirent *f; (f = readdir(d));)
+        if (digest_parse(slice_str(f->d_name), digest))
+            each(arg, digest);
     closedir(d);
     return ERR_OK;
 }
@@ -153,6 +179,18 @@ enum err_code blob_open(struct blobs *b, const uint8_t digest[DIGEST_BYTES], int
                                : err_errno(e, "opening the module %s", name);
     *ret_fd = fd;
     return ERR_OK;
+}
+
+enum err_code blob_check(struct blobs *b, const uint8_t digest[DIGEST_BYTES], struct err *e)
+{
+    char name[DIGEST_TEXT + 1];
+    digest_text(digest, name);
+    if (faccessat(b->folder, name, F_OK, 0) == 0)
+        return ERR_OK;
+    return errno == ENOENT ? err_set(e, ERR_UNAVAILABLE,
+                                     "the same module was refused in another upload just now; try "
+                                     "again")
+                           : err_errno(e, "looking for the module %s", name);
 }
 
 enum err_code blob_delete(struct blobs *b, const uint8_t digest[DIGEST_BYTES], struct err *e)

@@ -22,6 +22,7 @@
 static const struct api_backend backend = {
     .image_want = control_image_want,
     .image_forget = control_image_forget,
+    .discard = control_discard,
     .deploy = control_deploy,
     .inject = control_inject,
     .inject_body = control_inject_body,
@@ -67,6 +68,17 @@ static enum err_code read_key(int fd, uint8_t key[32], struct err *e)
     return ERR_OK;
 }
 
+/* A crash between storing a module and writing its row leaves bytes that nobody can name. */
+static void remove_orphan(void *arg, const uint8_t digest[DIGEST_BYTES])
+{
+    struct control *c = arg;
+    struct err e;
+    bool known = true;
+    if (store_module_known(c->api.store, digest, &known, &e) ||
+        (!known && blob_delete(c->api.blobs, digest, &e)))
+        log_line(LOG_WARNING, "orphan", "error=\"%s\"", e.text);
+}
+
 static enum err_code open_all(struct control *c, struct err *e)
 {
     uint8_t seed[TOKEN_SEED];
@@ -86,6 +98,8 @@ static enum err_code open_all(struct control *c, struct err *e)
         rc = store_open(c->loop, &c->api.store, e);
     if (rc == ERR_OK)
         rc = blobs_open(c->data, "blobs", &c->api.blobs, e);
+    if (rc == ERR_OK)
+        rc = blobs_each(c->api.blobs, remove_orphan, c, e);
     if (rc == ERR_OK)
         rc = control_first(c, e);
     if (rc == ERR_OK)

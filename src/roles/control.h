@@ -88,6 +88,8 @@ void control_image_forget(struct api *api, struct image_want *w);
 void control_image_compiled(struct control *c, uint64_t cookie, int wait_status);
 /* An edge says that an exec found no image of this version, or none that it could use. */
 void control_image_missing(struct control *c, struct uuid version);
+/* Whatever of an upload that came to nothing no project has. */
+void control_discard(struct api *api, struct uuid project, const uint8_t digest[DIGEST_BYTES]);
 void control_image_unlink(struct control *c, struct uuid project,
                           const uint8_t digest[DIGEST_BYTES]);
 void control_images_done(struct control *c);

@@ -13,7 +13,7 @@
 #include "roles/control.h"
 
 #include "api/guest.h"
-#include "api/versions.h"
+#include "api/request.h"
 #include "auth/seal.h"
 #include "base/log.h"
 
@@ -21,7 +21,7 @@
 #include <stdlib.h>
 
 enum {
-    CHECK_US = 120000000,  /* for the whole check: the wall limit ends it long before */
+    CHECK_US = 120000000,    /* for the whole check: the wall limit ends it long before */
     CHECK_TAIL_US = 2000000, /* once its head is there: an endless answer passes as well */
 };
 
@@ -151,10 +151,8 @@ static void check(struct deployment *d)
         rc = err_set(&e, ERR_MEMORY, "no memory for the check");
     if (d->answer)
         guest_answer_init(d->answer, d->settings.response, &c->options.limits);
-    d->injection = (struct injection){.on_run = on_run,
-                                      .on_output = on_output,
-                                      .on_credit = on_credit,
-                                      .on_end = on_check_end};
+    d->injection = (struct injection){
+        .on_run = on_run, .on_output = on_output, .on_credit = on_credit, .on_end = on_check_end};
     list_init(&d->injection.node);
     if (rc == ERR_OK) {
         loop_timer_start(c->loop, &d->deadline, loop_now(c->loop) + CHECK_US, on_check_deadline);
@@ -215,7 +213,9 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
 {
     struct control *c = d->control;
     struct store *st = c->api.store;
-    enum err_code rc = find_function(d, e);
+    enum err_code rc = blob_check(c->api.blobs, d->digest, e);
+    if (rc == ERR_OK)
+        rc = find_function(d, e);
     if (rc)
         return rc;
     d->version = uuid_new();
@@ -251,7 +251,7 @@ static void on_image(struct image_want *w, const struct err *failure)
     struct buf env, sealed;
     struct err e;
     if (failure) {
-        modules_discard(&c->api, d->digest, failure);
+        control_discard(&c->api, d->project, d->digest);
         deploy_end(d, failure);
         return;
     }
@@ -265,6 +265,7 @@ static void on_image(struct image_want *w, const struct err *failure)
     buf_done(&env);
     buf_done(&sealed);
     if (rc) {
+        control_discard(&c->api, d->project, d->digest);
         deploy_end(d, &e);
         return;
     }

@@ -28,8 +28,8 @@ static enum err_code make_accounts(struct control *c, struct store_user *ret_use
     if (rc == ERR_OK)
         rc = store_project_put(st, project, SLICE("default"), user, e);
     if (rc == ERR_OK)
-        rc = store_audit(st, &nobody, project, "server.first_start", SLICE("default"), SLICE(""),
-                         e);
+        rc =
+            store_audit(st, &nobody, project, "server.first_start", SLICE("default"), SLICE(""), e);
     rc = store_end(st, rc, e);
     return rc ? rc : store_operator(st, ret_user, e);
 }

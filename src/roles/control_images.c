@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "ipc/compile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,7 +20,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JOBS = 128, PROJECT_JOBS = 16, VERIFY_US = 50000 };
+enum {
+    JOBS = 128,        /* at work or waiting */
+    PROJECT_JOBS = 16, /* of one project */
+    PROJECT_WORK = 2,  /* …at work at once */
+    VERIFY_US = 50000
+};
 
 struct job {
     struct list node;
@@ -29,7 +35,7 @@ struct job {
     uint64_t cookie;
     int folder; /* the project's */
     int image;  /* the file that the job fills */
-    int result; /* read end of the pipe */
+    int result; /* read end of the pipe; -1: the job waits for its project's others */
     char name[40];
 };
 
@@ -91,6 +97,30 @@ void control_image_unlink(struct control *c, struct uuid project,
         log_line(LOG_WARNING, "image_unlink", "image=%s error=%s", path, strerror(errno));
 }
 
+void control_discard(struct api *api, struct uuid project, const uint8_t digest[DIGEST_BYTES])
+{
+    struct control *c = control_of(api);
+    uint64_t size;
+    bool known = true;
+    struct err e;
+    enum err_code rc = store_module(api->store, project, digest, &size, &e);
+    if (rc == ERR_NOT_FOUND) {
+        control_image_unlink(c, project, digest);
+        rc = store_begin(api->store, &e);
+        if (rc == ERR_OK)
+            rc = store_end(
+                api->store,
+                store_image_delete(api->store, engine_name(), project, digest, ENGINE_PLAIN, &e),
+                &e);
+        if (rc == ERR_OK)
+            rc = store_module_known(api->store, digest, &known, &e);
+        if (rc == ERR_OK && !known)
+            rc = blob_delete(api->blobs, digest, &e);
+    }
+    if (rc)
+        log_line(LOG_WARNING, "module_discard", "error=\"%s\"", e.text);
+}
+
 /* ---- jobs ---- */
 
 static void job_free(struct control *c, struct job *j)
@@ -107,13 +137,17 @@ static void job_free(struct control *c, struct job *j)
     free(j);
 }
 
+static void start_next(struct control *c, struct uuid project);
+
 static void job_end(struct control *c, struct job *j, const struct err *failure)
 {
     struct list wants;
+    struct uuid project = j->project;
     list_init(&wants);
     while (!list_empty(&j->wants))
         list_push(&wants, list_pop(&j->wants));
     job_free(c, j);
+    start_next(c, project);
     for (struct list *n; (n = list_pop(&wants));) {
         struct image_want *w = LIST_ITEM(n, struct image_want, node);
         w->on_done(w, failure);
@@ -143,6 +177,25 @@ static enum err_code job_start(struct control *c, struct job *j, struct err *e)
     }
     close(module);
     return rc;
+}
+
+/* Starts jobs of the project that wait, as many as may work at once. */
+static void start_next(struct control *c, struct uuid project)
+{
+    unsigned working = 0;
+    struct job *waits = NULL;
+    struct err e;
+    LIST_EACH(n, &c->jobs)
+    {
+        struct job *j = LIST_ITEM(n, struct job, node);
+        if (!uuid_eq(j->project, project))
+            continue;
+        working += j->result >= 0;
+        if (j->result < 0 && !waits)
+            waits = j;
+    }
+    if (waits && working < PROJECT_WORK && job_start(c, waits, &e))
+        job_end(c, waits, &e); /* which goes on to the next */
 }
 
 static struct job *find(struct control *c, struct uuid project, const uint8_t digest[DIGEST_BYTES],
@@ -190,17 +243,13 @@ void control_image_want(struct api *api, struct image_want *w)
         w->on_done(w, &e);
         return;
     }
-    *j = (struct job){.project = w->project,
-                      .cookie = ++c->cookies,
-                      .folder = -1,
-                      .image = -1,
-                      .result = -1};
+    *j = (struct job){
+        .project = w->project, .cookie = ++c->cookies, .folder = -1, .image = -1, .result = -1};
     memcpy(j->digest, w->digest, sizeof j->digest);
     list_init(&j->wants);
     list_push(&j->wants, &w->node);
     list_push(&c->jobs, &j->node);
-    if (job_start(c, j, &e))
-        job_end(c, j, &e);
+    start_next(c, j->project);
 }
 
 void control_image_forget(struct api *api, struct image_want *w)
@@ -282,10 +331,10 @@ static void discard(struct control *c, const struct store_image *i)
     log_line(LOG_WARNING, "image_unsound", "size=%llu", (unsigned long long)i->size);
     control_image_unlink(c, i->project, i->digest);
     if (store_begin(c->api.store, &e) ||
-        store_end(c->api.store,
-                  store_image_delete(c->api.store, engine_name(), i->project, i->digest, i->kind,
-                                     &e),
-                  &e))
+        store_end(
+            c->api.store,
+            store_image_delete(c->api.store, engine_name(), i->project, i->digest, i->kind, &e),
+            &e))
         log_line(LOG_ERROR, "image_discard", "error=%s", e.text);
 }
 
@@ -324,6 +373,50 @@ static void on_repaired(struct image_want *w, const struct err *failure)
     verify_soon(c);
 }
 
+/* Removes a folder of images: projects, and in them files. */
+static void remove_images(int at, const char *name, int depth)
+{
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (struct dirent *f; (f = readdir(d));) {
+        if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
+            continue;
+        if (depth)
+            remove_images(fd, f->d_name, depth - 1);
+        else
+            unlinkat(fd, f->d_name, 0);
+    }
+    closedir(d);
+    unlinkat(at, name, AT_REMOVEDIR);
+}
+
+/* All live versions have an image of this engine: those of earlier ones have had their time. */
+static void forget_other_engines(struct control *c)
+{
+    struct err e;
+    int fd = openat(c->data, "images", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    if (store_begin(c->api.store, &e) ||
+        store_end(c->api.store, store_images_of_others(c->api.store, engine_name(), &e), &e))
+        log_line(LOG_WARNING, "images_of_others", "error=\"%s\"", e.text);
+    for (struct dirent *f; (f = readdir(d));)
+        if (f->d_name[0] != '.' && strcmp(f->d_name, engine_name()) != 0) {
+            log_line(LOG_INFO, "images_removed", "engine=%s", f->d_name);
+            remove_images(fd, f->d_name, 1);
+        }
+    closedir(d);
+}
+
 /* One image a tick, then one live version without an image after another. */
 static void on_verify(struct loop_timer *t)
 {
@@ -344,6 +437,8 @@ static void on_verify(struct loop_timer *t)
     if (rc == ERR_OK) {
         c->repair.on_done = on_repaired;
         control_image_want(&c->api, &c->repair);
+    } else if (rc == ERR_NOT_FOUND) {
+        forget_other_engines(c);
     }
 }
 

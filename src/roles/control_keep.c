@@ -32,8 +32,8 @@ static enum err_code remove_module(struct control *c, struct err *e)
     /* A deploy may be about to name it. */
     if (!list_empty(&c->deploys) || !list_empty(&c->jobs))
         return ERR_NOT_FOUND;
-    enum err_code rc = store_module_unused(c->api.store, clock_real_us() / 1000 - MODULE_MS,
-                                           &project, digest, e);
+    enum err_code rc =
+        store_module_unused(c->api.store, clock_real_us() / 1000 - MODULE_MS, &project, digest, e);
     if (rc == ERR_OK)
         rc = store_begin(c->api.store, e);
     if (rc)

@@ -56,11 +56,11 @@ static enum err_code fill_version(void *arg, const struct store_version *v, stru
 
 static void fill_function(struct control *c, const struct store_function *f, struct route_row *row)
 {
-    *row = (struct route_row){
-        .function = f->id,
-        .project = f->project,
-        .state = ROUTE_NO_VERSION,
-        .concurrency = (uint32_t)c->options.limits.v[LIMIT_PROJECT_CONCURRENCY]};
+    *row =
+        (struct route_row){.function = f->id,
+                           .project = f->project,
+                           .state = ROUTE_NO_VERSION,
+                           .concurrency = (uint32_t)c->options.limits.v[LIMIT_PROJECT_CONCURRENCY]};
     memcpy(row->name, f->name, sizeof row->name);
 }
 

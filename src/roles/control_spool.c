@@ -22,13 +22,14 @@
 enum {
     DRAIN_US = 1000000,
     FOLLOWED_US = 100000, /* while somebody follows the log */
-    BATCH = 2000,        /* records of one spool a turn */
-    RUNS_KEPT = 10000,   /* receipts of a function */
-    RUNS_STEP = 256,     /* runs of a function between two trims of its receipts */
-    TRIM_MOST = 2000,    /* rows that one trim deletes */
+    BATCH = 2000,         /* records of one spool a turn */
+    RUNS_KEPT = 10000,    /* receipts of a function */
+    RUNS_STEP = 256,      /* runs of a function between two trims of its receipts */
+    TRIM_MOST = 2000,     /* rows that one trim deletes */
 };
 
-_Static_assert((int)STORE_COUNTERS == (int)SPOOL_COUNTERS && (int)STORE_CPU_US == (int)SPOOL_CPU_US &&
+_Static_assert((int)STORE_COUNTERS == (int)SPOOL_COUNTERS &&
+                   (int)STORE_CPU_US == (int)SPOOL_CPU_US &&
                    (int)STORE_LOG_LINES == (int)SPOOL_LOG_LINES &&
                    (int)STORE_RECEIPTS_LOST == (int)SPOOL_RECEIPTS_LOST,
                "usage has the spool's counters in their order");
@@ -46,10 +47,10 @@ struct ring {
     char name[32];
     struct spool *spool; /* NULL: the edge has not made it yet */
     struct uuid id;
-    uint64_t at;   /* read and written up to here, perhaps not committed */
-    bool waiting;  /* for a COMMIT */
-    bool lines;    /* log lines are in it */
-    bool more;     /* the last batch was full */
+    uint64_t at;  /* read and written up to here, perhaps not committed */
+    bool waiting; /* for a COMMIT */
+    bool lines;   /* log lines are in it */
+    bool more;    /* the last batch was full */
     struct store_wait wait;
     struct counted *counted; /* by place in the file */
     size_t places;
@@ -335,10 +336,8 @@ static void on_drain(struct loop_timer *t)
         log_line(LOG_WARNING, "spool_drain", "error=\"%s\"", e.text);
     else
         LIST_EACH(n, &c->spools)
-        more |= LIST_ITEM(n, struct ring, node)->more;
-    uint64_t pause = more                              ? 0
-                     : list_empty(&c->api.followers) ? DRAIN_US
-                                                     : FOLLOWED_US;
+    more |= LIST_ITEM(n, struct ring, node)->more;
+    uint64_t pause = more ? 0 : list_empty(&c->api.followers) ? DRAIN_US : FOLLOWED_US;
     loop_timer_start(c->loop, t, loop_now(c->loop) + pause, on_drain);
 }
 
@@ -353,7 +352,8 @@ enum err_code control_spools_open(struct control *c, struct err *e)
     if (mkdirat(c->data, "spool", 0700) < 0 && errno != EEXIST)
         return err_errno(e, "making the folder spool");
     c->spool_folder = openat(c->data, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    int again = c->spool_folder < 0 ? -1 : openat(c->spool_folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int again =
+        c->spool_folder < 0 ? -1 : openat(c->spool_folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = again < 0 ? NULL : fdopendir(again);
     if (!d)
         return err_errno(e, "opening the folder spool");

@@ -140,9 +140,22 @@ enum err_code store_projects(struct store *st, struct uuid user, struct slice af
 
 /* What is summed per function: the columns of usage, in the order of spool/spool.h. */
 enum store_counter {
-    STORE_RUNS, STORE_FAILED, STORE_1XX, STORE_2XX, STORE_3XX, STORE_4XX, STORE_5XX,
-    STORE_CPU_US, STORE_WALL_US, STORE_MEMORY_US, STORE_BYTES_IN, STORE_BYTES_OUT, STORE_CALLS,
-    STORE_LOG_LINES, STORE_LOG_LOST, STORE_RECEIPTS_LOST,
+    STORE_RUNS,
+    STORE_FAILED,
+    STORE_1XX,
+    STORE_2XX,
+    STORE_3XX,
+    STORE_4XX,
+    STORE_5XX,
+    STORE_CPU_US,
+    STORE_WALL_US,
+    STORE_MEMORY_US,
+    STORE_BYTES_IN,
+    STORE_BYTES_OUT,
+    STORE_CALLS,
+    STORE_LOG_LINES,
+    STORE_LOG_LOST,
+    STORE_RECEIPTS_LOST,
     STORE_COUNTERS
 };
 
@@ -217,6 +230,9 @@ enum err_code store_image(struct store *st, const char *engine, struct uuid proj
 enum err_code store_image_delete(struct store *st, const char *engine, struct uuid project,
                                  const uint8_t digest[DIGEST_BYTES], uint8_t kind,
                                  struct err *e) MUST_CHECK;
+/* Forgets the images of all other engines. */
+enum err_code store_images_of_others(struct store *st, const char *engine,
+                                     struct err *e) MUST_CHECK;
 /* The first image after (project, digest) in that order, for walking through all of them. */
 enum err_code store_image_after(struct store *st, const char *engine, struct uuid project,
                                 const uint8_t digest[DIGEST_BYTES], struct store_image *ret_image,
@@ -224,8 +240,7 @@ enum err_code store_image_after(struct store *st, const char *engine, struct uui
 /* The first live version, in the order of ids after `after`, that has no image of this engine. */
 enum err_code store_live_without_image(struct store *st, const char *engine, struct uuid after,
                                        struct uuid *ret_version, struct uuid *ret_project,
-                                       uint8_t ret_digest[DIGEST_BYTES],
-                                       struct err *e) MUST_CHECK;
+                                       uint8_t ret_digest[DIGEST_BYTES], struct err *e) MUST_CHECK;
 /* Has any project this module? */
 enum err_code store_module_known(struct store *st, const uint8_t digest[DIGEST_BYTES],
                                  bool *ret_known, struct err *e) MUST_CHECK;
@@ -238,10 +253,10 @@ struct store_version {
     uint8_t digest[DIGEST_BYTES];
     uint64_t size;
     uint8_t response;
-    struct slice env;    /* sealed */
-    struct slice limits; /* JSON */
-    struct slice check;  /* "GET /" or "none" */
-    struct slice result; /* JSON; empty: not checked */
+    struct slice env;                             /* sealed */
+    struct slice limits;                          /* JSON */
+    struct slice check;                           /* "GET /" or "none" */
+    struct slice result;                          /* JSON; empty: not checked */
     uint64_t created_ms, updated_ms, promoted_ms; /* 0: never */
 };
 /* Inserts v (id, function, digest, size, response, env, limits, check) as the next number. */
@@ -268,11 +283,10 @@ enum err_code store_version_newest(struct store *st, struct uuid function,
                                                          struct err *e),
                                    void *arg, struct err *e) MUST_CHECK;
 /* Newest first, those with a number below `before` (0: from the newest). */
-enum err_code store_versions(struct store *st, struct uuid function, uint64_t before,
-                             uint32_t limit,
-                             enum err_code (*each)(void *arg, const struct store_version *v,
-                                                   struct err *e),
-                             void *arg, struct err *e) MUST_CHECK;
+enum err_code
+store_versions(struct store *st, struct uuid function, uint64_t before, uint32_t limit,
+               enum err_code (*each)(void *arg, const struct store_version *v, struct err *e),
+               void *arg, struct err *e) MUST_CHECK;
 /* Deletes versions over `keep`: the oldest never-promoted first, then the oldest that are not
  * live; never `spare`. */
 enum err_code store_versions_trim(struct store *st, struct uuid function, uint64_t keep,
@@ -296,13 +310,11 @@ struct store_run {
 };
 /* Adds a receipt; silently not if it is there already or the function is not the project's.
  * function_name and version_number are not read. */
-enum err_code store_run_put(struct store *st, const struct store_run *r,
-                            struct err *e) MUST_CHECK;
+enum err_code store_run_put(struct store *st, const struct store_run *r, struct err *e) MUST_CHECK;
 /* Newest first. `function` zero: all of the project. `before` zero: from the newest. */
 enum err_code store_runs(struct store *st, struct uuid project, struct uuid function,
                          struct uuid before, bool failed, uint32_t limit,
-                         enum err_code (*each)(void *arg, const struct store_run *r,
-                                               struct err *e),
+                         enum err_code (*each)(void *arg, const struct store_run *r, struct err *e),
                          void *arg, struct err *e) MUST_CHECK;
 enum err_code store_run(struct store *st, struct uuid project, struct uuid id,
                         enum err_code (*each)(void *arg, const struct store_run *r, struct err *e),
@@ -319,8 +331,7 @@ struct store_log {
     struct slice text;
 };
 /* As store_run_put. Counts the line's bytes for the project. */
-enum err_code store_log_put(struct store *st, const struct store_log *l,
-                            struct err *e) MUST_CHECK;
+enum err_code store_log_put(struct store *st, const struct store_log *l, struct err *e) MUST_CHECK;
 struct store_log_query {
     struct uuid function;
     struct uuid run;             /* zero: any */
@@ -331,8 +342,7 @@ struct store_log_query {
     bool newest; /* the last `limit` ones, newest first; else the first ones, oldest first */
 };
 enum err_code store_logs(struct store *st, const struct store_log_query *q,
-                         enum err_code (*each)(void *arg, const struct store_log *l,
-                                               struct err *e),
+                         enum err_code (*each)(void *arg, const struct store_log *l, struct err *e),
                          void *arg, struct err *e) MUST_CHECK;
 /* Deletes the oldest lines of a project until it holds at most `keep_bytes`, at most `most`. */
 enum err_code store_logs_trim(struct store *st, struct uuid project, uint64_t keep_bytes,
@@ -357,8 +367,8 @@ enum err_code store_count(struct store *st, struct uuid spool, struct uuid proje
 /* ---- housekeeping ---- */
 
 /* One function deleted before `before_ms`, to be purged; ERR_NOT_FOUND if there is none. */
-enum err_code store_function_dead(struct store *st, uint64_t before_ms,
-                                  struct uuid *ret_function, struct err *e) MUST_CHECK;
+enum err_code store_function_dead(struct store *st, uint64_t before_ms, struct uuid *ret_function,
+                                  struct err *e) MUST_CHECK;
 /* Deletes at most `most` rows that hang on it, and at last the function itself. */
 enum err_code store_function_purge(struct store *st, struct uuid function, uint32_t most,
                                    struct err *e) MUST_CHECK;

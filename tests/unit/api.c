@@ -15,13 +15,26 @@ static enum err_code name(const char *text)
 TEST(names)
 {
     static const char *const good[] = {
-        "a", "0", "hello", "a-b-c", "x0123456789012345678901234567890123456789" + 1,
+        "a",   "0",     "hello", "a-b-c", "x0123456789012345678901234567890123456789" + 1,
         "1st", "a1-2-3"};
-    static const char *const bad[] = {
-        "",       "-",    "-a",  "a-",    "a--b",      "A",     "a_b",
-        "a.b",    "a b",  "ü",   "a/b",   "www",       "api",   "localhost",
-        "a\n",    "..",   "0123456789012345678901234567890123456789x",
-        "01890a5d-ac96-774b-bcce-b302099a8057"};
+    static const char *const bad[] = {"",
+                                      "-",
+                                      "-a",
+                                      "a-",
+                                      "a--b",
+                                      "A",
+                                      "a_b",
+                                      "a.b",
+                                      "a b",
+                                      "ü",
+                                      "a/b",
+                                      "www",
+                                      "api",
+                                      "localhost",
+                                      "a\n",
+                                      "..",
+                                      "0123456789012345678901234567890123456789x",
+                                      "01890a5d-ac96-774b-bcce-b302099a8057"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         CHECK(name(good[i]) == ERR_OK);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -176,8 +189,8 @@ TEST(settings_stored)
           ERR_OK);
     buf_init(&plain, ENV_ALL + 1);
     buf_init(&sealed, ENV_ALL + 1 + SEAL_EXTRA);
-    struct store_version v = {.id = uuid_new(), .limits = SLICE("{\"wall\":\"5s\"}"),
-                              .check = SLICE("none")};
+    struct store_version v = {
+        .id = uuid_new(), .limits = SLICE("{\"wall\":\"5s\"}"), .check = SLICE("none")};
     CHECK(settings_env(&s, &plain) && seal(key, v.id, buf_slice(&plain), &sealed));
     v.env = buf_slice(&sealed);
     CHECK(settings_read(&back, &v, key, &e) == ERR_OK);
@@ -201,13 +214,17 @@ TEST(guest_variables)
     struct buf vars;
     options_init(&o);
     buf_init(&vars, GUEST_VARS);
-    CHECK(guest_vars(&api, "shop", SLICE("GET"), SLICE("/a%20b%2?q=%20"), SLICE(""), UINT64_MAX, &vars));
+    CHECK(guest_vars(&api, "shop", SLICE("GET"), SLICE("/a%20b%2?q=%20"), SLICE(""), UINT64_MAX,
+                     &vars));
     const char *p = buf_data(&vars);
     size_t n = buf_size(&vars);
     CHECK(memmem(p, n, "PATH_INFO\0/a b%2\0", 17) != NULL);
     CHECK(memmem(p, n, "QUERY_STRING\0q=%20\0", 19) != NULL);
     CHECK(memmem(p, n, "SERVER_NAME\0shop.localhost\0", 27) != NULL);
-    CHECK(memmem(p, n, "SERVER_PORT\0" "8080\0", 17) != NULL);
+    CHECK(memmem(p, n,
+                 "SERVER_PORT\0"
+                 "8080\0",
+                 17) != NULL);
     CHECK(memmem(p, n, "CONTENT_LENGTH", 14) == NULL);
     buf_done(&vars);
     options_done(&o);

@@ -59,7 +59,8 @@ static const char *forge(const struct token_keys *k, const char *header, const c
 #define CLAIMS(iss, jti, sub, scopes, iat, exp)                                                    \
     "{\"iss\":" iss ",\"jti\":" jti ",\"sub\":" sub ",\"scopes\":" scopes ",\"iat\":" iat          \
     ",\"exp\":" exp "}"
-#define FINE CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000", "1800003600")
+#define FINE                                                                                       \
+    CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000", "1800003600")
 
 TEST(round_trip)
 {
@@ -127,12 +128,14 @@ TEST(payloads)
         CLAIMS("\"other\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000", "1800003600"),
         CLAIMS("\"wasmcloud\"", "\"x\"", "\"" ID "\"", "[\"read\"]", "1799999000", "1800003600"),
         CLAIMS("\"wasmcloud\"", "\"" ID "\"", "1", "[\"read\"]", "1799999000", "1800003600"),
-        CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"root\"]", "1799999000", "1800003600"),
+        CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"root\"]", "1799999000",
+               "1800003600"),
         CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\",\"read\"]", "1799999000",
                "1800003600"),
         CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "\"read\"", "1799999000", "1800003600"),
         CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000", "1e12"),
-        CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000", "\"1800003600\""),
+        CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000",
+               "\"1800003600\""),
         CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000", "-1"),
         CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000",
                "1800003600,\"exp\":1900000000"),
@@ -140,7 +143,8 @@ TEST(payloads)
                "1800003600,\"admin\":true"),
         CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1799999000",
                "99999999999999999999"),
-        CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1900000000", "2000000000"),
+        CLAIMS("\"wasmcloud\"", "\"" ID "\"", "\"" ID "\"", "[\"read\"]", "1900000000",
+               "2000000000"),
     };
     make();
     for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++)
@@ -178,7 +182,8 @@ TEST(texts)
 
     /* the alphabet of plain base64, and stray bits in the last letter: 64 bytes need 4 of its 6 */
     strcpy(text, good);
-    for (const char *p = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"; *p; p++)
+    for (const char *p = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"; *p;
+         p++)
         if (*p != good[n - 1]) {
             text[n - 1] = *p;
             CHECK(verify(text) == ERR_UNAUTHORIZED);

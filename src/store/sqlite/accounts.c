@@ -50,9 +50,8 @@ static void read_user(struct query *q, struct store_user *u)
 enum err_code store_user_put(struct store *st, struct uuid id, struct slice name, const char *role,
                              struct err *e)
 {
-    return query_run(query(st, "INSERT INTO users (id, name, role) VALUES (?, ?, ?)", "ust", id,
-                           name, role),
-                     e);
+    return query_run(
+        query(st, "INSERT INTO users (id, name, role) VALUES (?, ?, ?)", "ust", id, name, role), e);
 }
 
 enum err_code store_user(struct store *st, struct uuid id, struct store_user *ret_user,
@@ -110,24 +109,21 @@ enum err_code store_token(struct store *st, struct uuid id, struct store_token *
     return query_end_least(&q, 1, e);
 }
 
-enum err_code store_token_revoke(struct store *st, struct uuid user, struct uuid id,
-                                 struct err *e)
+enum err_code store_token_revoke(struct store *st, struct uuid user, struct uuid id, struct err *e)
 {
-    return query_run_one(
-        query(st,
-              "UPDATE tokens SET revoked_at ="
-              " CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)"
-              " WHERE id = ? AND user_id = ? AND revoked_at IS NULL",
-              "uu", id, user),
-        e);
+    return query_run_one(query(st,
+                               "UPDATE tokens SET revoked_at ="
+                               " CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)"
+                               " WHERE id = ? AND user_id = ? AND revoked_at IS NULL",
+                               "uu", id, user),
+                         e);
 }
 
 enum err_code store_token_count(struct store *st, struct uuid user, uint64_t *ret_count,
                                 struct err *e)
 {
-    struct query q = query(st,
-                           "SELECT count(*) FROM tokens WHERE user_id = ? AND revoked_at IS NULL",
-                           "u", user);
+    struct query q = query(
+        st, "SELECT count(*) FROM tokens WHERE user_id = ? AND revoked_at IS NULL", "u", user);
     if (query_row(&q))
         *ret_count = col_u64(&q, 0);
     return query_end(&q, e);
@@ -168,10 +164,10 @@ static void read_project(struct query *q, struct store_project *p)
 enum err_code store_project_put(struct store *st, struct uuid id, struct slice name,
                                 struct uuid owner, struct err *e)
 {
-    enum err_code rc = query_run(
-        query(st, "INSERT INTO projects (id, name, owner_id) VALUES (?, ?, ?)", "usu", id, name,
-              owner),
-        e);
+    enum err_code rc =
+        query_run(query(st, "INSERT INTO projects (id, name, owner_id) VALUES (?, ?, ?)", "usu", id,
+                        name, owner),
+                  e);
     if (rc == ERR_CONFLICT)
         return err_set(e, rc, "the project name \"%.*s\" is taken", SLICE_ARG(name));
     if (rc)
@@ -187,10 +183,10 @@ enum err_code store_project(struct store *st, struct uuid user, struct slice nam
                             struct store_project *ret_project, struct err *e)
 {
     struct uuid id;
-    struct query q = uuid_parse(name_or_id, &id)
-                         ? query(st, PROJECT "WHERE m.user_id = ? AND p.id = ?", "uu", user, id)
-                         : query(st, PROJECT "WHERE m.user_id = ? AND p.name = ?", "us", user,
-                                 name_or_id);
+    struct query q =
+        uuid_parse(name_or_id, &id)
+            ? query(st, PROJECT "WHERE m.user_id = ? AND p.id = ?", "uu", user, id)
+            : query(st, PROJECT "WHERE m.user_id = ? AND p.name = ?", "us", user, name_or_id);
     if (query_row(&q))
         read_project(&q, ret_project);
     return query_end_least(&q, 1, e);
@@ -200,8 +196,7 @@ enum err_code store_projects(struct store *st, struct uuid user, struct slice af
                              void (*each)(void *arg, const struct store_project *p), void *arg,
                              struct err *e)
 {
-    struct query q = query(st,
-                           PROJECT "WHERE m.user_id = ? AND p.name > ? ORDER BY p.name LIMIT ?",
+    struct query q = query(st, PROJECT "WHERE m.user_id = ? AND p.name > ? ORDER BY p.name LIMIT ?",
                            "usi", user, after, (uint64_t)limit);
     while (query_row(&q)) {
         struct store_project p;

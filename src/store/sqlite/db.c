@@ -59,8 +59,8 @@ static sqlite3_stmt *statement(struct store *st, const char *sql, bool *ret_once
     *ret_once = s && sqlite3_stmt_busy(s);
     if (s && !*ret_once)
         return s;
-    *ret_rc = sqlite3_prepare_v3(st->db, sql, -1, *ret_once ? 0 : SQLITE_PREPARE_PERSISTENT, &s,
-                                 NULL);
+    *ret_rc =
+        sqlite3_prepare_v3(st->db, sql, -1, *ret_once ? 0 : SQLITE_PREPARE_PERSISTENT, &s, NULL);
     if (*ret_rc != SQLITE_OK)
         return NULL;
     if (!*ret_once) {
@@ -104,8 +104,8 @@ struct query query(struct store *st, const char *sql, const char *types, ...)
             q.rc = sqlite3_bind_text(q.s, i, va_arg(ap, const char *), -1, SQLITE_STATIC);
             break;
         case 'd':
-            q.rc = sqlite3_bind_blob(q.s, i, va_arg(ap, const uint8_t *), DIGEST_BYTES,
-                                     SQLITE_STATIC);
+            q.rc =
+                sqlite3_bind_blob(q.s, i, va_arg(ap, const uint8_t *), DIGEST_BYTES, SQLITE_STATIC);
             break;
         default:
             assert(!"a letter that query() does not know");

@@ -20,8 +20,8 @@ struct store {
     struct loop *loop;
     struct loop_task commit;
     struct list waits;
-    bool open;            /* the turn's transaction was begun */
-    enum err_code failed; /* …and SQLite has taken it back for this reason */
+    bool open;             /* the turn's transaction was begun */
+    enum err_code failed;  /* …and SQLite has taken it back for this reason */
     enum err_code trouble; /* why the last COMMIT failed: logged once */
     void (*on_commit)(void *arg);
     void *on_commit_arg;
@@ -34,8 +34,8 @@ struct store {
 struct query {
     struct store *st;
     sqlite3_stmt *s;
-    int rc;     /* SQLite's */
-    bool once;  /* the kept statement was in use: this one is dropped at the end */
+    int rc;    /* SQLite's */
+    bool once; /* the kept statement was in use: this one is dropped at the end */
     uint64_t rows;
 };
 
@@ -60,7 +60,8 @@ uint64_t col_u64(struct query *q, int i);     /* 0 if NULL */
 int64_t col_i64(struct query *q, int i);
 struct slice col_slice(struct query *q, int i); /* text or blob; empty if NULL */
 void col_text(struct query *q, int i, char *dst, size_t cap);
-void col_digest(struct query *q, int i, uint8_t dst[DIGEST_BYTES]); /* zeros if it has another size */
+void col_digest(struct query *q, int i,
+                uint8_t dst[DIGEST_BYTES]); /* zeros if it has another size */
 
 /* SQLite's last error as ours. */
 enum err_code db_error(struct store *st, int rc, struct err *e);

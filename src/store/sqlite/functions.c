@@ -6,7 +6,8 @@
 #include "store/sqlite/db.h"
 
 #define FUNCTION                                                                                   \
-    "SELECT f.id, f.project_id, f.name, p.name, f.live_id, v.number, v.response, v.digest, v.size,"  \
+    "SELECT f.id, f.project_id, f.name, p.name, f.live_id, v.number, v.response, v.digest, "       \
+    "v.size,"                                                                                      \
     " f.created_at, f.updated_at, f.deleted_at, u.runs, u.failed, u.status_1xx, u.status_2xx,"     \
     " u.status_3xx, u.status_4xx, u.status_5xx, u.cpu_us, u.wall_us, u.memory_us, u.bytes_in,"     \
     " u.bytes_out, u.calls, u.log_lines, u.log_lost, u.receipts_lost"                              \
@@ -150,13 +151,12 @@ enum err_code store_function_delete(struct store *st, struct uuid function, stru
     enum err_code rc = next_generation(st, &generation, e);
     if (rc)
         return rc;
-    return query_run_one(
-        query(st,
-              "UPDATE functions SET generation = ?, deleted_at ="
-              " CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)"
-              " WHERE id = ? AND deleted_at IS NULL",
-              "iu", generation, function),
-        e);
+    return query_run_one(query(st,
+                               "UPDATE functions SET generation = ?, deleted_at ="
+                               " CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)"
+                               " WHERE id = ? AND deleted_at IS NULL",
+                               "iu", generation, function),
+                         e);
 }
 
 enum err_code store_function_undelete(struct store *st, struct uuid function, struct err *e)
@@ -211,14 +211,14 @@ enum err_code store_function_dead(struct store *st, uint64_t before_ms, struct u
 enum err_code store_function_purge(struct store *st, struct uuid function, uint32_t most,
                                    struct err *e)
 {
-    enum err_code rc = query_run(
-        query(st,
-              "UPDATE projects SET log_bytes = max(0, log_bytes - (SELECT coalesce(sum("
-              " length(CAST(text AS BLOB)) + 64), 0) FROM (SELECT text FROM logs"
-              " WHERE function_id = ?1 ORDER BY id LIMIT ?2)))"
-              " WHERE id = (SELECT project_id FROM functions WHERE id = ?1)",
-              "ui", function, (uint64_t)most),
-        e);
+    enum err_code rc =
+        query_run(query(st,
+                        "UPDATE projects SET log_bytes = max(0, log_bytes - (SELECT coalesce(sum("
+                        " length(CAST(text AS BLOB)) + 64), 0) FROM (SELECT text FROM logs"
+                        " WHERE function_id = ?1 ORDER BY id LIMIT ?2)))"
+                        " WHERE id = (SELECT project_id FROM functions WHERE id = ?1)",
+                        "ui", function, (uint64_t)most),
+                  e);
     if (rc == ERR_OK)
         rc = query_run(query(st,
                              "DELETE FROM logs WHERE id IN (SELECT id FROM logs"

@@ -14,8 +14,8 @@ enum err_code store_module_put(struct store *st, struct uuid project,
 enum err_code store_module(struct store *st, struct uuid project,
                            const uint8_t digest[DIGEST_BYTES], uint64_t *ret_size, struct err *e)
 {
-    struct query q = query(st, "SELECT size FROM modules WHERE project_id = ? AND digest = ?",
-                           "ud", project, digest);
+    struct query q = query(st, "SELECT size FROM modules WHERE project_id = ? AND digest = ?", "ud",
+                           project, digest);
     if (query_row(&q))
         *ret_size = col_u64(&q, 0);
     return query_end_least(&q, 1, e);
@@ -80,6 +80,11 @@ enum err_code store_image_delete(struct store *st, const char *engine, struct uu
                      e);
 }
 
+enum err_code store_images_of_others(struct store *st, const char *engine, struct err *e)
+{
+    return query_run(query(st, "DELETE FROM images WHERE engine != ?", "t", engine), e);
+}
+
 enum err_code store_image_after(struct store *st, const char *engine, struct uuid project,
                                 const uint8_t digest[DIGEST_BYTES], struct store_image *ret_image,
                                 struct err *e)
@@ -140,8 +145,7 @@ enum err_code store_module_unused(struct store *st, uint64_t before_ms, struct u
 }
 
 enum err_code store_module_delete(struct store *st, struct uuid project,
-                                  const uint8_t digest[DIGEST_BYTES], bool *ret_last,
-                                  struct err *e)
+                                  const uint8_t digest[DIGEST_BYTES], bool *ret_last, struct err *e)
 {
     enum err_code rc = query_run(
         query(st, "DELETE FROM images WHERE project_id = ? AND digest = ?", "ud", project, digest),

@@ -128,11 +128,10 @@ enum err_code store_log_put(struct store *st, const struct store_log *l, struct 
         e);
     if (rc || sqlite3_changes(st->db) == 0)
         return rc;
-    return query_run(query(st,
-                           "UPDATE projects SET log_bytes = log_bytes + ? + " LOG_ROW
-                           " WHERE id = ?",
-                           "iu", (uint64_t)l->text.n, l->project),
-                     e);
+    return query_run(
+        query(st, "UPDATE projects SET log_bytes = log_bytes + ? + " LOG_ROW " WHERE id = ?", "iu",
+              (uint64_t)l->text.n, l->project),
+        e);
 }
 
 #define LOG                                                                                        \
@@ -146,10 +145,10 @@ enum err_code store_logs(struct store *st, const struct store_log_query *l, each
     uint64_t most = (uint64_t)INT64_MAX;
     const char *const newest = LOG "ORDER BY id DESC LIMIT ?8";
     const char *const oldest = LOG "ORDER BY id LIMIT ?8";
-    struct query q = query(st, l->newest ? newest : oldest, "uiiiiiUi", l->function, l->after,
-                           l->before ? l->before : most, l->since_ms,
-                           l->until_ms ? l->until_ms : most, (uint64_t)l->level, l->run,
-                           (uint64_t)l->limit);
+    struct query q =
+        query(st, l->newest ? newest : oldest, "uiiiiiUi", l->function, l->after,
+              l->before ? l->before : most, l->since_ms, l->until_ms ? l->until_ms : most,
+              (uint64_t)l->level, l->run, (uint64_t)l->limit);
     enum err_code rc = ERR_OK;
     while (rc == ERR_OK && query_row(&q)) {
         struct store_log row = {
@@ -195,12 +194,10 @@ enum err_code store_logs_trim(struct store *st, struct uuid project, uint64_t ke
         return rc;
     if (rows == 0) /* nothing is there: the sum had drifted */
         gone = have;
-    rc = query_run(query(st, "DELETE FROM logs WHERE project_id = ? AND id <= ?", "ui", project,
-                         last),
-                   e);
+    rc = query_run(
+        query(st, "DELETE FROM logs WHERE project_id = ? AND id <= ?", "ui", project, last), e);
     if (rc)
         return rc;
-    return query_run(query(st, "UPDATE projects SET log_bytes = ? WHERE id = ?", "iu", have - gone,
-                           project),
-                     e);
+    return query_run(
+        query(st, "UPDATE projects SET log_bytes = ? WHERE id = ?", "iu", have - gone, project), e);
 }

@@ -7,10 +7,10 @@
 
 enum err_code store_spool(struct store *st, struct uuid spool, uint64_t *ret_taken, struct err *e)
 {
-    enum err_code rc = query_run(
-        query(st, "INSERT INTO spools (id, taken) VALUES (?, 0) ON CONFLICT DO NOTHING", "u",
-              spool),
-        e);
+    enum err_code rc =
+        query_run(query(st, "INSERT INTO spools (id, taken) VALUES (?, 0) ON CONFLICT DO NOTHING",
+                        "u", spool),
+                  e);
     if (rc)
         return rc;
     struct query q = query(st, "SELECT taken FROM spools WHERE id = ?", "u", spool);
@@ -21,17 +21,17 @@ enum err_code store_spool(struct store *st, struct uuid spool, uint64_t *ret_tak
 
 enum err_code store_spool_taken(struct store *st, struct uuid spool, uint64_t taken, struct err *e)
 {
-    return query_run_one(
-        query(st, "UPDATE spools SET taken = ? WHERE id = ?", "iu", taken, spool), e);
+    return query_run_one(query(st, "UPDATE spools SET taken = ? WHERE id = ?", "iu", taken, spool),
+                         e);
 }
 
 enum err_code store_counted(struct store *st, struct uuid spool, struct uuid function,
                             uint64_t ret_counted[STORE_COUNTERS], struct err *e)
 {
     size_t size = STORE_COUNTERS * sizeof *ret_counted;
-    struct query q = query(st,
-                           "SELECT counted FROM spool_sums WHERE spool_id = ? AND function_id = ?",
-                           "uu", spool, function);
+    struct query q =
+        query(st, "SELECT counted FROM spool_sums WHERE spool_id = ? AND function_id = ?", "uu",
+              spool, function);
     memset(ret_counted, 0, size);
     if (query_row(&q)) {
         struct slice s = col_slice(&q, 0);

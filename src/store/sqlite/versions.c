@@ -40,12 +40,11 @@ static enum err_code read_versions(struct query q, uint64_t least, each_version 
 enum err_code store_version_put(struct store *st, const struct store_version *v,
                                 uint32_t *ret_number, struct err *e)
 {
-    enum err_code rc =
-        query_run_one(query(st,
-                            "UPDATE functions SET last_number = last_number + 1"
-                            " WHERE id = ? AND deleted_at IS NULL",
-                            "u", v->function),
-                      e);
+    enum err_code rc = query_run_one(query(st,
+                                           "UPDATE functions SET last_number = last_number + 1"
+                                           " WHERE id = ? AND deleted_at IS NULL",
+                                           "u", v->function),
+                                     e);
     if (rc)
         return rc;
     struct query q = query(st,
@@ -75,18 +74,17 @@ enum err_code store_version(struct store *st, struct uuid version, each_version 
 enum err_code store_version_by_number(struct store *st, struct uuid function, uint64_t number,
                                       each_version *each, void *arg, struct err *e)
 {
-    return read_versions(query(st, VERSION "WHERE v.function_id = ? AND v.number = ?", "ui",
-                               function, number),
-                         1, each, arg, e);
+    return read_versions(
+        query(st, VERSION "WHERE v.function_id = ? AND v.number = ?", "ui", function, number), 1,
+        each, arg, e);
 }
 
 enum err_code store_version_newest(struct store *st, struct uuid function, each_version *each,
                                    void *arg, struct err *e)
 {
-    return read_versions(query(st,
-                               VERSION "WHERE v.function_id = ? ORDER BY v.number DESC LIMIT 1",
-                               "u", function),
-                         1, each, arg, e);
+    return read_versions(
+        query(st, VERSION "WHERE v.function_id = ? ORDER BY v.number DESC LIMIT 1", "u", function),
+        1, each, arg, e);
 }
 
 enum err_code store_versions(struct store *st, struct uuid function, uint64_t before,
