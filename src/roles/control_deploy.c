@@ -16,6 +16,8 @@
 #include "api/request.h"
 #include "auth/seal.h"
 #include "base/log.h"
+#include "engine/engine.h"
+#include "module/module.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,12 +246,26 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
     return rc == ERR_NOT_FOUND ? err_set(e, rc, "the function was deleted meanwhile") : rc;
 }
 
+/* The compile job judged the module's memory by the hard maximum; a version has its own limit. */
+static enum err_code check_memory(struct deployment *d, struct err *e)
+{
+    struct control *c = d->control;
+    struct store_image image;
+    struct limits limits;
+    enum err_code rc = store_image(c->api.store, engine_name(), d->project, d->digest,
+                                   ENGINE_PLAIN, &image, e);
+    settings_limits(&d->settings, &c->options.limits, &limits);
+    return rc ? rc : module_check_memory(image.memory_min, limits.v[LIMIT_MEMORY], e);
+}
+
 static void on_image(struct image_want *w, const struct err *failure)
 {
     struct deployment *d = LIST_ITEM(w, struct deployment, image);
     struct control *c = d->control;
     struct buf env, sealed;
     struct err e;
+    if (!failure && check_memory(d, &e))
+        failure = &e;
     if (failure) {
         control_discard(&c->api, d->project, d->digest);
         deploy_end(d, failure);

@@ -259,9 +259,11 @@ void control_image_forget(struct api *api, struct image_want *w)
 }
 
 /* What the job left, into its place: hashed, synced, renamed, and its row written. */
-static enum err_code keep_image(struct control *c, struct job *j, struct err *e)
+static enum err_code keep_image(struct control *c, struct job *j, uint64_t memory_min,
+                                struct err *e)
 {
-    struct store_image image = {.project = j->project, .kind = ENGINE_PLAIN};
+    struct store_image image = {
+        .project = j->project, .kind = ENGINE_PLAIN, .memory_min = memory_min};
     char name[DIGEST_TEXT + 1];
     memcpy(image.digest, j->digest, sizeof image.digest);
     digest_text(j->digest, name);
@@ -295,7 +297,7 @@ void control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
     enum err_code rc = compile_outcome(slice_make(bytes, n > 0 ? (size_t)n : 0), wait_status,
                                        &c->options.limits, &result, &e);
     if (rc == ERR_OK)
-        rc = keep_image(c, j, &e);
+        rc = keep_image(c, j, result.memory_min, &e);
     if (rc)
         log_line(LOG_INFO, "compile_failed", "code=%s text=\"%s\"", err_slug(rc), e.text);
     job_end(c, j, rc ? &e : NULL);

@@ -221,6 +221,7 @@ struct store_image {
     uint8_t kind;                 /* enum engine_kind */
     uint64_t size;
     uint8_t hash[DIGEST_BYTES]; /* of the image */
+    uint64_t memory_min;        /* bytes of memory an instance begins with */
 };
 enum err_code store_image_put(struct store *st, const char *engine, const struct store_image *i,
                               struct err *e) MUST_CHECK;

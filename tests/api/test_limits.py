@@ -113,6 +113,20 @@ def test_memory_to_begin_with(server, guests):
     assert answer.status_code == 422 and "memory" in answer.json()["detail"]
 
 
+def test_memory_below_what_the_module_begins_with(server, guests):
+    """The module is fine, the version's own limit is too small for it: refused, not promoted."""
+    api = server.api
+    module = (guests / "cwa-bare.wasm").read_bytes()  # two pages
+    digest = api.post("/v1/projects/default/modules", content=module,
+                      headers={"Content-Type": "application/wasm"}).json()["digest"]
+    api.post("/v1/projects/default/functions", json={"name": "tight"})
+    refused = api.post("/v1/projects/default/functions/tight/versions",
+                       json={"digest": digest, "limits": {"memory": "64KiB"}})
+    assert refused.status_code == 422 and refused.json()["code"] == "module_limit"
+    assert '"memory"' in refused.json()["detail"]
+    assert api.get("/v1/projects/default/functions/tight").json()["state"] == "no_version"
+
+
 def test_recursion(guest):
     recurse = guest("cwa-recurse")
     with recurse.wire() as wire:

@@ -82,6 +82,7 @@ CREATE TABLE images (
     kind INTEGER NOT NULL, -- enum engine_kind
     size INTEGER NOT NULL,
     hash BLOB NOT NULL, -- SHA-256 of the file
+    memory_min INTEGER NOT NULL, -- bytes of memory an instance begins with
     created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)),
     updated_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)),
     PRIMARY KEY (engine, project_id, digest, kind)

@@ -34,7 +34,7 @@ enum err_code store_stored(struct store *st, struct uuid project, uint64_t *ret_
     return query_end(&q, e);
 }
 
-#define IMAGE "SELECT project_id, digest, kind, size, hash FROM images "
+#define IMAGE "SELECT project_id, digest, kind, size, hash, memory_min FROM images "
 
 static void read_image(struct query *q, struct store_image *i)
 {
@@ -43,17 +43,19 @@ static void read_image(struct query *q, struct store_image *i)
     i->kind = (uint8_t)col_u64(q, 2);
     i->size = col_u64(q, 3);
     col_digest(q, 4, i->hash);
+    i->memory_min = col_u64(q, 5);
 }
 
 enum err_code store_image_put(struct store *st, const char *engine, const struct store_image *i,
                               struct err *e)
 {
     return query_run(query(st,
-                           "INSERT INTO images (engine, project_id, digest, kind, size, hash)"
-                           " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                           " SET size = excluded.size, hash = excluded.hash",
-                           "tudiid", engine, i->project, i->digest, (uint64_t)i->kind, i->size,
-                           i->hash),
+                           "INSERT INTO images (engine, project_id, digest, kind, size, hash,"
+                           " memory_min) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                           " SET size = excluded.size, hash = excluded.hash,"
+                           " memory_min = excluded.memory_min",
+                           "tudiidi", engine, i->project, i->digest, (uint64_t)i->kind, i->size,
+                           i->hash, i->memory_min),
                      e);
 }
 
