@@ -9,8 +9,12 @@ void cgi_head_init(struct cgi_head *h, const struct limits *limits, struct slice
                    bool trusted)
 {
     struct buf lines = h->lines, line = h->line;
-    *h = (struct cgi_head){.limits = limits, .script_name = script_name, .trusted = trusted,
-                           .status = 200, .lines = lines, .line = line};
+    *h = (struct cgi_head){.limits = limits,
+                           .script_name = script_name,
+                           .trusted = trusted,
+                           .status = 200,
+                           .lines = lines,
+                           .line = line};
     buf_clear(&h->lines);
     buf_clear(&h->line);
     /* A local Location grows by the script name, a bare LF by its CR. */
@@ -79,8 +83,8 @@ static bool on_location(struct cgi_head *h, struct slice name, struct slice valu
         return bad(h, "there are two Location fields");
     h->has_location = true;
     bool local = value.n && value.p[0] == '/' && (value.n == 1 || value.p[1] != '/');
-    bool whole = slice_starts(value, script) &&
-                 (value.n == script.n || strchr("/?#", value.p[script.n]));
+    bool whole =
+        slice_starts(value, script) && (value.n == script.n || strchr("/?#", value.p[script.n]));
     return put(h, name, local && !whole ? script : SLICE(""), value);
 }
 
@@ -165,8 +169,7 @@ static bool take_field(struct cgi_head *h, struct slice line)
     for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
         if (slice_ieq(name, specials[i].name))
             return specials[i].on_field(h, name, value);
-    if (!h->trusted && name.n >= platform.n &&
-        slice_ieq(slice_make(name.p, platform.n), platform))
+    if (!h->trusted && name.n >= platform.n && slice_ieq(slice_make(name.p, platform.n), platform))
         return true; /* only the platform speaks for itself */
     return put(h, name, SLICE(""), value);
 }

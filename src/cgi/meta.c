@@ -7,10 +7,10 @@ static const struct hidden {
     struct slice name;
     bool unless_trusted; /* a trusted proxy's are passed on */
 } hidden[] = {
-    {{"Content-Length", 14}, false},      /* CONTENT_LENGTH */
-    {{"Content-Type", 12}, false},        /* CONTENT_TYPE */
-    {{"Proxy", 5}, false},                /* httpoxy: would be HTTP_PROXY */
-    {{"Connection", 10}, false},          /* hop by hop, RFC 9110 7.6.1 */
+    {{"Content-Length", 14}, false}, /* CONTENT_LENGTH */
+    {{"Content-Type", 12}, false},   /* CONTENT_TYPE */
+    {{"Proxy", 5}, false},           /* httpoxy: would be HTTP_PROXY */
+    {{"Connection", 10}, false},     /* hop by hop, RFC 9110 7.6.1 */
     {{"Keep-Alive", 10}, false},
     {{"Proxy-Connection", 16}, false},
     {{"Proxy-Authorization", 19}, false},
@@ -19,7 +19,7 @@ static const struct hidden {
     {{"Trailer", 7}, false},
     {{"Transfer-Encoding", 17}, false},
     {{"Upgrade", 7}, false},
-    {{"Expect", 6}, false},               /* answered by us */
+    {{"Expect", 6}, false}, /* answered by us */
     {{"Forwarded", 9}, true},
     {{"X-Forwarded-For", 15}, true},
     {{"X-Forwarded-Proto", 17}, true},
@@ -201,13 +201,27 @@ enum cgi_meta cgi_meta_write(const struct cgi_request *r, char *out, size_t cap,
 bool cgi_is_meta(struct slice name)
 {
     static const struct slice names[] = {
-        {"AUTH_TYPE", 9},       {"CONTENT_LENGTH", 14}, {"CONTENT_TYPE", 12},
-        {"GATEWAY_INTERFACE", 17}, {"HTTPS", 5},        {"PATH_INFO", 9},
-        {"PATH_TRANSLATED", 15}, {"QUERY_STRING", 12},  {"REMOTE_ADDR", 11},
-        {"REMOTE_HOST", 11},    {"REMOTE_IDENT", 12},   {"REMOTE_USER", 11},
-        {"REQUEST_METHOD", 14}, {"REQUEST_URI", 11},    {"RUN_ID", 6},
-        {"SCRIPT_NAME", 11},    {"SERVER_NAME", 11},    {"SERVER_PORT", 11},
-        {"SERVER_PROTOCOL", 15}, {"SERVER_SOFTWARE", 15}, {"WORKER_ID", 9},
+        {"AUTH_TYPE", 9},
+        {"CONTENT_LENGTH", 14},
+        {"CONTENT_TYPE", 12},
+        {"GATEWAY_INTERFACE", 17},
+        {"HTTPS", 5},
+        {"PATH_INFO", 9},
+        {"PATH_TRANSLATED", 15},
+        {"QUERY_STRING", 12},
+        {"REMOTE_ADDR", 11},
+        {"REMOTE_HOST", 11},
+        {"REMOTE_IDENT", 12},
+        {"REMOTE_USER", 11},
+        {"REQUEST_METHOD", 14},
+        {"REQUEST_URI", 11},
+        {"RUN_ID", 6},
+        {"SCRIPT_NAME", 11},
+        {"SERVER_NAME", 11},
+        {"SERVER_PORT", 11},
+        {"SERVER_PROTOCOL", 15},
+        {"SERVER_SOFTWARE", 15},
+        {"WORKER_ID", 9},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slice_eq(name, names[i]))

@@ -29,7 +29,7 @@ struct cidr_list {
     struct cidr {
         struct http_address base;
         uint8_t bits; /* of 128 */
-    } *items;
+    } * items;
     size_t count;
 };
 

@@ -1,36 +1,28 @@
 #include "http/connection.h"
 
-#include "base/log.h"
 #include "http/problem.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
-    ACCEPT_BATCH = 64,             /* connections taken in one turn: the others wait for no one */
-    EMPTY_LINES = 4,               /* CRLFs before a request line that are read over */
-    LINGER_US = 2000000,           /* reading on after the last answer, so that it arrives */
-    LINGER_BYTES = 16 << 20,       /* more than the sockets of both ends hold */
-    HALF_CLOSED_US = 1000000,      /* a client that sent its end gets this long between outputs */
-    BODY_GRACE_US = 10000000,      /* before the rate of a body counts */
-    DESCRIPTORS_PERCENT = 80,      /* of RLIMIT_NOFILE may be connections */
-    REFUSED_LOG_US = 1000000,
-};
-
-/* Connections of one address. */
-struct peer {
-    struct http_address address;
-    size_t count;
+    EMPTY_LINES = 4,          /* CRLFs before a request line that are read over */
+    LINGER_US = 2000000,      /* reading on after the last answer, so that it arrives */
+    LINGER_BYTES = 16 << 20,  /* more than the sockets of both ends hold */
+    HALF_CLOSED_US = 1000000, /* a client that sent its end gets this long between outputs */
+    BODY_GRACE_US = 10000000, /* before the rate of a body counts */
 };
 
 /* Which state may follow which. */
 static const bool legal[CONN_STATES][CONN_STATES] = {
-    [CONN_IDLE] = {[CONN_HEAD] = true, [CONN_BODY] = true, [CONN_RUN] = true,
-                   [CONN_LINGER] = true, [CONN_CLOSED] = true},
+    [CONN_IDLE] = {[CONN_HEAD] = true,
+                   [CONN_BODY] = true,
+                   [CONN_RUN] = true,
+                   [CONN_LINGER] = true,
+                   [CONN_CLOSED] = true},
     [CONN_HEAD] = {[CONN_BODY] = true, [CONN_RUN] = true, [CONN_CLOSED] = true},
     [CONN_BODY] = {[CONN_RUN] = true, [CONN_FLUSH] = true, [CONN_CLOSED] = true},
     [CONN_RUN] = {[CONN_FLUSH] = true, [CONN_CLOSED] = true},
@@ -63,29 +55,6 @@ static ssize_t transmit(struct http_conn *c, const void *p, size_t n)
         sent = send(c->io.fd, p, n, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return sent;
-}
-
-/* Buffers. */
-
-void http_borrow(struct http_server *s, struct buf *b)
-{
-    if (!b->p && s->spare_count) {
-        size_t limit = b->limit;
-        *b = s->spares[--s->spare_count];
-        b->limit = limit;
-    }
-}
-
-static void give_back(struct http_server *s, struct buf *b)
-{
-    if (b->p && b->cap <= HTTP_SPARE_MOST && s->spare_count < HTTP_SPARES) {
-        size_t limit = b->limit;
-        buf_clear(b);
-        s->spares[s->spare_count++] = *b;
-        buf_init(b, limit);
-    } else {
-        buf_done(b);
-    }
 }
 
 /* Deadlines. */
@@ -139,21 +108,7 @@ static void arm(struct http_conn *c)
 
 /* Ending. */
 
-static struct slice peer_key(const struct http_address *a)
-{
-    return slice_make(a->b, sizeof a->b);
-}
-
-static void forget_peer(struct http_server *s, const struct http_address *a)
-{
-    struct peer *p = map_get(&s->peers, peer_key(a));
-    if (p && --p->count == 0) {
-        map_remove(&s->peers, peer_key(&p->address));
-        free(p);
-    }
-}
-
-static void close_now(struct http_conn *c)
+void http_fail(struct http_conn *c)
 {
     struct http_server *s = c->server;
     if (c->state == CONN_CLOSED)
@@ -163,9 +118,9 @@ static void close_now(struct http_conn *c)
     loop_timer_stop(s->loop, &c->timer);
     loop_io_del(s->loop, &c->io);
     close(fd);
-    give_back(s, &c->in);
-    give_back(s, &c->out);
-    forget_peer(s, &c->peer);
+    http_give_back(s, &c->in);
+    http_give_back(s, &c->out);
+    http_server_left(s, &c->peer);
     list_remove(&c->dirty);
     list_remove(&c->node);
     list_push(&s->dead, &c->node);
@@ -176,16 +131,11 @@ static void close_now(struct http_conn *c)
     }
 }
 
-void http_fail(struct http_conn *c)
-{
-    close_now(c);
-}
-
 static void linger(struct http_conn *c)
 {
     shutdown(c->io.fd, SHUT_WR);
     enter(c, CONN_LINGER);
-    give_back(c->server, &c->in);
+    http_give_back(c->server, &c->in);
     c->linger_bytes = 0;
     loop_io_mod(c->server->loop, &c->io, EPOLLIN);
     arm(c);
@@ -210,7 +160,7 @@ static bool body_too_slow(struct http_conn *c, uint64_t now)
 static void give_up_body(struct http_conn *c)
 {
     if (c->answer != ANSWER_NONE) {
-        close_now(c);
+        http_fail(c);
         return;
     }
     if (c->owner) {
@@ -228,7 +178,7 @@ static void on_timeout(struct loop_timer *t)
         return;
     }
     if (is_stalled(c)) {
-        close_now(c);
+        http_fail(c);
         return;
     }
     switch (c->state) {
@@ -244,7 +194,7 @@ static void on_timeout(struct loop_timer *t)
     case CONN_LINGER:
     case CONN_CLOSED:
     case CONN_STATES:
-        close_now(c);
+        http_fail(c);
     }
 }
 
@@ -356,7 +306,7 @@ static bool take_body(struct http_conn *c, struct slice *bytes)
             c->owner = NULL;
         }
         if (answered)
-            close_now(c);
+            http_fail(c);
         else
             refuse(c, rc, e.text);
         return true;
@@ -408,7 +358,7 @@ static void advance_buffered(struct http_conn *c)
         return;
     buf_consume(&c->in, before - bytes.n);
     if (!buf_size(&c->in))
-        give_back(c->server, &c->in);
+        http_give_back(c->server, &c->in);
 }
 
 /* What epoll should tell about: input only while somebody takes it. */
@@ -438,7 +388,7 @@ static void watch(struct http_conn *c)
 static void on_eof(struct http_conn *c)
 {
     if (c->state != CONN_RUN && c->state != CONN_FLUSH) {
-        close_now(c);
+        http_fail(c);
         return;
     }
     /* It may only have shut its sending end and still wait for the answer; if it is gone, what
@@ -457,7 +407,7 @@ static void drain_lingering(struct http_conn *c)
         return;
     c->linger_bytes += n > 0 ? (uint64_t)n : 0;
     if (n <= 0 || c->linger_bytes > LINGER_BYTES)
-        close_now(c);
+        http_fail(c);
 }
 
 static void on_readable(struct http_conn *c)
@@ -479,7 +429,7 @@ static void on_readable(struct http_conn *c)
         at = room ? buf_reserve(&c->in, room) : NULL;
         if (!at) {
             if (room)
-                close_now(c); /* no memory */
+                http_fail(c); /* no memory */
             else
                 watch(c);
             return;
@@ -488,7 +438,7 @@ static void on_readable(struct http_conn *c)
     ssize_t n = receive(c, at, room);
     if (n < 0) {
         if (errno != EAGAIN)
-            close_now(c);
+            http_fail(c);
         return;
     }
     if (n == 0) {
@@ -504,7 +454,7 @@ static void on_readable(struct http_conn *c)
         if (bytes.n && c->state != CONN_CLOSED && c->state != CONN_LINGER) {
             http_borrow(s, &c->in);
             if (!buf_add(&c->in, bytes.p, bytes.n)) {
-                close_now(c);
+                http_fail(c);
                 return;
             }
         }
@@ -558,7 +508,7 @@ static void finish(struct http_conn *c)
         advance_buffered(c);
 }
 
-static void flush(struct http_conn *c)
+void http_conn_flush(struct http_conn *c)
 {
     struct http_server *s = c->server;
     if (c->answer == ANSWER_HELD)
@@ -567,7 +517,7 @@ static void flush(struct http_conn *c)
         uint64_t now = loop_now(s->loop);
         ssize_t n = transmit(c, buf_data(&c->out), buf_size(&c->out));
         if (n < 0 && errno != EAGAIN) {
-            close_now(c);
+            http_fail(c);
             return;
         }
         if (n > 0) {
@@ -582,7 +532,7 @@ static void flush(struct http_conn *c)
             arm(c);
             return;
         }
-        give_back(s, &c->out);
+        http_give_back(s, &c->out);
         if (c->owner)
             s->ops->on_drained(c);
     }
@@ -594,191 +544,50 @@ static void flush(struct http_conn *c)
     arm(c);
 }
 
-static void on_turn_end(struct loop_task *t)
-{
-    struct http_server *s = LIST_ITEM(t, struct http_server, turn_end);
-    struct list now;
-    list_init(&now);
-    for (struct list *n; (n = list_pop(&s->dirty));)
-        list_push(&now, n);
-    for (struct list *n; (n = list_pop(&now));)
-        flush(LIST_ITEM(n, struct http_conn, dirty));
-    bool ended = !list_empty(&s->dead);
-    for (struct list *n; (n = list_pop(&s->dead));) {
-        free(LIST_ITEM(n, struct http_conn, node));
-        s->count--;
-    }
-    if (ended && s->draining && s->count == 0 && s->on_empty)
-        s->on_empty(s);
-}
-
 static void on_event(struct loop_io *io, uint32_t events)
 {
     struct http_conn *c = LIST_ITEM(io, struct http_conn, io);
     if (events & (EPOLLERR | EPOLLHUP)) {
-        close_now(c);
+        http_fail(c);
         return;
     }
     if (events & EPOLLOUT)
-        flush(c);
+        http_conn_flush(c);
     if (events & EPOLLIN && c->state != CONN_CLOSED)
         on_readable(c);
 }
 
-/* The server. */
-
-static void count_refused(struct http_server *s, const char *why)
+enum err_code http_conn_open(struct http_server *s, int fd, const struct http_address *peer,
+                             uint16_t port, bool trusted, struct err *e)
 {
-    uint64_t now = loop_now(s->loop);
-    s->refused++;
-    if (now - s->refused_logged_us > REFUSED_LOG_US) {
-        s->refused_logged_us = now;
-        log_line(LOG_WARNING, "connection_refused", "why=%s refused=%llu", why,
-                 (unsigned long long)s->refused);
-    }
-}
-
-/* Counts the connection for its address; false if that has too many. */
-static bool remember_peer(struct http_server *s, const struct http_address *a, bool trusted)
-{
-    uint64_t most = s->limits->v[LIMIT_ADDRESS_CONNECTIONS];
-    struct peer *p = map_get(&s->peers, peer_key(a));
-    if (!p) {
-        p = calloc(1, sizeof *p);
-        if (!p)
-            return false;
-        p->address = *a;
-        if (!map_put(&s->peers, peer_key(&p->address), p)) {
-            free(p);
-            return false;
-        }
-    }
-    if (most && p->count >= most && !trusted)
-        return false;
-    p->count++;
-    return true;
-}
-
-static void accept_one(struct http_server *s, int fd, const struct sockaddr_storage *sa)
-{
-    uint16_t port;
-    struct http_address peer = address_of(sa, &port);
-    bool trusted = cidr_match(&s->trusted, &peer);
-    if (s->count >= s->most) {
-        count_refused(s, "descriptors");
-        close(fd);
-        return;
-    }
-    if (!remember_peer(s, &peer, trusted)) {
-        count_refused(s, "address");
-        close(fd);
-        return;
-    }
-    struct err e;
-    struct http_conn *c = calloc(1, sizeof *c);
-    if (c) {
-        *c = (struct http_conn){.server = s, .peer = peer, .socket_client = peer, .client = peer,
-                                .client_port = port, .trusted = trusted, .fresh = trusted};
-        c->io.fd = -1;
-        list_init(&c->node);
-        list_init(&c->dirty);
-        buf_init(&c->in, s->limits->v[LIMIT_HEADERS] + s->limits->v[LIMIT_REQUEST_LINE] +
-                             HTTP_SCRATCH);
-        buf_init(&c->out, HTTP_OUT_MOST);
-    }
-    if (!c || loop_io_add(s->loop, &c->io, fd, EPOLLIN, on_event, &e)) {
-        count_refused(s, "memory");
-        forget_peer(s, &peer);
-        free(c);
-        close(fd);
-        return;
-    }
     int one = 1;
+    struct http_conn *c = calloc(1, sizeof *c);
+    if (!c)
+        return err_set(e, ERR_MEMORY, "no memory for a connection");
+    c->server = s;
+    c->peer = c->socket_client = c->client = *peer;
+    c->client_port = port;
+    c->trusted = c->fresh = trusted;
+    list_init(&c->node);
+    list_init(&c->dirty);
+    buf_init(&c->in, s->limits->v[LIMIT_HEADERS] + s->limits->v[LIMIT_REQUEST_LINE] + HTTP_SCRATCH);
+    buf_init(&c->out, HTTP_OUT_MOST);
+    enum err_code rc = loop_io_add(s->loop, &c->io, fd, EPOLLIN, on_event, e);
+    if (rc) {
+        free(c);
+        return rc;
+    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     c->since_us = loop_now(s->loop);
     list_push(&s->conns, &c->node);
     s->count++;
     arm(c);
+    return ERR_OK;
 }
 
-static void on_listener(struct loop_io *io, uint32_t events)
+void http_conn_drain(struct http_conn *c)
 {
-    struct http_server *s = LIST_ITEM(io, struct http_server, listener);
-    (void)events;
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct sockaddr_storage sa;
-        socklen_t n = sizeof sa;
-        int fd = accept4(io->fd, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-                count_refused(s, "descriptors");
-            return;
-        }
-        accept_one(s, fd, &sa);
-    }
-}
-
-enum err_code http_server_init(struct http_server *s, struct loop *loop, int fd, bool shared,
-                               struct err *e)
-{
-    struct sockaddr_storage sa = {0};
-    socklen_t n = sizeof sa;
-    struct rlimit files;
-    s->loop = loop;
-    s->listener.fd = -1;
-    list_init(&s->conns);
-    list_init(&s->dirty);
-    list_init(&s->dead);
-    loop_task_init(&s->turn_end, on_turn_end);
-    if (getsockname(fd, (struct sockaddr *)&sa, &n) == 0)
-        s->address = address_of(&sa, &s->port);
-    s->most = 1000;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0)
-        s->most = files.rlim_cur * DESCRIPTORS_PERCENT / 100;
-    s->scratch = malloc(HTTP_SCRATCH);
-    if (!s->scratch)
-        return err_set(e, ERR_MEMORY, "no memory for a server");
-    return loop_io_add(loop, &s->listener, fd, EPOLLIN | (shared ? EPOLLEXCLUSIVE : 0),
-                       on_listener, e);
-}
-
-void http_server_drain(struct http_server *s)
-{
-    int fd = s->listener.fd;
-    if (s->draining)
-        return;
-    s->draining = true;
-    loop_io_del(s->loop, &s->listener);
-    if (fd >= 0)
-        close(fd);
-    LIST_EACH(n, &s->conns)
-    {
-        struct http_conn *c = LIST_ITEM(n, struct http_conn, node);
-        c->close = true;
-        if (c->state == CONN_IDLE)
-            close_now(c);
-    }
-    if (s->count == 0 && s->on_empty)
-        s->on_empty(s);
-}
-
-void http_server_done(struct http_server *s)
-{
-    if (!s->loop)
-        return;
-    int fd = s->listener.fd;
-    loop_io_del(s->loop, &s->listener);
-    if (fd >= 0)
-        close(fd);
-    while (!list_empty(&s->conns))
-        close_now(LIST_ITEM(s->conns.next, struct http_conn, node));
-    for (struct list *n; (n = list_pop(&s->dead));)
-        free(LIST_ITEM(n, struct http_conn, node));
-    loop_task_cancel(&s->turn_end);
-    while (s->spare_count)
-        buf_done(&s->spares[--s->spare_count]);
-    map_done(&s->peers);
-    cidr_done(&s->trusted);
-    free(s->scratch);
-    s->loop = NULL;
+    c->close = true;
+    if (c->state == CONN_IDLE)
+        http_fail(c);
 }

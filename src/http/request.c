@@ -224,7 +224,7 @@ static enum err_code parse_target(struct http_request *r, struct slice *ret_auth
     }
     if (t.p[0] != '/') {
         struct slice http = SLICE("http://"), https = SLICE("https://");
-        size_t skip = t.n > http.n && slice_ieq(slice_make(t.p, http.n), http)     ? http.n
+        size_t skip = t.n > http.n && slice_ieq(slice_make(t.p, http.n), http)      ? http.n
                       : t.n > https.n && slice_ieq(slice_make(t.p, https.n), https) ? https.n
                                                                                     : 0;
         if (!skip)

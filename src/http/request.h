@@ -29,9 +29,9 @@ struct http_request {
     uint8_t minor;          /* HTTP/1.minor */
     bool keep_alive;        /* what the client asked for */
     bool expect_continue;
-    bool has_length;        /* a Content-Length field was sent */
-    bool accepts_html;      /* Accept names text/html: a browser */
-    int64_t length;         /* of the body: 0 if there is none, HTTP_NO_LENGTH if chunked */
+    bool has_length;   /* a Content-Length field was sent */
+    bool accepts_html; /* Accept names text/html: a browser */
+    int64_t length;    /* of the body: 0 if there is none, HTTP_NO_LENGTH if chunked */
     size_t count;
     struct field fields[HTTP_FIELDS]; /* values without spaces at their ends */
 };
@@ -54,7 +54,7 @@ struct http_parser {
     uint64_t wire, body; /* of a chunked body: bytes fed, bytes of content among them */
     const char *framing; /* of a chunked body: not looked at yet, in the bytes being fed */
     bool after_cr;
-    bool in_body;        /* the body isn't complete yet */
+    bool in_body; /* the body isn't complete yet */
     enum err_code refused;
     const char *why;
 };
@@ -68,4 +68,3 @@ enum err_code http_head_parse(struct http_parser *p, struct slice head, const st
  * body's: fewer than given only at its end, when in_body turns false. */
 enum err_code http_body_parse(struct http_parser *p, struct slice bytes, size_t *ret_used,
                               struct err *e) MUST_CHECK;
-

@@ -10,6 +10,7 @@
  *   edge_functions.c  requests of the world, the cache of routes
  *   edge_queue.c      who may run now: concurrency and the queues
  *   edge_run.c        one invocation from its request to its receipt
+ *   edge_receipt.c    counters, receipts, logs
  *   edge_exec.c       exec processes, one a project
  *   edge_answer.c     a program's output → an answer
  *   edge_control.c    the channel to control: injected runs
@@ -33,11 +34,11 @@ enum {
     EDGE_EXEC_WAIT_US = 10000000,  /* for an exec of the project */
     EDGE_IMAGE_WAIT_US = 60000000, /* for an image that control compiles anew */
     EDGE_IMAGE_RETRY_US = 250000,
-    EDGE_CANCEL_US = 1000000,      /* from CANCEL to END; then the exec is killed */
-    EDGE_BODY_EARLY = 64 << 10,    /* of a body: enough to start when places are scarce */
-    EDGE_NUDGE_US = 500000,        /* from a spooled record to SPOOLED */
-    EDGE_EXEC_SLOTS = 64,          /* versions loaded into one exec at most */
-    EDGE_EXEC_IMAGES = 16,         /* … kept loaded when idle */
+    EDGE_CANCEL_US = 1000000,   /* from CANCEL to END; then the exec is killed */
+    EDGE_BODY_EARLY = 64 << 10, /* of a body: enough to start when places are scarce */
+    EDGE_NUDGE_US = 500000,     /* from a spooled record to SPOOLED */
+    EDGE_EXEC_SLOTS = 64,       /* versions loaded into one exec at most */
+    EDGE_EXEC_IMAGES = 16,      /* … kept loaded when idle */
 };
 
 /* A row of the route table, counted: its cache and the runs that use it hold it. */
@@ -58,15 +59,15 @@ struct edge_project {
 struct edge_function {
     char name[ROUTE_NAME + 1]; /* its key */
     struct edge_project *project;
-    struct edge_route *route;  /* NULL: read it */
-    uint64_t generation;       /* of the table when `route` was read */
+    struct edge_route *route; /* NULL: read it */
+    uint64_t generation;      /* of the table when `route` was read */
     struct spool_sums *sums;
-    uint32_t active;           /* runs that hold a place */
-    uint32_t queued, runs;     /* requests in `queue`; runs that point here */
+    uint32_t active;       /* runs that hold a place */
+    uint32_t queued, runs; /* requests in `queue`; runs that point here */
     struct list queue;
-    struct list node;          /* of the edge's functions, longest unused first */
-    struct list waiting;       /* of the project's */
-    uint64_t second;           /* receipts of successes in this second */
+    struct list node;    /* of the edge's functions, longest unused first */
+    struct list waiting; /* of the project's */
+    uint64_t second;     /* receipts of successes in this second */
     uint32_t receipts;
 };
 
@@ -74,13 +75,13 @@ struct edge_function {
 struct edge_answer {
     struct http_conn *conn; /* NULL: nobody listens (any more) */
     struct cgi_head head;
-    const char *run;        /* for Wasmcloud-Run; NULL on the platform */
-    bool text;              /* response: text */
-    bool ready;             /* the head is complete */
-    bool begun;             /* and was handed to the connection */
-    bool surplus;           /* more body than its Content-Length */
-    uint64_t body;          /* bytes */
-    int status;             /* what the client was told; 0: nothing */
+    const char *run; /* for Wasmcloud-Run; NULL on the platform */
+    bool text;       /* response: text */
+    bool ready;      /* the head is complete */
+    bool begun;      /* and was handed to the connection */
+    bool surplus;    /* more body than its Content-Length */
+    uint64_t body;   /* bytes */
+    int status;      /* what the client was told; 0: nothing */
 };
 
 enum run_state {
@@ -110,25 +111,25 @@ struct edge_run {
     uint64_t deadline_us;
 
     struct edge_answer answer;
-    bool injected;          /* control is the client */
+    bool injected; /* control is the client */
     uint64_t inject_id;
     struct list inject_node;
 
     struct buf begin, body; /* what waits for an exec, or is kept until its image is sure */
     bool body_last;         /* the body is complete */
     uint64_t body_limit;
-    uint32_t credit;        /* bytes of body the exec still takes */
-    uint32_t owed;          /* bytes of output not yet granted anew */
-    uint32_t out_credit;    /* bytes of output the exec may still send */
-    bool awaiting;          /* the wall clock stands: the client's body is awaited */
+    uint32_t credit;     /* bytes of body the exec still takes */
+    uint32_t owed;       /* bytes of output not yet granted anew */
+    uint32_t out_credit; /* bytes of output the exec may still send */
+    bool awaiting;       /* the wall clock stands: the client's body is awaited */
     uint64_t wall_left_us;
     uint64_t image_until_us;
     uint64_t head_us, output_us;
     uint64_t log_lines;
-    enum err_code cause;    /* why we ended it; ERR_OK: it ends by itself */
+    enum err_code cause; /* why we ended it; ERR_OK: it ends by itself */
     char text[UUID_TEXT + 1];
     char script[ROUTE_NAME + 2]; /* SCRIPT_NAME: "" or "/NAME" */
-    char detail[512];       /* for the receipt, the log and the page */
+    char detail[512];            /* for the receipt, the log and the page */
     struct spool_receipt receipt;
 };
 
@@ -188,7 +189,7 @@ struct edge {
     struct buf injecting; /* pieces of an INJECT that has more */
     struct loop_timer nudge;
     struct edge_platform *front; /* platform edge */
-    char *scratch; /* a BEGIN's payload in the making: FRAME_MOST bytes */
+    char *scratch;               /* a BEGIN's payload in the making: FRAME_MOST bytes */
 };
 
 /* edge_site.c */
@@ -238,7 +239,6 @@ void edge_run_body_end(struct edge_run *r);
 void edge_run_output(struct edge_run *r, struct slice bytes);
 void edge_run_credit(struct edge_run *r, uint32_t n);
 void edge_run_drained(struct edge_run *r);
-void edge_run_log(struct edge_run *r, uint8_t level, uint8_t source, struct slice line);
 /* The exec says that it has ended. */
 void edge_run_ended(struct edge_run *r, struct ledger *l);
 /* Ends it for this cause: answers now, tells the exec. */
@@ -249,6 +249,12 @@ void edge_run_fail(struct edge_run *r, enum err_code cause, const char *detail);
 void edge_run_missing(struct edge_run *r);
 void edge_run_retry_missing(struct edge *e);
 void edge_runs_done(struct edge *e);
+
+/* edge_receipt.c */
+/* A line of the run's log; level and source are the spool's numbers. */
+void edge_receipt_log(struct edge_run *r, uint8_t level, uint8_t source, struct slice line);
+/* Counts the run and, if it is to be kept, its receipt; r->receipt is filled. */
+void edge_receipt_keep(struct edge_run *r, const struct ledger *l);
 
 /* edge_exec.c */
 struct edge_exec *edge_exec_want(struct edge_project *p); /* NULL: no memory */

@@ -114,7 +114,8 @@ static void on_begin(struct edge *e, struct edge_run *r, const struct frame *f,
     r->receipt.injected = 1;
     r->body_last = f->flags & FRAME_LAST;
     /* Ours first, as cgi_meta_write() has it; edge_run_start() fills slot and worker in. */
-    static const char worker[] = "WORKER_ID\0" "00000000-0000-0000-0000-000000000000";
+    static const char worker[] = "WORKER_ID\0"
+                                 "00000000-0000-0000-0000-000000000000";
     static const char run[] = "RUN_ID";
     buf_clear(begin);
     if (!buf_add(begin, &slot, sizeof slot) || !buf_add(begin, worker, sizeof worker) ||

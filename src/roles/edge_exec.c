@@ -106,8 +106,8 @@ struct edge_exec *edge_exec_want(struct edge_project *p)
     struct edge_exec *x = p->exec;
     const uint64_t *limit = e->options.limits.v;
     uint64_t now = loop_now(e->loop);
-    if (x && x->bound && (now - x->born_us > limit[LIMIT_EXEC_AGE] ||
-                          x->begun >= limit[LIMIT_EXEC_RUNS])) {
+    if (x && x->bound &&
+        (now - x->born_us > limit[LIMIT_EXEC_AGE] || x->begun >= limit[LIMIT_EXEC_RUNS])) {
         retire(x, "age");
         x = NULL;
     }
@@ -198,10 +198,10 @@ static void on_load_failed(struct edge_exec *x, uint64_t slot, struct slice payl
     struct list runs;
     list_init(&runs);
     LIST_EACH(n, &x->runs)
-        if (LIST_ITEM(n, struct edge_run, node)->slot == slot) {
-            list_remove(n);
-            list_push(&runs, n);
-        }
+    if (LIST_ITEM(n, struct edge_run, node)->slot == slot) {
+        list_remove(n);
+        list_push(&runs, n);
+    }
     for (struct list *n; (n = list_pop(&runs));) {
         struct edge_run *r = LIST_ITEM(n, struct edge_run, node);
         r->exec = NULL; /* its END will come and find nobody */
@@ -257,8 +257,8 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
             die(x, "its process logged more than the limit");
             return;
         }
-        edge_run_log(r, FRAME_LOG_LEVEL((uint8_t)payload.p[0]),
-                     FRAME_LOG_SOURCE((uint8_t)payload.p[0]), slice_from(payload, 1));
+        edge_receipt_log(r, FRAME_LOG_LEVEL((uint8_t)payload.p[0]),
+                         FRAME_LOG_SOURCE((uint8_t)payload.p[0]), slice_from(payload, 1));
         return;
     case FRAME_END:
         if (ledger_read(payload, &l, &e)) {
@@ -312,8 +312,7 @@ static void on_standard_error(struct loop_io *io, uint32_t events)
     while (rest.p && rest.n) {
         struct slice line = slice_split(&rest, '\n');
         if (line.n)
-            log_line(LOG_WARNING, "exec_says", "exec=%u text=\"%.*s\"", x->number,
-                     SLICE_ARG(line));
+            log_line(LOG_WARNING, "exec_says", "exec=%u text=\"%.*s\"", x->number, SLICE_ARG(line));
     }
 }
 

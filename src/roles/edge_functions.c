@@ -142,8 +142,7 @@ static struct edge_route *current_route(struct edge *e, struct edge_function *f,
         return f->route;
     struct err err;
     struct edge_route *r = calloc(1, sizeof *r);
-    enum err_code rc =
-        r ? route_get(e->routes, slice_str(f->name), &r->row, &err) : ERR_MEMORY;
+    enum err_code rc = r ? route_get(e->routes, slice_str(f->name), &r->row, &err) : ERR_MEMORY;
     if (rc) {
         free(r);
         if (rc != ERR_NOT_FOUND)
@@ -218,9 +217,8 @@ static void to_localhost(struct http_conn *c, const struct http_request *r)
 {
     struct buf url;
     buf_init(&url, 16 << 10);
-    if (buf_addf(&url, "%s://localhost:%u%.*s%s%.*s", c->https ? "https" : "http",
-                 c->server->port, SLICE_ARG(r->path), r->query.p ? "?" : "",
-                 SLICE_ARG(r->query)))
+    if (buf_addf(&url, "%s://localhost:%u%.*s%s%.*s", c->https ? "https" : "http", c->server->port,
+                 SLICE_ARG(r->path), r->query.p ? "?" : "", SLICE_ARG(r->query)))
         http_redirect(c, buf_slice(&url));
     else
         refuse(c, ERR_URI_TOO_LONG, NULL);
@@ -264,8 +262,9 @@ static void on_request(struct http_conn *c, const struct http_request *q)
 {
     struct edge *e = edge_of(c);
     struct slice name, script, path;
-    switch (site_find(q->host, q->path, slice_str(option_text(&e->options, OPTION_FUNCTIONS_DOMAIN)),
-                      &name, &script, &path)) {
+    switch (site_find(q->host, q->path,
+                      slice_str(option_text(&e->options, OPTION_FUNCTIONS_DOMAIN)), &name, &script,
+                      &path)) {
     case SITE_FUNCTION:
         break;
     case SITE_LOCALHOST:
@@ -318,7 +317,8 @@ static void on_request(struct http_conn *c, const struct http_request *q)
         .fields = q->fields,
         .count = q->count,
     };
-    switch (cgi_meta_write(&meta, e->scratch + sizeof(uint32_t), FRAME_MOST - sizeof(uint32_t), &n)) {
+    switch (
+        cgi_meta_write(&meta, e->scratch + sizeof(uint32_t), FRAME_MOST - sizeof(uint32_t), &n)) {
     case CGI_META_OK:
         break;
     case CGI_META_FULL:

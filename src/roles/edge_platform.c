@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 enum {
-    CALLS = 4096,            /* requests at once */
-    OUT_GRANT = 16 << 10,    /* as edge_run.c */
+    CALLS = 4096,         /* requests at once */
+    OUT_GRANT = 16 << 10, /* as edge_run.c */
     OUT_BACKLOG = 32 << 10,
 };
 
@@ -231,7 +231,8 @@ static void on_end(struct call *k, struct slice payload)
 {
     struct ledger l;
     struct err e;
-    enum err_code reason = ledger_read(payload, &l, &e) ? ERR_INTERNAL : (enum err_code)l.head.reason;
+    enum err_code reason =
+        ledger_read(payload, &l, &e) ? ERR_INTERNAL : (enum err_code)l.head.reason;
     if (k->answer.conn) {
         if (reason)
             edge_answer_fail(&k->answer, reason, reason == ERR_INTERNAL ? NULL : l.text);

@@ -24,9 +24,9 @@
 #include <stdlib.h>
 
 enum {
-    KEEP_BYTES = 16 << 10,     /* of a buffer that the next run may use again */
-    OUT_GRANT = 16 << 10,      /* credit goes back in pieces of at least this size … */
-    OUT_BACKLOG = 32 << 10,    /* … while no more than this waits for the client */
+    KEEP_BYTES = 16 << 10,  /* of a buffer that the next run may use again */
+    OUT_GRANT = 16 << 10,   /* credit goes back in pieces of at least this size … */
+    OUT_BACKLOG = 32 << 10, /* … while no more than this waits for the client */
 };
 
 static const bool legal[RUN_STATES][RUN_STATES] = {
@@ -216,11 +216,9 @@ static void on_timeout(struct loop_timer *t)
         edge_run_fail(r, ERR_BUSY, "no place became free in time");
         return;
     case RUN_EXEC:
-        list_remove(&r->node);
         edge_run_fail(r, ERR_UNAVAILABLE, "no process was ready in time to run the program");
         return;
     case RUN_IMAGE:
-        list_remove(&r->node);
         edge_run_fail(r, ERR_UNAVAILABLE, "the program was not compiled in time");
         return;
     case RUN_HEAD:
@@ -292,8 +290,7 @@ void edge_run_start(struct edge_run *r, struct edge_exec *x, struct slice begin)
         return;
     }
     bool empty = r->body_last && !buf_size(&r->body);
-    char *payload =
-        channel_place(&x->channel, FRAME_BEGIN, empty ? FRAME_LAST : 0, r->id, begin.n);
+    char *payload = channel_place(&x->channel, FRAME_BEGIN, empty ? FRAME_LAST : 0, r->id, begin.n);
     if (!payload) {
         edge_run_fail(r, ERR_EXEC_DIED, NULL);
         return;
@@ -337,7 +334,7 @@ void edge_run_missing(struct edge_run *r)
     edge_run_state(r, RUN_IMAGE);
     renumber(r);
     LIST_EACH(n, &e->missing)
-        told |= uuid_eq(LIST_ITEM(n, struct edge_run, node)->version->id, r->version->id);
+    told |= uuid_eq(LIST_ITEM(n, struct edge_run, node)->version->id, r->version->id);
     if (!r->image_until_us) {
         r->image_until_us = now + EDGE_IMAGE_WAIT_US;
         if (!told)
@@ -463,73 +460,7 @@ void edge_run_output(struct edge_run *r, struct slice bytes)
         grant(r);
 }
 
-void edge_run_log(struct edge_run *r, uint8_t level, uint8_t source, struct slice line)
-{
-    struct edge *e = r->edge;
-    struct spool_log head = {.run = r->receipt.run,
-                             .function = r->receipt.function,
-                             .project = r->receipt.project,
-                             .at_us = clock_real_us(),
-                             .level = level,
-                             .source = source};
-    if (e->spool)
-        spool_log(e->spool, &head, line);
-    edge_nudge(e);
-    if (r->injected && !list_empty(&r->inject_node)) {
-        char *at = channel_place(&e->control, FRAME_LOG, 0, r->inject_id, line.n + 1);
-        if (at) {
-            at[0] = (char)FRAME_LOG_HEAD(level, source);
-            memcpy(at + 1, line.p, line.n);
-        }
-    }
-}
-
 /* End */
-
-static void count(struct edge_run *r, const struct ledger *l)
-{
-    struct spool_sums *s = r->function->sums;
-    const struct ledger_head *h = &l->head;
-    int class = r->receipt.status / 100;
-    if (!s)
-        return;
-    spool_add(s, SPOOL_RUNS, 1);
-    if (r->receipt.cause)
-        spool_add(s, SPOOL_FAILED, 1);
-    if (class >= 1 && class <= 5)
-        spool_add(s, (enum spool_counter)(SPOOL_1XX + class - 1), 1);
-    spool_add(s, SPOOL_CPU_US, h->cpu_us);
-    spool_add(s, SPOOL_WALL_US, h->wall_us);
-    spool_add(s, SPOOL_MEMORY_US, (h->memory_peak >> 20) * h->wall_us);
-    spool_add(s, SPOOL_BYTES_IN, r->receipt.request_bytes);
-    spool_add(s, SPOOL_BYTES_OUT, r->receipt.response_bytes);
-    spool_add(s, SPOOL_CALLS, h->calls);
-    spool_add(s, SPOOL_LOG_LINES, h->log_lines);
-    spool_add(s, SPOOL_LOG_LOST, h->log_lost);
-}
-
-/* Counters always; the receipt of a success only while there are few in this second. */
-static void keep_receipt(struct edge_run *r, const struct ledger *l)
-{
-    struct edge *e = r->edge;
-    struct edge_function *f = r->function;
-    uint64_t most = e->options.limits.v[LIMIT_RECEIPTS];
-    uint64_t second = r->receipt.started_us / 1000000u;
-    count(r, l);
-    if (!e->spool)
-        return;
-    if (f->second != second) {
-        f->second = second;
-        f->receipts = 0;
-    }
-    if (!r->receipt.cause && !r->injected && f->receipts >= most) {
-        f->receipts++;
-        return;
-    }
-    r->receipt.sampled = f->receipts++ >= most;
-    spool_receipt(e->spool, &r->receipt, l);
-    edge_nudge(e);
-}
 
 /* The run is over: its receipt, its place, the object. The client has its answer. */
 static void finish(struct edge_run *r, struct ledger *l, bool counts)
@@ -542,7 +473,7 @@ static void finish(struct edge_run *r, struct ledger *l, bool counts)
     if (r->detail[0] && !l->text[0])
         slice_copy(slice_str(r->detail), l->text, sizeof l->text);
     if (counts)
-        keep_receipt(r, l);
+        edge_receipt_keep(r, l);
     if (r->injected)
         edge_inject_done(r, l);
     list_remove(&r->node);
@@ -560,7 +491,7 @@ static void finish(struct edge_run *r, struct ledger *l, bool counts)
 static void note(struct edge_run *r, const char *text)
 {
     if (*text)
-        edge_run_log(r, 1, 2, slice_str(text));
+        edge_receipt_log(r, 1, 2, slice_str(text));
 }
 
 static size_t timing(const struct edge_run *r, const struct ledger *l, char *out, size_t cap)
@@ -609,18 +540,19 @@ void edge_run_ended(struct edge_run *r, struct ledger *l)
 void edge_run_fail(struct edge_run *r, enum err_code cause, const char *detail)
 {
     struct ledger l;
-    l.head = (struct ledger_head){.reason = (uint16_t)cause};
-    l.text[0] = '\0';
     /* What was never begun is no run, unless it was our fault that it wasn't. */
-    bool counts = cause != ERR_BUSY && cause != ERR_CANCELLED && cause != ERR_TOO_LARGE &&
-                  cause != ERR_HEADERS_TOO_LARGE;
-    counts |= has_begun(r);
-    r->cause = cause;
-    if (detail && detail != r->detail)
-        slice_copy(slice_str(detail), r->detail, sizeof r->detail);
-    if (counts && cause != ERR_CANCELLED)
-        note(r, r->detail[0] ? r->detail : err_title(cause));
-    edge_answer_fail(&r->answer, cause, r->detail);
+    bool counts = has_begun(r) || (cause != ERR_BUSY && cause != ERR_CANCELLED &&
+                                   cause != ERR_TOO_LARGE && cause != ERR_HEADERS_TOO_LARGE);
+    if (r->state != RUN_CANCEL) { /* else the cause is known, and was told */
+        r->cause = cause;
+        if (detail && detail != r->detail)
+            slice_copy(slice_str(detail), r->detail, sizeof r->detail);
+        if (counts && cause != ERR_CANCELLED)
+            note(r, r->detail[0] ? r->detail : err_title(cause));
+        edge_answer_fail(&r->answer, cause, r->detail);
+    }
+    l.head = (struct ledger_head){.reason = (uint16_t)r->cause};
+    l.text[0] = '\0';
     finish(r, &l, counts);
 }
 

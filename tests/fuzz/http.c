@@ -72,10 +72,17 @@ static void variables(void)
     if (site_find(request.host, request.path, SLICE("localhost"), &name, &script, &path))
         return;
     MUST(name.n > 0 && name.n <= ROUTE_NAME && script.n + path.n == request.path.n);
-    struct cgi_request r = {.method = request.method, .uri = request.target, .query = request.query,
-                            .script_name = script, .path = path, .server_name = request.host,
-                            .remote = SLICE("::1"), .run = SLICE("r"), .worker = SLICE("w"),
-                            .fields = request.fields, .count = request.count};
+    struct cgi_request r = {.method = request.method,
+                            .uri = request.target,
+                            .query = request.query,
+                            .script_name = script,
+                            .path = path,
+                            .server_name = request.host,
+                            .remote = SLICE("::1"),
+                            .run = SLICE("r"),
+                            .worker = SLICE("w"),
+                            .fields = request.fields,
+                            .count = request.count};
     if (cgi_meta_write(&r, out, sizeof out, &n))
         return;
     size_t strings = 0;

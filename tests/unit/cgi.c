@@ -21,26 +21,49 @@ static const char *value(const char *name)
     return "(unset)";
 }
 
-#define FIELD(n, v) {{n, sizeof(n) - 1}, {v, sizeof(v) - 1}}
+#define FIELD(n, v)                                                                                \
+    {                                                                                              \
+        {n, sizeof(n) - 1},                                                                        \
+        {                                                                                          \
+            v, sizeof(v) - 1                                                                       \
+        }                                                                                          \
+    }
 
 static struct cgi_request request(const struct field *fields, size_t count)
 {
-    return (struct cgi_request){.method = SLICE("POST"), .uri = SLICE("/f/a%20b?x=1"),
-                                .query = SLICE("x=1"), .script_name = SLICE("/f"),
-                                .path = SLICE("/a%20b"), .server_name = SLICE("f.localhost"),
-                                .server_port = 8080, .minor = 1, .remote = SLICE("192.0.2.1"),
-                                .run = SLICE("RUN"), .worker = SLICE("WORK"), .has_length = true,
-                                .length = 12, .fields = fields, .count = count};
+    return (struct cgi_request){.method = SLICE("POST"),
+                                .uri = SLICE("/f/a%20b?x=1"),
+                                .query = SLICE("x=1"),
+                                .script_name = SLICE("/f"),
+                                .path = SLICE("/a%20b"),
+                                .server_name = SLICE("f.localhost"),
+                                .server_port = 8080,
+                                .minor = 1,
+                                .remote = SLICE("192.0.2.1"),
+                                .run = SLICE("RUN"),
+                                .worker = SLICE("WORK"),
+                                .has_length = true,
+                                .length = 12,
+                                .fields = fields,
+                                .count = count};
 }
 
 TEST(meta_variables)
 {
     static const struct field fields[] = {
-        FIELD("Host", "f.localhost"), FIELD("Accept", "a"), FIELD("Cookie", "a=1"),
-        FIELD("accept", "b"), FIELD("Cookie", "b=2"), FIELD("Proxy", "http://evil"),
-        FIELD("X_Under", "x"), FIELD("Connection", "close, X-Hop"), FIELD("X-Hop", "1"),
-        FIELD("Content-Type", "text/plain"), FIELD("Content-Length", "12"),
-        FIELD("X-Forwarded-For", "1.2.3.4"), FIELD("Authorization", "Bearer t"),
+        FIELD("Host", "f.localhost"),
+        FIELD("Accept", "a"),
+        FIELD("Cookie", "a=1"),
+        FIELD("accept", "b"),
+        FIELD("Cookie", "b=2"),
+        FIELD("Proxy", "http://evil"),
+        FIELD("X_Under", "x"),
+        FIELD("Connection", "close, X-Hop"),
+        FIELD("X-Hop", "1"),
+        FIELD("Content-Type", "text/plain"),
+        FIELD("Content-Length", "12"),
+        FIELD("X-Forwarded-For", "1.2.3.4"),
+        FIELD("Authorization", "Bearer t"),
         FIELD("TE", "trailers"),
     };
     struct cgi_request r = request(fields, sizeof fields / sizeof *fields);
@@ -66,9 +89,10 @@ TEST(meta_variables)
     CHECK_STR(value("HTTP_ACCEPT"), "a, b");
     CHECK_STR(value("HTTP_COOKIE"), "a=1; b=2");
     CHECK_STR(value("HTTP_AUTHORIZATION"), "Bearer t");
-    static const char *const never[] = {"HTTP_PROXY", "HTTP_X_UNDER", "HTTP_CONNECTION",
-                                        "HTTP_X_HOP", "HTTP_CONTENT_LENGTH", "HTTPS",
-                                        "HTTP_X_FORWARDED_FOR", "HTTP_TE", "HTTP_CONTENT_TYPE"};
+    static const char *const never[] = {
+        "HTTP_PROXY",          "HTTP_X_UNDER", "HTTP_CONNECTION",      "HTTP_X_HOP",
+        "HTTP_CONTENT_LENGTH", "HTTPS",        "HTTP_X_FORWARDED_FOR", "HTTP_TE",
+        "HTTP_CONTENT_TYPE"};
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         CHECK_STR(value(never[i]), "(unset)");
     r.trusted = r.https = true;
@@ -91,8 +115,8 @@ TEST(meta_variables)
 static struct limits limits;
 
 /* Feeds `text` in pieces of `step` bytes; returns the result and what was left as body. */
-static enum cgi_result feed(struct cgi_head *h, const char *text, size_t n, size_t step,
-                            char *body, bool trusted)
+static enum cgi_result feed(struct cgi_head *h, const char *text, size_t n, size_t step, char *body,
+                            bool trusted)
 {
     enum cgi_result rc = CGI_MORE;
     size_t at = 0, body_n = 0;
@@ -129,7 +153,8 @@ TEST(heads)
         {"Location: //x/p\nStatus: 301\n\n", 301, "Location: //x/p\r\n", ""},
         {"X: 1\nConnection: close\nTransfer-Encoding: chunked\nDate: x\n\n", 200, "X: 1\r\n", ""},
         {"X: 1\nWasmcloud-Error: trap\nwasmcloud-run: 1\n\n", 200, "X: 1\r\n", ""},
-        {"Set-Cookie: a=b; Domain=x; Path=/; domain = y\n\n", 200, "Set-Cookie: a=b; Path=/\r\n", ""},
+        {"Set-Cookie: a=b; Domain=x; Path=/; domain = y\n\n", 200, "Set-Cookie: a=b; Path=/\r\n",
+         ""},
         {"\n\nbody", 0, "", ""},
         {"\r\n\r\n", 0, "", ""},
         {"hello world\n", 0, "", ""},
@@ -157,8 +182,7 @@ TEST(heads)
     limits_init(&limits, false);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t step = 1; step <= 64; step += 7) {
-            enum cgi_result rc =
-                feed(&h, cases[i].text, strlen(cases[i].text), step, body, false);
+            enum cgi_result rc = feed(&h, cases[i].text, strlen(cases[i].text), step, body, false);
             enum cgi_result want = cases[i].status == 0    ? CGI_BAD
                                    : cases[i].status == -1 ? CGI_MORE
                                                            : CGI_READY;

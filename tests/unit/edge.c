@@ -130,8 +130,8 @@ static void begin(struct fake *k, const struct frame *f, struct slice payload)
         struct slice script = variable(pairs, "SCRIPT_NAME"), run = variable(pairs, "RUN_ID");
         struct slice query = variable(pairs, "QUERY_STRING"), w = variable(pairs, "WORKER_ID");
         snprintf(text, sizeof text, "Content-Type: text/plain\n\n%.*s|%.*s|%zu|%zu|%d\n",
-                 SLICE_ARG(script), SLICE_ARG(query), run.n, w.n, w.p[0] == '0' && w.p[1] == '0' &&
-                 w.p[2] == '0' && w.p[3] == '0');
+                 SLICE_ARG(script), SLICE_ARG(query), run.n, w.n,
+                 w.p[0] == '0' && w.p[1] == '0' && w.p[2] == '0' && w.p[3] == '0');
         output(k, f->id, text);
     } else if (slice_eq(path, SLICE("/echo"))) {
         output(k, f->id, "Content-Type: text/plain\n\n");
@@ -268,7 +268,9 @@ static void give_exec(uint64_t cookie)
     } control = {0};
     struct leash_msg m = {.type = LEASH_EXEC, .id = cookie, .arg = (uint32_t)++execs};
     struct iovec iov = {.iov_base = &m, .iov_len = sizeof m};
-    struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr h = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
                        .msg_controllen = sizeof control};
     pthread_t thread;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
@@ -317,12 +319,12 @@ static void publish(const char *name, enum response_kind response)
     static struct route_table *t;
     static const uint8_t key[ROUTE_KEY_BYTES] = {1, 2, 3};
     struct err e;
-    struct route_row row = {.project = {{7}}, .state = ROUTE_LIVE, .concurrency = 32,
-                            .version_count = 1};
+    struct route_row row = {
+        .project = {{7}}, .state = ROUTE_LIVE, .concurrency = 32, .version_count = 1};
     row.function = function_id = uuid_new();
     snprintf(row.name, sizeof row.name, "%s", name);
-    row.versions[0] = (struct route_version){.id = uuid_new(), .number = 1, .weight = 1,
-                                             .response = (uint8_t)response, .timing = 1};
+    row.versions[0] = (struct route_version){
+        .id = uuid_new(), .number = 1, .weight = 1, .response = (uint8_t)response, .timing = 1};
     limits_init(&row.versions[0].load.limits, false);
     row.versions[0].load.env = SLICE("");
     row.versions[0].load.args = slice_make("hello", 6);
@@ -395,8 +397,8 @@ static void start_edge(void)
 
 static int dial(void)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(fd, (struct sockaddr *)&sa, sizeof sa))
         abort();
@@ -434,8 +436,9 @@ static const char *ask(const char *method, const char *target, const char *field
 {
     char text[8192];
     int fd = dial();
-    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n%s\r\n",
-             method, target, fields);
+    snprintf(text, sizeof text,
+             "%s %s HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n%s\r\n", method,
+             target, fields);
     say(fd, text);
     receive(fd, NULL);
     close(fd);
@@ -486,8 +489,10 @@ TEST(body_streams_both_ways)
     memset(body, 'x', SIZE);
     int fd = dial();
     char head[256];
-    snprintf(head, sizeof head, "POST /echo HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n"
-             "Content-Length: %d\r\n\r\n", SIZE);
+    snprintf(head, sizeof head,
+             "POST /echo HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n"
+             "Content-Length: %d\r\n\r\n",
+             SIZE);
     say(fd, head);
     pid_t writer = fork();
     if (writer == 0) {
@@ -629,10 +634,13 @@ TEST(refused_requests)
         {"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405"},
         {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "501"},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", "400"},
-        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400"},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+         "400"},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "400"},
         {"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "400"},
-        {"POST /echo HTTP/1.1\r\nHost: hello.localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n", "400"},
+        {"POST /echo HTTP/1.1\r\nHost: hello.localhost\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n3\nabc\r\n",
+         "400"},
         {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400"},
         {"GET /%zz HTTP/1.1\r\nHost: hello.localhost\r\n\r\n", "400"},
         {"GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", "417"},
@@ -665,11 +673,19 @@ TEST(drains)
 int main(void)
 {
     static const struct test_case cases[] = {
-        CASE(hello), CASE(variables), CASE(keep_alive_and_pipelining),
-        CASE(body_streams_both_ways), CASE(chunked_body_and_continue), CASE(causes),
-        CASE(dead_exec_is_replaced), CASE(streams_as_it_is_written),
-        CASE(many_at_once_wait_in_the_queue), CASE(unknown_and_missing),
-        CASE(missing_image_is_asked_for_again), CASE(refused_requests), CASE(drains),
+        CASE(hello),
+        CASE(variables),
+        CASE(keep_alive_and_pipelining),
+        CASE(body_streams_both_ways),
+        CASE(chunked_body_and_continue),
+        CASE(causes),
+        CASE(dead_exec_is_replaced),
+        CASE(streams_as_it_is_written),
+        CASE(many_at_once_wait_in_the_queue),
+        CASE(unknown_and_missing),
+        CASE(missing_image_is_asked_for_again),
+        CASE(refused_requests),
+        CASE(drains),
     };
     signal(SIGPIPE, SIG_IGN);
     start_edge();

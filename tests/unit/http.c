@@ -111,19 +111,27 @@ TEST(refusals)
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", 400},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b" "chunked\r\n\r\n", 400},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b"
+         "chunked\r\n\r\n",
+         400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n",
+         400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n", 400},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n", 400},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\n", 400},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n",
+         400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\n",
+         400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: "
+         "y\n\r\n",
+         400},
         {"GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a\nb\r\nabc\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\rabc\r\n", 400},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+         400},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int status = parse(cases[i].text);
@@ -162,13 +170,14 @@ TEST(addresses)
     static const struct {
         const char *text;
         bool in;
-    } cases[] = {{"10.1.2.3", true}, {"11.0.0.1", false}, {"192.0.2.7:99", true},
+    } cases[] = {{"10.1.2.3", true},   {"11.0.0.1", false},       {"192.0.2.7:99", true},
                  {"192.0.2.8", false}, {"[2001:db8::5]:1", true}, {"2001:db9::", false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         CHECK(address_parse(slice_str(cases[i].text), &a));
         CHECK(cidr_match(&l, &a) == cases[i].in);
     }
-    static const char *const texts[] = {"0.0.0.0", "10.20.30.4", "255.100.99.9", "::1", "2001:db8::a"};
+    static const char *const texts[] = {"0.0.0.0", "10.20.30.4", "255.100.99.9", "::1",
+                                        "2001:db8::a"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         CHECK(address_parse(slice_str(texts[i]), &a));
         address_text(&a, text);
@@ -197,7 +206,8 @@ TEST(addresses)
 
 TEST(proxy)
 {
-    static const char v2[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x05\x0a\0\0\1\x12\x34\0\x50";
+    static const char v2[] =
+        "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x05\x0a\0\0\1\x12\x34\0\x50";
     struct http_address a = {{0}};
     uint16_t port = 0;
     size_t size;
