@@ -56,9 +56,8 @@ enum err_code db_migrate(struct store *st, struct err *e)
         known++;
     if (have > known)
         return err_set(e, ERR_CONFLICT,
-                       "the database has schema %llu, made by a newer " BRAND_COMMAND
-                       "; this one (" BRAND_VERSION ") knows up to %llu: start the newer program, "
-                       "or restore a backup made by this one",
+                       "the database is of a newer " BRAND_COMMAND " (schema %llu, this one knows "
+                       "%llu): start that one, or restore a backup",
                        (unsigned long long)have, (unsigned long long)known);
     for (; have < known && rc == ERR_OK; have++)
         rc = apply(st, have + 1, &migrations[have], e);

@@ -1,0 +1,163 @@
+"""What a start repairs by itself: the route table, images and leftovers of a crash are made again
+from the database, and an older program leaves a newer database alone."""
+
+import os
+import shutil
+import sqlite3
+
+import pytest
+
+from server import Server, eventually
+
+
+@pytest.fixture
+def old(serve, guests, tmp_path):
+    """A stopped server's folder with two functions, and how to start it again."""
+    first = serve(tmp_path)
+    for name in ("one", "two"):
+        assert first.deploy(name, guests / "cwa-hello.wasm").get().status == 200
+    first.stop()
+
+    class Old:
+        data = first.data
+
+        def database(self, *statements):
+            with sqlite3.connect(self.data / "db.sqlite") as db:
+                rows = [db.execute(s).fetchall() for s in statements]
+            db.close()
+            return rows[-1]
+
+        def images(self):
+            return sorted(self.data.glob("images/*/*/*"))
+
+        def start(self, **options):
+            return serve(tmp_path, **options)
+
+        def answers(self, **options):
+            server = self.start(**options)
+            for name in ("one", "two"):
+                with server.wire(host=f"{name}.localhost:{server.port}") as wire:
+                    assert wire.ask("/").status == 200, name
+            return server
+
+    return Old()
+
+
+def test_route_table_missing(old):
+    shutil.rmtree(old.data / "routes")
+    old.answers()
+
+
+def test_route_table_damaged(old):
+    (old.data / "routes/routes.mdb").write_bytes(os.urandom(100_000))
+    assert "routes_rebuild" in old.answers().log()
+
+
+def test_route_table_ahead_of_a_restored_database(old):
+    old.database("UPDATE settings SET value = '1' WHERE key = 'route_generation'")
+    assert "routes_rebuild" in old.answers().log()
+
+
+def test_route_table_behind_the_database(old, serve, guests, tmp_path):
+    """As if control had died between COMMIT and publication."""
+    server = old.start()
+    server.stop()
+    behind = tmp_path / "routes"
+    shutil.copytree(old.data / "routes", behind)
+    server = old.start()
+    assert server.deploy("one", guests / "cwa-echo.wasm").post(body=b"new").body == b"new"
+    server.stop()
+    shutil.rmtree(old.data / "routes")
+    shutil.copytree(behind, old.data / "routes")
+    server = old.start()
+    with server.wire(host=f"one.localhost:{server.port}") as wire:
+        assert wire.ask("/", "POST", body=b"again").body == b"again"
+
+
+def test_limits_of_the_node_reach_functions_at_once(old):
+    old.answers(limits="memory=64MiB")
+
+
+def test_image_missing(old):
+    for image in old.images():
+        image.unlink()
+    old.answers()
+    assert old.images()
+
+
+def test_image_damaged(old):
+    for image in old.images():
+        bytes_ = bytearray(image.read_bytes())
+        bytes_[5000] ^= 1
+        image.chmod(0o644)
+        image.write_bytes(bytes_)
+    server = old.start()
+    assert eventually(lambda: "image_unsound" in server.log())
+    with server.wire(host=f"one.localhost:{server.port}") as wire:
+        assert eventually(lambda: wire.ask("/").status == 200)
+
+
+def test_images_of_another_engine(old):
+    engine = next((old.data / "images").iterdir())
+    engine.rename(engine.with_name("wasmtime-1.0.0-00000000"))
+    old.database("UPDATE images SET engine = 'wasmtime-1.0.0-00000000'")
+    old.answers()
+    assert eventually(lambda: [p.name for p in (old.data / "images").iterdir()] == [engine.name])
+
+
+def test_leftovers_of_a_crash_go(old):
+    blobs = old.data / "blobs"
+    kept = sorted(p.name for p in blobs.iterdir())
+    (blobs / "tmp-7").write_bytes(b"half")
+    (blobs / ("ab" * 32)).write_bytes(b"stored, but its row was never written")
+    old.answers()
+    assert sorted(p.name for p in blobs.iterdir()) == kept
+
+
+@pytest.mark.parametrize("text", [None, "", "not a token\n"])
+def test_operator_token_is_made_again(old, text):
+    file = old.data / "operator.token"
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+    server = old.start()
+    assert server.api.get("/whoami").json()["user"]["role"] == "operator"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_refused_uploads_leave_nothing(old, guests):
+    server = old.start()
+    blobs, images = set((old.data / "blobs").iterdir()), set(old.images())
+    wasm = {"Content-Type": "application/wasm"}
+    refused = (guests / "cwa-reactor.wasm").read_bytes()
+    taken = (guests / "cwa-echo.wasm").read_bytes()
+    assert server.api.post("/v1/projects", json={"name": "other"}).status_code == 201
+    base = "/v1/projects/other"
+    assert server.api.post(f"{base}/modules", content=refused, headers=wasm).status_code == 422
+    # compiled, and only then found to clash with the other project's name
+    answer = server.api.put(f"{base}/functions/one/module", content=taken, headers=wasm)
+    assert answer.status_code == 409
+    assert set((old.data / "blobs").iterdir()) == blobs
+    assert set(old.images()) == images
+
+
+def test_newer_database_is_left_alone(old, tmp_path):
+    old.database("INSERT INTO schema_version (number, name) VALUES (999, 'later')")
+    with pytest.raises(RuntimeError, match="newer"):
+        Server(tmp_path)
+    assert old.database("SELECT max(number) FROM schema_version") == [(999,)]
+
+
+def test_environments_are_sealed(serve, guests, tmp_path):
+    server = serve(tmp_path)
+    server.deploy("env", guests / "wasi-env.wasm", env={"CANARY": "canary-4711-secret"})
+    server.stop()
+    for file in server.data.rglob("*"):
+        if file.is_file():
+            assert b"canary-4711-secret" not in file.read_bytes(), file
+
+
+def test_every_change_is_in_the_audit_trail(old):
+    actions = {row[0] for row in old.database("SELECT action FROM audit")}
+    assert {"server.first_start", "token.create", "function.create", "version.create",
+            "version.promote"} <= actions
