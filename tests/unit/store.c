@@ -124,30 +124,32 @@ TEST(triggers)
     sqlite3_stmt *tables;
     int count = 0;
     /* One row in each table, whatever its columns need. */
-    OK(db_exec(st,
-               "PRAGMA foreign_keys = OFF;"
-               "INSERT INTO users (id, name, role) VALUES (x'01', 'u', 'user');"
-               "INSERT INTO projects (id, name, owner_id) VALUES (x'01', 'p', x'01');"
-               "INSERT INTO members (project_id, user_id, role) VALUES (x'01', x'01', 'owner');"
-               "INSERT INTO tokens (id, user_id, name, scopes, expires_at)"
-               " VALUES (x'01', x'01', 't', 1, 1);"
-               "INSERT INTO functions (id, project_id, name, generation)"
-               " VALUES (x'01', x'01', 'f', 1);"
-               "INSERT INTO modules (project_id, digest, size) VALUES (x'01', x'01', 1);"
-               "INSERT INTO images (engine, project_id, digest, kind, size, hash)"
-               " VALUES ('e', x'01', x'01', 0, 1, x'01');"
-               "INSERT INTO versions (id, function_id, number, digest, size, response, env, limits,"
-               " check_request) VALUES (x'01', x'01', 1, x'01', 1, 0, x'', '{}', 'none');"
-               "INSERT INTO runs VALUES (x'01', x'01', x'01', x'01', 1, '', '', '', 1, 'ok', 0, 0,"
-               " 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', 0, 0, '', 1, 1);"
-               "INSERT INTO logs (project_id, function_id, run_id, at, level, source, text)"
-               " VALUES (x'01', x'01', x'01', 1, 1, 1, '');"
-               "INSERT INTO usage (function_id) VALUES (x'01');"
-               "INSERT INTO spools (id, taken) VALUES (x'01', 1);"
-               "INSERT INTO spool_sums (spool_id, function_id, counted) VALUES (x'01', x'01', x'');"
-               "INSERT INTO audit (action, object, detail) VALUES ('a', 'o', 'd');"
-               "INSERT OR REPLACE INTO settings (key, value) VALUES ('k', 'v')",
-               &e));
+    enum err_code rc = db_exec(
+        st,
+        "PRAGMA foreign_keys = OFF;"
+        "INSERT INTO users (id, name, role) VALUES (x'01', 'u', 'user');"
+        "INSERT INTO projects (id, name, owner_id) VALUES (x'01', 'p', x'01');"
+        "INSERT INTO members (project_id, user_id, role) VALUES (x'01', x'01', 'owner');"
+        "INSERT INTO tokens (id, user_id, name, scopes, expires_at)"
+        " VALUES (x'01', x'01', 't', 1, 1);"
+        "INSERT INTO functions (id, project_id, name, generation)"
+        " VALUES (x'01', x'01', 'f', 1);"
+        "INSERT INTO modules (project_id, digest, size) VALUES (x'01', x'01', 1);"
+        "INSERT INTO images (engine, project_id, digest, kind, size, hash, memory_min)"
+        " VALUES ('e', x'01', x'01', 0, 1, x'01', 1);"
+        "INSERT INTO versions (id, function_id, number, digest, size, response, env, limits,"
+        " check_request) VALUES (x'01', x'01', 1, x'01', 1, 0, x'', '{}', 'none');"
+        "INSERT INTO runs VALUES (x'01', x'01', x'01', x'01', 1, '', '', '', 1, 'ok', 0, 0,"
+        " 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', 0, 0, '', 1, 1);"
+        "INSERT INTO logs (project_id, function_id, run_id, at, level, source, text)"
+        " VALUES (x'01', x'01', x'01', 1, 1, 1, '');"
+        "INSERT INTO usage (function_id) VALUES (x'01');"
+        "INSERT INTO spools (id, taken) VALUES (x'01', 1);"
+        "INSERT INTO spool_sums (spool_id, function_id, counted) VALUES (x'01', x'01', x'');"
+        "INSERT INTO audit (action, object, detail) VALUES ('a', 'o', 'd');"
+        "INSERT OR REPLACE INTO settings (key, value) VALUES ('k', 'v')",
+        &e);
+    CHECK(rc == ERR_OK);
     CHECK(sqlite3_prepare_v2(st->db,
                              "SELECT name FROM sqlite_master WHERE type = 'table'"
                              " AND name NOT LIKE 'sqlite_%'",
