@@ -141,7 +141,7 @@ bool cidr_match(const struct cidr_list *l, const struct http_address *a)
 enum { PROXY_HEAD = 16, PROXY_MOST = 536 };
 
 enum err_code proxy_header(struct slice bytes, size_t *ret_size, struct http_address *address,
-                           uint16_t *port, struct err *e)
+                           struct err *e)
 {
     static const uint8_t magic[12] = "\r\n\r\n\0\r\nQUIT\n";
     size_t n = bytes.n < sizeof magic ? bytes.n : sizeof magic;
@@ -168,8 +168,6 @@ enum err_code proxy_header(struct slice bytes, size_t *ret_size, struct http_add
             *address = from_v4(b + 16);
         else
             memcpy(address->b, b + 16, 16);
-        const uint8_t *at = b + (tcp4 ? 24 : 48);
-        *port = (uint16_t)(at[0] << 8 | at[1]);
     }
     *ret_size = PROXY_HEAD + length;
     return ERR_OK;

@@ -42,7 +42,7 @@ bool cidr_match(const struct cidr_list *l, const struct http_address *a);
  * SIZE_MAX if more bytes are needed to tell. The command LOCAL and other families leave
  * *address as it is. */
 enum err_code proxy_header(struct slice bytes, size_t *ret_size, struct http_address *address,
-                           uint16_t *port, struct err *e) MUST_CHECK;
+                           struct err *e) MUST_CHECK;
 
 /* Goes from the right through the hops of one Forwarded (RFC 7239) or, unless `standard`,
  * X-Forwarded-For field: *address becomes the rightmost that isn't trusted. True if all were

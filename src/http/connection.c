@@ -237,7 +237,7 @@ static bool take_head(struct http_conn *c, struct slice *bytes)
     struct err e;
     size_t size;
     if (c->fresh) {
-        enum err_code rc = proxy_header(*bytes, &size, &c->socket_client, &c->client_port, &e);
+        enum err_code rc = proxy_header(*bytes, &size, &c->socket_client, &e);
         if (!rc && size == SIZE_MAX)
             return false;
         c->fresh = false;
@@ -558,7 +558,7 @@ static void on_event(struct loop_io *io, uint32_t events)
 }
 
 enum err_code http_conn_open(struct http_server *s, int fd, const struct http_address *peer,
-                             uint16_t port, bool trusted, struct err *e)
+                             bool trusted, struct err *e)
 {
     int one = 1;
     struct http_conn *c = calloc(1, sizeof *c);
@@ -566,7 +566,6 @@ enum err_code http_conn_open(struct http_server *s, int fd, const struct http_ad
         return err_set(e, ERR_MEMORY, "no memory for a connection");
     c->server = s;
     c->peer = c->socket_client = c->client = *peer;
-    c->client_port = port;
     c->trusted = c->fresh = trusted;
     list_init(&c->node);
     list_init(&c->dirty);

@@ -48,7 +48,6 @@ struct http_conn {
     struct http_server *server;
     void *owner;                /* the edge's; NULL when no request is in progress */
     struct http_address client; /* behind trusted proxies: who they say it is */
-    uint16_t client_port;
     bool https;
     bool trusted;      /* the peer is a trusted proxy */
     bool accepts_html; /* of the request in progress */
@@ -89,11 +88,6 @@ struct http_conn {
 
 /* The owner takes `n` more bytes of the body. */
 void http_window(struct http_conn *c, size_t n);
-/* Is the body of the request in progress complete? */
-static inline bool http_body_complete(const struct http_conn *c)
-{
-    return c->state != CONN_BODY;
-}
 /* Bytes of answer that the kernel hasn't taken. */
 static inline size_t http_backlog(const struct http_conn *c)
 {
@@ -109,7 +103,7 @@ void http_fail(struct http_conn *c);
 
 /* For http/server.c. The socket is the connection's if this succeeds. */
 enum err_code http_conn_open(struct http_server *s, int fd, const struct http_address *peer,
-                             uint16_t port, bool trusted, struct err *e) MUST_CHECK;
+                             bool trusted, struct err *e) MUST_CHECK;
 /* Sends what was composed, goes on with what has waited for that. */
 void http_conn_flush(struct http_conn *c);
 /* Closes it if it is idle, else after its answer. */

@@ -21,11 +21,6 @@ void http_answer_lines(struct http_conn *c, struct slice lines);
 /* The body's length is known: exactly that many bytes will follow. */
 void http_answer_length(struct http_conn *c, uint64_t length);
 void http_answer_ready(struct http_conn *c);
-/* Has any of the answer been promised to the client? */
-static inline bool http_answer_started(const struct http_conn *c)
-{
-    return c->answer != ANSWER_NONE;
-}
 /* false: too much is waiting (HTTP_OUT_MOST) and the answer was cut. */
 bool http_answer_body(struct http_conn *c, struct slice bytes);
 /* The answer is complete. `late` is a field line that is used if the head hasn't left yet. */

@@ -109,7 +109,7 @@ static void accept_one(struct http_server *s, int fd, const struct sockaddr_stor
         return;
     }
     struct err e;
-    if (http_conn_open(s, fd, &peer, port, trusted, &e)) {
+    if (http_conn_open(s, fd, &peer, trusted, &e)) {
         count_refused(s, "memory");
         http_server_left(s, &peer);
         close(fd);
@@ -166,7 +166,7 @@ enum err_code http_server_init(struct http_server *s, struct loop *loop, int fd,
     list_init(&s->dead);
     loop_task_init(&s->turn_end, on_turn_end);
     if (getsockname(fd, (struct sockaddr *)&sa, &n) == 0)
-        s->address = address_of(&sa, &s->port);
+        address_of(&sa, &s->port);
     s->most = 1000;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
         s->most = files.rlim_cur * DESCRIPTORS_PERCENT / 100;
@@ -187,7 +187,7 @@ void http_server_drain(struct http_server *s)
     if (fd >= 0)
         close(fd);
     LIST_EACH(n, &s->conns)
-    http_conn_drain(LIST_ITEM(n, struct http_conn, node));
+        http_conn_drain(LIST_ITEM(n, struct http_conn, node));
     if (s->count == 0 && s->on_empty)
         s->on_empty(s);
 }

@@ -44,8 +44,7 @@ struct http_server {
     void (*on_empty)(struct http_server *s); /* draining, and the last connection is closed */
     void *owner;
 
-    struct http_address address; /* what it listens on */
-    uint16_t port;
+    uint16_t port; /* what it listens on */
     /* private */
     struct loop_io listener;
     struct loop_task turn_end;

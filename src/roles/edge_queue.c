@@ -70,7 +70,7 @@ static void serve(struct edge_project *p)
 {
     size_t refused = 0, functions = 0;
     LIST_EACH(n, &p->waiting)
-    functions++;
+        functions++;
     for (struct list *n; refused < functions && (n = list_pop(&p->waiting));) {
         struct edge_function *f = LIST_ITEM(n, struct edge_function, waiting);
         if (!list_empty(&f->queue)) {

@@ -334,7 +334,7 @@ void edge_run_missing(struct edge_run *r)
     edge_run_state(r, RUN_IMAGE);
     renumber(r);
     LIST_EACH(n, &e->missing)
-    told |= uuid_eq(LIST_ITEM(n, struct edge_run, node)->version->id, r->version->id);
+        told |= uuid_eq(LIST_ITEM(n, struct edge_run, node)->version->id, r->version->id);
     if (!r->image_until_us) {
         r->image_until_us = now + EDGE_IMAGE_WAIT_US;
         if (!told)

@@ -50,10 +50,9 @@ static void addresses(struct slice bytes)
     struct http_address a = {{0}};
     struct cidr_list l;
     struct err e;
-    uint16_t port;
     size_t size;
     char text[ADDRESS_TEXT];
-    if (bytes.n && proxy_header(bytes, &size, &a, &port, &e) == ERR_OK)
+    if (bytes.n && proxy_header(bytes, &size, &a, &e) == ERR_OK)
         MUST(size == SIZE_MAX || size <= bytes.n);
     address_text(&a, text);
     if (cidr_parse(bytes, &l, &e))
