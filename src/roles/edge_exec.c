@@ -198,20 +198,24 @@ static void on_load_failed(struct edge_exec *x, uint64_t slot, struct slice payl
     struct list runs;
     list_init(&runs);
     LIST_EACH(n, &x->runs)
-    if (LIST_ITEM(n, struct edge_run, node)->slot == slot) {
-        list_remove(n);
-        list_push(&runs, n);
+    {
+        if (LIST_ITEM(n, struct edge_run, node)->slot == slot) {
+            list_remove(n);
+            list_push(&runs, n);
+        }
     }
+    bool sure = x->slots[slot].sure;
+    x->slots[slot].running = 0;
     for (struct list *n; (n = list_pop(&runs));) {
         struct edge_run *r = LIST_ITEM(n, struct edge_run, node);
         r->exec = NULL; /* its END will come and find nobody */
-        if (code == ERR_NOT_FOUND && !x->slots[slot].sure && r->state == RUN_HEAD)
+        if (code == ERR_NOT_FOUND && !sure && r->state == RUN_HEAD)
             edge_run_missing(r);
         else
             edge_run_fail(r, r->cause ? r->cause : ERR_UNAVAILABLE,
                           "the program could not be loaded");
     }
-    x->slots[slot].running = 0;
+    edge_exec_rest(x);
 }
 
 static void on_frame(struct channel *c, const struct frame *f, struct slice payload)
