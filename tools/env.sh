@@ -36,7 +36,7 @@ find_cargo() {
 
 # Prints the first go that is new enough.
 find_go() {
-    for tool in ${GO:+"$GO"} go /usr/local/go/bin/go "$WASMCLOUD_CACHE/go-$GO_PINNED/bin/go"; do
+    for tool in ${GO:+"$GO"} go /usr/local/go/bin/go "$WASMCLOUD_CACHE/go-$GO_PINNED"/lib/python3*/site-packages/go/bin/go; do
         if at_least "$(go_version "$tool")" $GO_LEAST; then
             command -v "$tool"
             return
