@@ -77,7 +77,6 @@ struct deployment {
 
 struct api_backend {
     void (*image_want)(struct api *api, struct image_want *w);
-    void (*image_forget)(struct api *api, struct image_want *w); /* no callback follows */
     /* An upload came to nothing: its bytes and image stay only where a project has the module. */
     void (*discard)(struct api *api, struct uuid project, const uint8_t digest[DIGEST_BYTES]);
     void (*deploy)(struct api *api, struct deployment *d);

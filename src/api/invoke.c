@@ -8,6 +8,7 @@
 #include "api/request.h"
 
 #include "base/brand.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,9 +95,10 @@ static void on_end(struct injection *i, const struct ledger *ledger, const struc
             snprintf(v->answer.type, sizeof v->answer.type, "%s",
                      v->answer.ready ? v->answer.type : "text/plain; charset=utf-8");
             head(v, error ? err_slug(error) : NULL);
-            if (failed_early && v->answer.why[0])
-                (void)!(api_stream_write(r, slice_str(v->answer.why)) &&
-                        api_stream_write(r, SLICE("\n")));
+            char line[sizeof v->answer.why + 1];
+            int n = snprintf(line, sizeof line, "%s\n", v->answer.why);
+            if (failed_early && n > 1 && !api_stream_write(r, slice_make(line, (size_t)n)))
+                log_line(LOG_WARNING, "invoke_why", "no memory");
             api_stream_end(r);
         }
     }

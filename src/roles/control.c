@@ -21,7 +21,6 @@
 
 static const struct api_backend backend = {
     .image_want = control_image_want,
-    .image_forget = control_image_forget,
     .discard = control_discard,
     .deploy = control_deploy,
     .inject = control_inject,

@@ -84,7 +84,6 @@ void control_routes_done(struct control *c);
 /* control_images.c */
 enum err_code control_images_open(struct control *c, struct err *e) MUST_CHECK;
 void control_image_want(struct api *api, struct image_want *w);
-void control_image_forget(struct api *api, struct image_want *w);
 void control_image_compiled(struct control *c, uint64_t cookie, int wait_status);
 /* An edge says that an exec found no image of this version, or none that it could use. */
 void control_image_missing(struct control *c, struct uuid version);

@@ -252,8 +252,8 @@ static enum err_code check_memory(struct deployment *d, struct err *e)
     struct control *c = d->control;
     struct store_image image;
     struct limits limits;
-    enum err_code rc = store_image(c->api.store, engine_name(), d->project, d->digest,
-                                   ENGINE_PLAIN, &image, e);
+    enum err_code rc =
+        store_image(c->api.store, engine_name(), d->project, d->digest, ENGINE_PLAIN, &image, e);
     settings_limits(&d->settings, &c->options.limits, &limits);
     return rc ? rc : module_check_memory(image.memory_min, limits.v[LIMIT_MEMORY], e);
 }

@@ -8,6 +8,7 @@
  * this engine get one. */
 #include "roles/control.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine.h"
 #include "ipc/compile.h"
@@ -252,12 +253,6 @@ void control_image_want(struct api *api, struct image_want *w)
     start_next(c, j->project);
 }
 
-void control_image_forget(struct api *api, struct image_want *w)
-{
-    (void)api;
-    list_remove(&w->node); /* the job goes on: the image will be wanted again */
-}
-
 /* What the job left, into its place: hashed, synced, renamed, and its row written. */
 static enum err_code keep_image(struct control *c, struct job *j, uint64_t memory_min,
                                 struct err *e)
@@ -375,8 +370,9 @@ static void on_repaired(struct image_want *w, const struct err *failure)
     verify_soon(c);
 }
 
-/* Removes a folder of images: projects, and in them files. */
-static void remove_images(int at, const char *name, int depth)
+/* Removes the files `depth` folders below whose names begin so; with an empty prefix the folders,
+ * too (not otherwise: running execs hold them open). */
+static void remove_images(int at, const char *name, int depth, struct slice prefix)
 {
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -389,12 +385,13 @@ static void remove_images(int at, const char *name, int depth)
         if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
             continue;
         if (depth)
-            remove_images(fd, f->d_name, depth - 1);
-        else
+            remove_images(fd, f->d_name, depth - 1, prefix);
+        else if (slice_starts(slice_str(f->d_name), prefix))
             unlinkat(fd, f->d_name, 0);
     }
     closedir(d);
-    unlinkat(at, name, AT_REMOVEDIR);
+    if (!prefix.n)
+        unlinkat(at, name, AT_REMOVEDIR);
 }
 
 /* All live versions have an image of this engine: those of earlier ones have had their time. */
@@ -414,7 +411,7 @@ static void forget_other_engines(struct control *c)
     for (struct dirent *f; (f = readdir(d));)
         if (f->d_name[0] != '.' && strcmp(f->d_name, engine_name()) != 0) {
             log_line(LOG_INFO, "images_removed", "engine=%s", f->d_name);
-            remove_images(fd, f->d_name, 1);
+            remove_images(fd, f->d_name, 1, SLICE(""));
         }
     closedir(d);
 }
@@ -447,6 +444,7 @@ static void on_verify(struct loop_timer *t)
 enum err_code control_images_open(struct control *c, struct err *e)
 {
     list_init(&c->jobs);
+    c->cookies = clock_mono_us(); /* an answer meant for a control before us fits no job */
     if (mkdirat(c->data, "images", 0755) < 0 && errno != EEXIST)
         return err_errno(e, "making the folder images");
     int all = openat(c->data, "images", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -456,6 +454,7 @@ enum err_code control_images_open(struct control *c, struct err *e)
         close(all);
         return err_errno(e, "making the folder images/%s", engine_name());
     }
+    remove_images(all, engine_name(), 1, SLICE("tmp-")); /* what a crash left half-made */
     c->images = openat(all, engine_name(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     close(all);
     if (c->images < 0)

@@ -47,6 +47,7 @@ struct ring {
     char name[32];
     struct spool *spool; /* NULL: the edge has not made it yet */
     struct uuid id;
+    bool placed;  /* `at` is known */
     uint64_t at;  /* read and written up to here, perhaps not committed */
     bool waiting; /* for a COMMIT */
     bool lines;   /* log lines are in it */
@@ -173,13 +174,27 @@ static enum err_code count_all(struct ring *r, struct err *e)
 
 /* ---- a batch ---- */
 
-/* What was written is lost: read it again. */
-static void rewind_ring(struct ring *r)
+/* What of the counters is in the database has to be asked again. */
+static void forget_counted(struct ring *r)
 {
     for (size_t i = 0; i < r->places; i++)
         r->counted[i].known = false;
+}
+
+/* Where to go on: what was committed before a crash, but not yet given back, is not read again. */
+static enum err_code place(struct ring *r, struct err *e)
+{
+    uint64_t taken;
+    if (r->placed)
+        return ERR_OK;
+    enum err_code rc = store_spool(r->control->api.store, r->id, &taken, e);
+    if (rc)
+        return rc;
     r->at = spool_tail(r->spool);
-    r->lines = false;
+    if (taken > r->at)
+        r->at = taken;
+    r->placed = true;
+    return ERR_OK;
 }
 
 static void on_commit(struct store_wait *w, enum err_code rc)
@@ -187,8 +202,9 @@ static void on_commit(struct store_wait *w, enum err_code rc)
     struct ring *r = LIST_ITEM(w, struct ring, wait);
     bool lines = r->lines;
     r->waiting = r->lines = false;
-    if (rc) {
-        rewind_ring(r);
+    if (rc) { /* what was written is lost: read it again */
+        forget_counted(r);
+        r->placed = false;
         return;
     }
     spool_take(r->spool, r->at);
@@ -202,8 +218,8 @@ static enum err_code take_batch(struct ring *r, struct err *e)
 {
     struct control *c = r->control;
     static struct spool_record record; /* large; one thread */
+    enum err_code rc = place(r, e);
     uint64_t begun = r->at;
-    enum err_code rc = ERR_OK;
     int n = 0;
     while (rc == ERR_OK && n < BATCH && spool_next(r->spool, &r->at, &record)) {
         n++;
@@ -228,10 +244,12 @@ static enum err_code drain_ring(struct ring *r, struct err *e)
     enum err_code rc = store_begin(st, e);
     if (rc)
         return rc;
+    struct ring before = *r;
     rc = store_end(st, take_batch(r, e), e);
     if (rc) {
-        if (!r->waiting)
-            rewind_ring(r);
+        forget_counted(r);
+        r->at = before.at;
+        r->placed = before.placed;
         return rc;
     }
     if (!r->waiting) {
@@ -252,7 +270,7 @@ static void ring_close(struct ring *r)
     r->counted = NULL;
     r->places = 0;
     r->spool = NULL;
-    r->waiting = r->lines = r->more = false;
+    r->waiting = r->lines = r->more = r->placed = false;
 }
 
 /* Opens the file if it is there. */
@@ -264,20 +282,6 @@ static enum err_code ring_open(struct ring *r, struct err *e)
     if (rc)
         return rc == ERR_NOT_FOUND ? ERR_OK : rc;
     r->id = spool_id(r->spool);
-    /* What was committed before a crash, but not yet given back to the edge, is skipped. */
-    uint64_t taken = 0;
-    rc = store_begin(c->api.store, e);
-    if (rc == ERR_OK)
-        rc = store_end(c->api.store, store_spool(c->api.store, r->id, &taken, e), e);
-    if (rc) {
-        ring_close(r);
-        return rc;
-    }
-    r->at = spool_tail(r->spool);
-    if (taken > r->at) {
-        spool_take(r->spool, taken);
-        r->at = taken;
-    }
     return ERR_OK;
 }
 

@@ -273,11 +273,6 @@ enum err_code store_version(struct store *st, struct uuid version,
                             enum err_code (*each)(void *arg, const struct store_version *v,
                                                   struct err *e),
                             void *arg, struct err *e) MUST_CHECK;
-enum err_code store_version_by_number(struct store *st, struct uuid function, uint64_t number,
-                                      enum err_code (*each)(void *arg,
-                                                            const struct store_version *v,
-                                                            struct err *e),
-                                      void *arg, struct err *e) MUST_CHECK;
 /* The newest of a function, promoted or not; ERR_NOT_FOUND if it has none. */
 enum err_code store_version_newest(struct store *st, struct uuid function,
                                    enum err_code (*each)(void *arg, const struct store_version *v,

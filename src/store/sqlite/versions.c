@@ -71,14 +71,6 @@ enum err_code store_version(struct store *st, struct uuid version, each_version 
     return read_versions(query(st, VERSION "WHERE v.id = ?", "u", version), 1, each, arg, e);
 }
 
-enum err_code store_version_by_number(struct store *st, struct uuid function, uint64_t number,
-                                      each_version *each, void *arg, struct err *e)
-{
-    return read_versions(
-        query(st, VERSION "WHERE v.function_id = ? AND v.number = ?", "ui", function, number), 1,
-        each, arg, e);
-}
-
 enum err_code store_version_newest(struct store *st, struct uuid function, each_version *each,
                                    void *arg, struct err *e)
 {
