@@ -39,6 +39,7 @@ enum {
     EDGE_NUDGE_US = 500000,     /* from a spooled record to SPOOLED */
     EDGE_EXEC_SLOTS = 64,       /* versions loaded into one exec at most */
     EDGE_EXEC_IMAGES = 16,      /* … kept loaded when idle */
+    EDGE_LOG_PLATFORM = 2,      /* source of the platform's own words in a log (spool_log) */
 };
 
 /* A row of the route table, counted: its cache and the runs that use it hold it. */
@@ -126,6 +127,7 @@ struct edge_run {
     uint64_t image_until_us;
     uint64_t head_us, output_us;
     uint64_t log_lines;
+    uint32_t log_unkept; /* of the program's lines: the spool had no room */
     enum err_code cause; /* why we ended it; ERR_OK: it ends by itself */
     char text[UUID_TEXT + 1];
     char script[ROUTE_NAME + 2]; /* SCRIPT_NAME: "" or "/NAME" */
@@ -253,8 +255,9 @@ void edge_runs_done(struct edge *e);
 /* edge_receipt.c */
 /* A line of the run's log; level and source are the spool's numbers. */
 void edge_receipt_log(struct edge_run *r, uint8_t level, uint8_t source, struct slice line);
-/* Counts the run and, if it is to be kept, its receipt; r->receipt is filled. */
-void edge_receipt_keep(struct edge_run *r, const struct ledger *l);
+/* Counts the run and keeps its receipt, if it is to be kept; r->receipt is filled. Lines that the
+ * spool had no room for become lost ones in *l. */
+void edge_receipt_keep(struct edge_run *r, struct ledger *l);
 
 /* edge_exec.c */
 struct edge_exec *edge_exec_want(struct edge_project *p); /* NULL: no memory */

@@ -2,8 +2,9 @@
  *
  * The sums of its function always grow, in the spool's own mapping, so they are
  * exact. A receipt is kept for every failure and for the first successes of a
- * second; the others are in the sums only. Lines of log go into the spool as
- * they come, those of an injected run to control as well. */
+ * second; the others are in the sums only, which say how many. Lines of log go
+ * into the spool as they come, those of an injected run to control as well; a
+ * line that finds no room is counted as lost, as if a limit had dropped it. */
 #include "roles/edge.h"
 
 #include "base/clock.h"
@@ -17,8 +18,8 @@ void edge_receipt_log(struct edge_run *r, uint8_t level, uint8_t source, struct 
                              .at_us = clock_real_us(),
                              .level = level,
                              .source = source};
-    if (e->spool)
-        spool_log(e->spool, &head, line);
+    if (e->spool && !spool_log(e->spool, &head, line) && source != EDGE_LOG_PLATFORM)
+        r->log_unkept++;
     edge_nudge(e);
     if (r->injected && !list_empty(&r->inject_node)) {
         char *at = channel_place(&e->control, FRAME_LOG, 0, r->inject_id, line.n + 1);
@@ -52,12 +53,15 @@ static void count(struct edge_run *r, const struct ledger *l)
 }
 
 /* Counters always; the receipt of a success only while there are few in this second. */
-void edge_receipt_keep(struct edge_run *r, const struct ledger *l)
+void edge_receipt_keep(struct edge_run *r, struct ledger *l)
 {
     struct edge *e = r->edge;
+    uint32_t unkept = r->log_unkept < l->head.log_lines ? r->log_unkept : l->head.log_lines;
     struct edge_function *f = r->function;
     uint64_t most = e->options.limits.v[LIMIT_RECEIPTS];
     uint64_t second = r->receipt.started_us / 1000000u;
+    l->head.log_lines -= unkept;
+    l->head.log_lost += unkept;
     count(r, l);
     if (!e->spool)
         return;
@@ -65,11 +69,11 @@ void edge_receipt_keep(struct edge_run *r, const struct ledger *l)
         f->second = second;
         f->receipts = 0;
     }
-    if (!r->receipt.cause && !r->injected && f->receipts >= most) {
-        f->receipts++;
-        return;
-    }
+    bool kept = r->receipt.cause || r->injected || f->receipts < most;
     r->receipt.sampled = f->receipts++ >= most;
-    spool_receipt(e->spool, &r->receipt, l);
-    edge_nudge(e);
+    kept = kept && spool_receipt(e->spool, &r->receipt, l);
+    if (kept)
+        edge_nudge(e);
+    else if (f->sums)
+        spool_add(f->sums, SPOOL_RECEIPTS_LOST, 1);
 }

@@ -117,6 +117,7 @@ struct edge_run *edge_run_new(struct edge *e, struct edge_function *f, struct ed
     r->owed = 0;
     r->image_until_us = 0;
     r->log_lines = 0;
+    r->log_unkept = 0;
     r->cause = ERR_OK;
     r->detail[0] = '\0';
     r->receipt.run = uuid_new();
@@ -491,7 +492,7 @@ static void finish(struct edge_run *r, struct ledger *l, bool counts)
 static void note(struct edge_run *r, const char *text)
 {
     if (*text)
-        edge_receipt_log(r, 1, 2, slice_str(text));
+        edge_receipt_log(r, 1, EDGE_LOG_PLATFORM, slice_str(text));
 }
 
 static size_t timing(const struct edge_run *r, const struct ledger *l, char *out, size_t cap)

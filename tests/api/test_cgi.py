@@ -11,7 +11,7 @@ import re
 import pytest
 
 from server import Server, eventually
-from wire import Cut, head
+from wire import Cut
 
 TEXT = b"Content-Type: text/plain\n"
 CONTROLS = [c for c in range(32) if c not in b"\t\n\r"] + [0x7f]

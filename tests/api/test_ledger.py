@@ -1,7 +1,9 @@
 """The ledger: what each run used, exact sums under load, and the same numbers by every road."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import threading
 
@@ -135,8 +137,27 @@ def test_counters_are_exact_under_load(own, guests):
     assert counters["status"] == {"1xx": 0, "2xx": runs, "3xx": 0, "4xx": 0, "5xx": 0}
     assert counters["cpu_us"] > 0 and counters["wall_us"] > 0
     kept = len(echo.runs(limit=100))
-    assert 0 < kept <= runs
+    assert kept > 0 and kept + counters["receipts_lost"] == runs, "what is not kept is counted"
     print(f"{kept} receipts of {runs} kept, {counters['cpu_us'] / runs:.0f} µs CPU a run")
+
+
+def test_a_full_spool_loses_lines_and_counts_them(serve, guests):
+    server = serve(edges=1, spool_size=1 << 20)
+    log = server.deploy("log", guests / "cwa-log.wasm", limits={"log-lines": "10000", "log-bytes": "4MiB"})
+    control = server.role("control")[0]
+    os.kill(control, signal.SIGSTOP)  # nobody drains the spool; master allows that for ten seconds
+    try:
+        answers = [log.get("/?lines=9000&length=200") for _ in range(2)]
+        assert [answer.text for answer in answers] == ["logged\n"] * 2
+        assert [log.get("/?lines=1").status for _ in range(3)] == [200] * 3
+    finally:
+        os.kill(control, signal.SIGCONT)
+    counters = log.counters
+    assert counters["runs"] == 5
+    assert counters["log_lines"] + counters["log_lost"] == 2 * 9000 + 3
+    assert 1000 < counters["log_lines"] < 9000
+    assert len(log.logs(limit=100)) == counters["log_lines"]
+    assert len(log.runs()) + counters["receipts_lost"] == 5
 
 
 def test_counters_of_statuses(own, guests):
