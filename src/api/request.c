@@ -381,7 +381,7 @@ void api_on_frame(struct api *api, struct channel *channel, const struct frame *
 {
     struct api_request *r = find(api, channel, f->id);
     uint32_t credit;
-    switch ((enum frame_type)f->type) {
+    switch (f->type) {
     case FRAME_BEGIN:
         if (!r)
             request_begin(api, channel, f->id, f->flags & FRAME_LAST, payload);
@@ -403,19 +403,7 @@ void api_on_frame(struct api *api, struct channel *channel, const struct frame *
             client_gone(r);
         }
         return;
-    case FRAME_BIND:
-    case FRAME_LOAD:
-    case FRAME_UNLOAD:
-    case FRAME_OUTPUT:
-    case FRAME_LOG:
-    case FRAME_END:
-    case FRAME_LOAD_FAILED:
-    case FRAME_STATUS:
-    case FRAME_INJECT:
-    case FRAME_MISSING:
-    case FRAME_ROUTES:
-    case FRAME_SPOOLED:
-    case FRAME_RUN:
+    default:
         return;
     }
 }

@@ -117,7 +117,7 @@ static void on_edge_frame(struct channel *ch, const struct frame *f, struct slic
     struct uuid id;
     struct err err;
     uint32_t credit;
-    switch ((enum frame_type)f->type) {
+    switch (f->type) {
     case FRAME_RUN:
         memcpy(id.b, payload.p, sizeof id.b);
         if (i)
@@ -147,17 +147,7 @@ static void on_edge_frame(struct channel *ch, const struct frame *f, struct slic
     case FRAME_SPOOLED:
         control_drain_soon(c);
         return;
-    case FRAME_LOG: /* it comes through the spool as well */
-    case FRAME_STATUS:
-    case FRAME_LOAD_FAILED:
-    case FRAME_BIND:
-    case FRAME_LOAD:
-    case FRAME_UNLOAD:
-    case FRAME_BEGIN:
-    case FRAME_BODY:
-    case FRAME_CANCEL:
-    case FRAME_INJECT:
-    case FRAME_ROUTES:
+    default: /* LOG comes through the spool as well */
         return;
     }
 }

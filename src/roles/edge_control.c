@@ -143,7 +143,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         return; /* it has ended meanwhile */
     uint32_t n;
     uint16_t cause;
-    switch ((enum frame_type)f->type) {
+    switch (f->type) {
     case FRAME_BEGIN:
         if (r->state == RUN_NEW)
             on_begin(e, r, f, payload);
@@ -168,19 +168,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         memcpy(&cause, payload.p, sizeof cause);
         edge_run_cancel(r, cause && cause < ERR_COUNT ? (enum err_code)cause : ERR_CANCELLED, "");
         return;
-    case FRAME_BIND:
-    case FRAME_LOAD:
-    case FRAME_UNLOAD:
-    case FRAME_OUTPUT:
-    case FRAME_LOG:
-    case FRAME_END:
-    case FRAME_LOAD_FAILED:
-    case FRAME_STATUS:
-    case FRAME_INJECT:
-    case FRAME_MISSING:
-    case FRAME_ROUTES:
-    case FRAME_SPOOLED:
-    case FRAME_RUN:
+    default:
         log_line(LOG_ERROR, "control_frame", "type=%s", frame_name(f->type));
         return;
     }

@@ -239,7 +239,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     uint32_t n;
     struct ledger l;
     struct err e;
-    switch ((enum frame_type)f->type) {
+    switch (f->type) {
     case FRAME_OUTPUT:
         if (payload.n > r->out_credit) {
             die(x, "its process sent more than it was granted");
@@ -271,19 +271,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         }
         edge_run_ended(r, &l);
         return;
-    case FRAME_BIND:
-    case FRAME_LOAD:
-    case FRAME_UNLOAD:
-    case FRAME_BEGIN:
-    case FRAME_BODY:
-    case FRAME_CANCEL:
-    case FRAME_LOAD_FAILED:
-    case FRAME_STATUS:
-    case FRAME_INJECT:
-    case FRAME_MISSING:
-    case FRAME_ROUTES:
-    case FRAME_SPOOLED:
-    case FRAME_RUN:
+    default:
         die(x, "its process sent a frame that is not for an edge");
         return;
     }

@@ -249,7 +249,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     uint32_t n;
     if (!k)
         return;
-    switch ((enum frame_type)f->type) {
+    switch (f->type) {
     case FRAME_OUTPUT:
         on_output(k, payload);
         return;
@@ -264,20 +264,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     case FRAME_END:
         on_end(k, payload);
         return;
-    case FRAME_BIND:
-    case FRAME_LOAD:
-    case FRAME_UNLOAD:
-    case FRAME_BEGIN:
-    case FRAME_BODY:
-    case FRAME_CANCEL:
-    case FRAME_LOG:
-    case FRAME_LOAD_FAILED:
-    case FRAME_STATUS:
-    case FRAME_INJECT:
-    case FRAME_MISSING:
-    case FRAME_ROUTES:
-    case FRAME_SPOOLED:
-    case FRAME_RUN:
+    default:
         log_line(LOG_ERROR, "control_frame", "type=%s", frame_name(f->type));
         return;
     }

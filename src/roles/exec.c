@@ -649,7 +649,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     struct exec *x = c->owner;
     if (x->stop)
         return;
-    switch ((enum frame_type)f->type) {
+    switch (f->type) {
     case FRAME_BIND:
         on_bind(x, payload);
         break;
@@ -671,16 +671,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     case FRAME_CANCEL:
         on_cancel(x, f, payload);
         break;
-    case FRAME_OUTPUT:
-    case FRAME_LOG:
-    case FRAME_END:
-    case FRAME_LOAD_FAILED:
-    case FRAME_STATUS:
-    case FRAME_INJECT:
-    case FRAME_MISSING:
-    case FRAME_ROUTES:
-    case FRAME_SPOOLED:
-    case FRAME_RUN:
+    default:
         malformed(x, frame_name(f->type));
         break;
     }
