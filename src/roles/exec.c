@@ -10,6 +10,7 @@
  * came), `preempted` (used up a slice of CPU), `waiting`. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/meter.h"
 #include "base/options.h"
 #include "engine/instance.h"
 #include "guest/guest.h"
@@ -84,9 +85,9 @@ struct exec {
 
     struct run *buckets[BUCKETS];
     struct list ready, preempted, waiting, free;
-    unsigned live;     /* runs between BEGIN and END */
-    unsigned made;     /* runs that exist */
-    uint64_t cpu_mark; /* the thread's CPU clock at the last fiber switch */
+    unsigned live;      /* runs between BEGIN and END */
+    unsigned made;      /* runs that exist */
+    struct meter meter; /* whose CPU time is it? a piece a fiber switch */
     struct loop_timer status;
 };
 
@@ -280,7 +281,6 @@ static enum err_code use_image(struct exec *x, uint64_t slot, struct version *v)
         return v->broken;
     if (!v->image) {
         v->broken = open_image(x, v, &e);
-        x->cpu_mark = clock_cpu_ns(); /* no run pays for it */
         if (v->broken) {
             char payload[2 + sizeof e.text];
             uint16_t code = (uint16_t)v->broken;
@@ -456,11 +456,8 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
         refuse(x, f->id, ERR_MEMORY, "no memory for its variables");
         return;
     }
-    if (!x->live++) {
-        x->cpu_mark = clock_cpu_ns(); /* idle housekeeping is nobody's */
-        if (x->statm >= 0 && !x->status.at_us)
-            loop_timer_start(x->loop, &x->status, loop_now(x->loop) + STATUS_US, on_status);
-    }
+    if (!x->live++ && x->statm >= 0 && !x->status.at_us)
+        loop_timer_start(x->loop, &x->status, loop_now(x->loop) + STATUS_US, on_status);
     r->id = f->id;
     r->next = *bucket(x, r->id);
     *bucket(x, r->id) = r;
@@ -478,13 +475,6 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     r->guest.args = v->args;
     r->entered = false;
     list_push(&x->ready, &r->node);
-}
-
-static void count_cpu(struct exec *x, struct run *r)
-{
-    uint64_t now = clock_cpu_ns();
-    r->cpu_ns += now - x->cpu_mark;
-    x->cpu_mark = now;
 }
 
 /* A trap after the guest took most of its memory is often an allocation that failed. */
@@ -537,7 +527,7 @@ static void finish(struct run *r)
     struct ledger l;
     guest_end(&r->guest); /* its last line of log */
     instance_done(r->instance);
-    count_cpu(x, r);
+    r->cpu_ns += meter_piece(&x->meter);
     fill_ledger(r, &l);
     send_ledger(x, r->id, &l);
 
@@ -575,7 +565,7 @@ static void step(struct run *r)
         finish(r);
         return;
     }
-    count_cpu(x, r);
+    r->cpu_ns += meter_piece(&x->meter);
     if (r->cpu_ns / 1000 >= r->guest.limits->v[LIMIT_CPU]) {
         instance_cancel(r->instance, ERR_CPU_LIMIT);
         finish(r);
@@ -587,13 +577,17 @@ static void step(struct run *r)
 static void step_runs(struct exec *x)
 {
     struct list *node, now;
+    if (list_empty(&x->ready) && list_empty(&x->preempted))
+        return;
     list_init(&now);
     while ((node = list_pop(&x->ready)))
         list_push(&now, node);
+    meter_start(&x->meter); /* reading frames is nobody's CPU time */
     while ((node = list_pop(&now)))
         step(LIST_ITEM(node, struct run, node));
     if ((node = list_pop(&x->preempted)))
         step(LIST_ITEM(node, struct run, node));
+    meter_stop(&x->meter);
 }
 
 /* Frames of a run. One that has ended may still get some: they crossed its END on the way. */
@@ -637,6 +631,7 @@ static void on_cancel(struct exec *x, const struct frame *f, struct slice payloa
     if (reason == ERR_OK || reason >= ERR_COUNT) {
         malformed(x, "CANCEL for no reason");
     } else if (r) {
+        meter_start(&x->meter);
         if (!r->entered)
             enter(r);
         instance_cancel(r->instance, (enum err_code)reason);

@@ -5,9 +5,11 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/meter.h"
 #include "base/options.h"
 #include "base/uuid.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
 TEST(slices_split_into_all_parts)
@@ -251,10 +253,47 @@ TEST(wrong_options_are_named)
     }
 }
 
+static void spin(uint64_t ns)
+{
+    uint64_t end = clock_cpu_ns() + ns;
+    while (clock_cpu_ns() < end)
+        ;
+}
+
+TEST(the_meter_charges_all_of_the_cpu_time_and_no_more)
+{
+    struct meter m = {0};
+    uint64_t begun = clock_cpu_ns(), sum = 0;
+    for (int turn = 0; turn < 50; turn++) {
+        meter_start(&m);
+        for (int i = 0; i < 40; i++) {
+            spin(i == 39 ? 200000 : 3000); /* short pieces and a long one */
+            sum += meter_piece(&m);
+        }
+        meter_stop(&m);
+    }
+    uint64_t used = clock_cpu_ns() - begun;
+    CHECK(sum - (uint64_t)m.surplus_ns <= used);
+    CHECK(sum >= used / 10 * 9);
+}
+
+TEST(the_meter_charges_nobody_for_waiting)
+{
+    struct meter m = {0};
+    uint64_t begun = clock_cpu_ns();
+    meter_start(&m);
+    poll(NULL, 0, 20);
+    uint64_t piece = meter_piece(&m);
+    CHECK(piece <= clock_cpu_ns() - begun);
+    meter_stop(&m);
+}
+
 TEST_MAIN(CASE(slices_split_into_all_parts), CASE(numbers_are_whole_and_fit),
           CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
           CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(a_map_finds_replaces_and_forgets),
           CASE(a_map_that_turns_over_stays_small), CASE(identifiers_sort_by_birth),
           CASE(times_are_written_as_the_standards_say), CASE(every_error_has_a_row_of_its_own),
           CASE(limits_are_read_with_units_and_judged), CASE(the_unlimited_plan_is_every_maximum),
-          CASE(options_come_from_flags_and_environment), CASE(wrong_options_are_named))
+          CASE(options_come_from_flags_and_environment), CASE(wrong_options_are_named),
+          CASE(the_meter_charges_all_of_the_cpu_time_and_no_more),
+          CASE(the_meter_charges_nobody_for_waiting))

@@ -1,0 +1,50 @@
+#include "base/meter.h"
+
+#include "base/clock.h"
+
+static uint64_t mono_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Reads the CPU clock: what short pieces were charged is compared with it. Returns the time that
+ * no piece was charged. */
+static int64_t settle(struct meter *m)
+{
+    uint64_t cpu = clock_cpu_ns();
+    int64_t left = (int64_t)(cpu - m->cpu_ns) - m->charged_ns;
+    m->cpu_ns = cpu;
+    m->charged_ns = 0;
+    return left;
+}
+
+void meter_start(struct meter *m)
+{
+    m->cpu_ns = clock_cpu_ns();
+    m->mono_ns = mono_ns();
+    m->charged_ns = 0;
+}
+
+uint64_t meter_piece(struct meter *m)
+{
+    uint64_t now = mono_ns();
+    int64_t piece = (int64_t)(now - m->mono_ns);
+    m->mono_ns = now;
+    if (piece < METER_TRUST_NS)
+        m->charged_ns += piece;
+    else
+        piece = settle(m);
+    /* pays back what earlier pieces were charged too much */
+    piece -= m->surplus_ns;
+    m->surplus_ns = piece < 0 ? -piece : 0;
+    return piece < 0 ? 0 : (uint64_t)piece;
+}
+
+void meter_stop(struct meter *m)
+{
+    int64_t left = settle(m);
+    if (left < 0) /* above zero: after the last piece, nobody's */
+        m->surplus_ns -= left;
+}
