@@ -174,11 +174,11 @@ static void put_body(struct api_request *r, struct slice bytes, bool last)
     char text[STORE_CHECK + 1];
     enum err_code rc = versions_base(r, &s, NULL, NULL, &e);
     if (rc == ERR_OK && api_query(r, "response", text, sizeof text)) {
-        strcpy(r->field, "response");
+        slice_copy(SLICE("response"), r->field, sizeof r->field);
         rc = settings_response(&s, slice_str(text), &e);
     }
     if (rc == ERR_OK && api_query(r, "check", text, sizeof text)) {
-        strcpy(r->field, "check");
+        slice_copy(SLICE("check"), r->field, sizeof r->field);
         rc = settings_check(&s, slice_str(text), &e);
     }
     if (rc) {

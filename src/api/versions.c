@@ -208,7 +208,7 @@ void versions_create(struct api_request *r)
         rc = settings_patch(&s, r->json, r->field, &e);
     json_t *text = json_object_get(r->json, "digest");
     if (rc == ERR_OK && (text || !has)) {
-        strcpy(r->field, "digest");
+        slice_copy(SLICE("digest"), r->field, sizeof r->field);
         if (!json_is_string(text) || !digest_parse(slice_str(json_string_value(text)), digest))
             rc = err_set(&e, ERR_INVALID,
                          "digest is the SHA-256 of an uploaded module, 64 hexadecimal digits");

@@ -237,7 +237,7 @@ const char *cgi_head_missing(const struct cgi_head *h)
 
 void cgi_head_explain(const struct cgi_head *h, char *out, size_t cap)
 {
-    char shown[CGI_BEGINNING * 4 + 1], *at = shown;
+    char shown[CGI_BEGINNING * 4 + 1], *at = shown, *end = shown + sizeof shown;
     for (size_t i = 0; i < h->beginning_n; i++) {
         unsigned char c = (unsigned char)h->beginning[i];
         if (c == '\n')
@@ -245,7 +245,7 @@ void cgi_head_explain(const struct cgi_head *h, char *out, size_t cap)
         else if (c == '\r')
             at = stpcpy(at, "\\r");
         else if (c < ' ' || c >= 0x7f || c == '"' || c == '\\')
-            at += sprintf(at, "\\x%02x", c);
+            at += snprintf(at, (size_t)(end - at), "\\x%02x", c);
         else
             *at++ = (char)c;
     }

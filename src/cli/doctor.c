@@ -45,7 +45,7 @@ static struct finding examine_kernel(void)
     struct utsname u;
     int abi = landlock_abi();
     if (uname(&u) < 0)
-        strcpy(u.release, "?");
+        slice_copy(SLICE("?"), u.release, sizeof u.release);
     if (abi)
         snprintf(f.text, sizeof f.text, "Linux %s, Landlock version %d", u.release, abi);
     else
@@ -77,7 +77,7 @@ static struct finding examine_data(const char *data)
     while (statvfs(path, &st) < 0 && errno == ENOENT) {
         char *slash = strrchr(path, '/');
         if (!slash)
-            strcpy(path, ".");
+            slice_copy(SLICE("."), path, sizeof path);
         else
             slash[slash == path] = '\0';
     }

@@ -20,7 +20,7 @@ static void print_runs(const json_t *items)
                  answer_text(r, "path"));
         snprintf(status, sizeof status, "%ju", (uintmax_t)answer_count(r, "status"));
         if (!answer_count(r, "status")) /* it failed before its head, and nobody waited for it */
-            strcpy(status, "-");
+            slice_copy(SLICE("-"), status, sizeof status);
         show_row(
             &table, head,
             (const char *const[]){show_time(answer_text(r, "started_at"), started),

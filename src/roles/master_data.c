@@ -163,9 +163,9 @@ static bool local_path(char *out, size_t cap)
             *p = '/';
         }
     mkdir(out, 0700);
-    strcat(out, "/" BRAND_COMMAND);
+    n += snprintf(out + n, cap - (size_t)n, "/" BRAND_COMMAND);
     mkdir(out, 0700);
-    strcat(out, "/local.json");
+    snprintf(out + n, cap - (size_t)n, "/local.json");
     return true;
 }
 
