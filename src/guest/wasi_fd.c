@@ -113,14 +113,19 @@ enum engine_verdict preview1_fd_filestat_get(struct engine_call *c)
     return guest_return(c, WASI_OK);
 }
 
-/* Sums the lengths of the vectors that arguments 1 and 2 name and checks every span; an errno. */
-static int check_vectors(struct engine_call *c, const uint8_t **ret_vectors, uint64_t *ret_total)
+/* What fd_read and fd_write begin with: the descriptor, every span that the vectors of arguments 1
+ * and 2 name, and the place for the count. An errno. */
+static int transfer_begin(struct engine_call *c, struct descriptor **ret_descriptor,
+                          const uint8_t **ret_vectors)
 {
+    struct descriptor *d = wasi_descriptor(c);
+    if (!d)
+        return WASI_EBADF;
     uint32_t count = engine_u32(c, 2);
     const uint8_t *vectors = engine_span(c, engine_u32(c, 1), (uint64_t)count * IOV_BYTES);
     if (count > IOV_MOST)
         return WASI_EINVAL;
-    if (!vectors)
+    if (!vectors || !engine_span(c, engine_u32(c, 3), 4))
         return WASI_EFAULT;
     uint64_t total = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -131,8 +136,8 @@ static int check_vectors(struct engine_call *c, const uint8_t **ret_vectors, uin
     }
     if (total > INT32_MAX)
         return WASI_EINVAL;
+    *ret_descriptor = d;
     *ret_vectors = vectors;
-    *ret_total = total;
     return WASI_OK;
 }
 
@@ -148,14 +153,12 @@ static enum engine_verdict give_count(struct engine_call *c, uint64_t count)
 enum engine_verdict preview1_fd_write(struct engine_call *c)
 {
     struct guest *g = guest_of(c);
-    struct descriptor *d = wasi_descriptor(c);
+    struct descriptor *d;
     const uint8_t *vectors;
-    uint64_t total, done = 0;
-    if (!d)
-        return guest_return(c, WASI_EBADF);
-    int error = check_vectors(c, &vectors, &total);
-    if (error || !engine_span(c, engine_u32(c, 3), 4))
-        return guest_return(c, error ? error : WASI_EFAULT);
+    uint64_t done = 0;
+    int error = transfer_begin(c, &d, &vectors);
+    if (error)
+        return guest_return(c, error);
     if (!d->scheme->write)
         return guest_return(c, WASI_EBADF);
     uint32_t count = engine_u32(c, 2);
@@ -187,14 +190,12 @@ enum engine_verdict preview1_fd_write(struct engine_call *c)
 enum engine_verdict preview1_fd_read(struct engine_call *c)
 {
     struct guest *g = guest_of(c);
-    struct descriptor *d = wasi_descriptor(c);
+    struct descriptor *d;
     const uint8_t *vectors;
-    uint64_t total, done = 0;
-    if (!d)
-        return guest_return(c, WASI_EBADF);
-    int error = check_vectors(c, &vectors, &total);
-    if (error || !engine_span(c, engine_u32(c, 3), 4))
-        return guest_return(c, error ? error : WASI_EFAULT);
+    uint64_t done = 0;
+    int error = transfer_begin(c, &d, &vectors);
+    if (error)
+        return guest_return(c, error);
     if (!d->scheme->read)
         return guest_return(c, WASI_EBADF);
     for (uint32_t i = 0, count = engine_u32(c, 2); i < count; i++) {

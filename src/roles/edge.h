@@ -7,6 +7,7 @@
  *
  *   edge.c            start, leash, drain
  *   edge_site.c       host and path → function name
+ *   edge_begin.c      a request → the payload of its BEGIN
  *   edge_functions.c  requests of the world, the cache of routes
  *   edge_queue.c      who may run now: concurrency and the queues
  *   edge_run.c        one invocation from its request to its receipt
@@ -193,6 +194,14 @@ struct edge {
     struct edge_platform *front; /* platform edge */
     char *scratch;               /* a BEGIN's payload in the making: FRAME_MOST bytes */
 };
+
+/* edge_begin.c */
+/* Slot 0 and the meta-variables, in e->scratch: valid until the next call. ERR_HEADERS_TOO_LARGE or
+ * ERR_BAD_REQUEST, and then *err says why. */
+enum err_code edge_begin(struct edge *e, const struct http_conn *c, const struct http_request *q,
+                         struct slice script, struct slice path, struct slice run,
+                         struct slice worker, struct slice *ret_begin,
+                         struct err *err) MUST_CHECK;
 
 /* edge_site.c */
 enum site { SITE_FUNCTION, SITE_LOCALHOST, SITE_NONE };

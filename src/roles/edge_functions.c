@@ -7,7 +7,6 @@
 #include "roles/edge.h"
 
 #include "base/log.h"
-#include "cgi/meta.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -295,40 +294,16 @@ static void on_request(struct http_conn *c, const struct http_request *q)
     if (!r)
         return;
 
-    char remote[ADDRESS_TEXT];
-    size_t n = 0;
-    address_text(&c->client, remote);
-    struct cgi_request meta = {
-        .method = q->method,
-        .uri = q->target,
-        .query = q->query,
-        .script_name = script,
-        .path = path,
-        .server_name = q->host,
-        .server_port = c->server->port,
-        .minor = q->minor,
-        .https = c->https,
-        .trusted = c->trusted,
-        .remote = slice_str(remote),
-        .run = slice_str(r->text),
-        .worker = SLICE("00000000-0000-0000-0000-000000000000"), /* filled in by its exec */
-        .has_length = q->has_length,
-        .length = q->length > 0 ? (uint64_t)q->length : 0,
-        .fields = q->fields,
-        .count = q->count,
-    };
-    switch (
-        cgi_meta_write(&meta, e->scratch + sizeof(uint32_t), FRAME_MOST - sizeof(uint32_t), &n)) {
-    case CGI_META_OK:
-        break;
-    case CGI_META_FULL:
-        edge_run_fail(r, ERR_HEADERS_TOO_LARGE, "the request's variables are over the limit");
-        return;
-    case CGI_META_BAD_PATH:
-        edge_run_fail(r, ERR_BAD_REQUEST, "the path holds a malformed percent escape");
+    struct slice begin;
+    struct err why;
+    enum err_code rc = edge_begin(e, c, q, script, path, slice_str(r->text),
+                                  /* overwritten with its exec's */
+                                  SLICE("00000000-0000-0000-0000-000000000000"), &begin, &why);
+    if (rc) {
+        edge_run_fail(r, rc, why.text);
         return;
     }
-    edge_queue_admit(r, slice_make(e->scratch, n + sizeof(uint32_t)));
+    edge_queue_admit(r, begin);
     /* The run may have ended already. */
     if (c->owner == r && !r->body_last)
         http_window(c, FRAME_CREDIT_INITIAL);

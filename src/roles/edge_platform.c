@@ -7,7 +7,6 @@
 #include "roles/edge.h"
 
 #include "base/log.h"
-#include "cgi/meta.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -116,51 +115,21 @@ static void on_request(struct http_conn *c, const struct http_request *q)
         http_problem(c, &problem);
         return;
     }
-    char remote[ADDRESS_TEXT], id[UUID_TEXT + 1];
-    size_t n = 0;
-    address_text(&c->client, remote);
+    char id[UUID_TEXT + 1];
+    struct slice begin;
+    struct err why;
     uuid_text(uuid_new(), id);
-    struct cgi_request meta = {
-        .method = q->method,
-        .uri = q->target,
-        .query = q->query,
-        .script_name = SLICE(""),
-        .path = q->path,
-        .server_name = q->host,
-        .server_port = c->server->port,
-        .minor = q->minor,
-        .https = c->https,
-        .trusted = c->trusted,
-        .remote = slice_str(remote),
-        .run = slice_str(id),
-        .worker = SLICE("platform"),
-        .has_length = q->has_length,
-        .length = q->length > 0 ? (uint64_t)q->length : 0,
-        .fields = q->fields,
-        .count = q->count,
-    };
-    uint32_t slot = 0;
-    memcpy(e->scratch, &slot, sizeof slot);
-    switch (cgi_meta_write(&meta, e->scratch + sizeof slot, FRAME_MOST - sizeof slot, &n)) {
-    case CGI_META_OK:
-        break;
-    case CGI_META_FULL:
-        problem = (struct problem){.code = ERR_HEADERS_TOO_LARGE};
-        break;
-    case CGI_META_BAD_PATH:
-        problem = (struct problem){.code = ERR_BAD_REQUEST,
-                                   .detail = "the path holds a malformed percent escape"};
-        break;
-    }
-    if (problem.code != ERR_UNAVAILABLE) {
+    enum err_code rc =
+        edge_begin(e, c, q, SLICE(""), q->path, slice_str(id), SLICE("platform"), &begin, &why);
+    if (rc) {
+        problem = (struct problem){.code = rc, .detail = why.text};
         free_call(k);
         http_problem(c, &problem);
         return;
     }
     edge_answer_begin(&k->answer, c, &e->options.limits, SLICE(""), NULL, false, true);
     c->owner = k;
-    channel_send(&e->control, FRAME_BEGIN, q->length ? 0 : FRAME_LAST, k->id, e->scratch,
-                 n + sizeof slot);
+    channel_send(&e->control, FRAME_BEGIN, q->length ? 0 : FRAME_LAST, k->id, begin.p, begin.n);
     if (q->length)
         http_window(c, FRAME_CREDIT_INITIAL);
 }
