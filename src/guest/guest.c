@@ -13,6 +13,7 @@ void guest_begin(struct guest *g)
     g->end_text[0] = '\0';
     g->bytes_in = g->bytes_out = 0;
     guest_log_begin(&g->log);
+    uses_begin(&g->uses);
     memset(g->calls, 0, sizeof g->calls);
     for (g->top = 0; g->top < GUEST_ROOT; g->top++)
         g->descriptors[g->top] = (struct descriptor){.scheme = scheme_stdio[g->top]};
@@ -31,6 +32,7 @@ void guest_done(struct guest *g)
 {
     guest_end(g);
     buf_done(&g->log.error.text);
+    uses_done(&g->uses);
 }
 
 struct descriptor *guest_place(struct guest *g, uint32_t *ret_fd)

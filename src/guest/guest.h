@@ -8,11 +8,16 @@
 #include "base/err.h"
 #include "base/host.h"
 #include "base/limits.h"
+#include "base/uuid.h"
 #include "engine/call.h"
 #include "guest/log.h"
+#include "guest/uses.h"
+#include "policy/policy.h"
 
 struct guest;
 struct scheme;
+struct remotes;
+struct bundle;
 
 /* What the owner of a guest does for it. None of these may run the guest. */
 struct guest_host {
@@ -31,7 +36,12 @@ struct guest_host {
 };
 
 /* Why a host call waits: a set. */
-enum { GUEST_WAITS_INPUT = 1, GUEST_WAITS_OUTPUT = 2, GUEST_WAITS_TIME = 4 };
+enum {
+    GUEST_WAITS_INPUT = 1,
+    GUEST_WAITS_OUTPUT = 2,
+    GUEST_WAITS_TIME = 4,
+    GUEST_WAITS_REMOTE = 8, /* egress's word on one of its exchanges */
+};
 
 enum {
     GUEST_DESCRIPTORS = 256, /* hard maximum of the limit */
@@ -42,6 +52,7 @@ enum {
 struct descriptor {
     const struct scheme *scheme; /* NULL: not open */
     void *state;                 /* the scheme's own */
+    struct use *use;             /* counts its bytes; NULL: it has no URL, or no row was left */
     bool nonblocking;            /* WASI's flag */
 };
 
@@ -58,6 +69,10 @@ struct guest {
     struct strings meta; /* CGI meta-variables */
     struct strings env;  /* the function's own; never override a meta-variable */
     struct strings args; /* argv[0] first */
+    const struct policy *policy;  /* of the version; NULL: the empty one */
+    struct uuid run, version;
+    struct remotes *remotes;      /* NULL: there is no egress; remote opens fail */
+    const struct bundle *assets;  /* what lies at "/"; NULL: nothing */
 
     unsigned waits; /* set by a call that answered ENGINE_WAIT */
     /* Set when a handler answered ENGINE_END */
@@ -67,6 +82,7 @@ struct guest {
 
     uint64_t bytes_in, bytes_out; /* of standard input and output */
     struct guest_log log;
+    struct guest_uses uses;
     uint64_t calls[HOST_COUNT];
     unsigned top; /* descriptors from here on were never used in this run */
     struct descriptor descriptors[GUEST_DESCRIPTORS];

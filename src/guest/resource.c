@@ -73,6 +73,7 @@ int32_t resource_open(struct guest *g, struct slice url)
         if (rc < 0)
             return rc;
         d->scheme = schemes[i];
+        uses_opened(g, d, fd, url, SLICE(""));
         return (int32_t)fd;
     }
     return refuse(g, "no such scheme:", name);
@@ -82,14 +83,24 @@ int32_t resource_read(struct guest *g, struct descriptor *d, void *p, uint64_t n
 {
     if (!d->scheme->read)
         return RESOURCE_INVALID;
-    return n ? d->scheme->read(g, d, p, n < RESOURCE_MOST ? (uint32_t)n : RESOURCE_MOST) : 0;
+    if (!n)
+        return 0;
+    int32_t got = d->scheme->read(g, d, p, n < RESOURCE_MOST ? (uint32_t)n : RESOURCE_MOST);
+    if (got > 0 && d->use)
+        d->use->row.bytes_in += (uint32_t)got;
+    return got;
 }
 
 int32_t resource_write(struct guest *g, struct descriptor *d, const void *p, uint64_t n)
 {
     if (!d->scheme->write)
         return RESOURCE_INVALID;
-    return n ? d->scheme->write(g, d, p, n < RESOURCE_MOST ? (uint32_t)n : RESOURCE_MOST) : 0;
+    if (!n)
+        return 0;
+    int32_t put = d->scheme->write(g, d, p, n < RESOURCE_MOST ? (uint32_t)n : RESOURCE_MOST);
+    if (put > 0 && d->use)
+        d->use->row.bytes_out += (uint32_t)put;
+    return put;
 }
 
 int32_t resource_flush(struct guest *g, struct descriptor *d)

@@ -6,7 +6,7 @@
 #include "guest/resource.h"
 #include "guest/wasi.h"
 
-enum { PATH_MOST = 4096, URL_MOST = PATH_MOST + 8 };
+enum { PATH_MOST = 4096, PATH_URL = PATH_MOST + 8 };
 enum { OPEN_CREATE = 1, OPEN_FOLDER = 2, OPEN_EXCLUSIVE = 4, OPEN_TRUNCATE = 8 };
 enum { FLAG_NONBLOCK = 4 };
 
@@ -47,7 +47,7 @@ static bool normalise(struct slice path, char out[PATH_MOST], struct slice *ret_
 }
 
 /* `path` is relative to the root and shorter than PATH_MOST; `url` is filled for a resource. */
-static enum place find_place(struct slice path, char url[URL_MOST], struct slice *ret_url)
+static enum place find_place(struct slice path, char url[PATH_URL], struct slice *ret_url)
 {
     char buf[PATH_MOST];
     struct slice plain;
@@ -97,7 +97,7 @@ static int path_argument(struct engine_call *c, int fd, int at, struct slice *re
 /* The descriptor of what the path names; its number in *ret_fd, or an errno. */
 static int open_path(struct guest *g, struct slice path, uint32_t flags, uint32_t *ret_fd)
 {
-    char buf[URL_MOST];
+    char buf[PATH_URL];
     struct slice url;
     enum place place = find_place(path, buf, &url);
     if (place == PLACE_OUTSIDE)
@@ -143,7 +143,7 @@ enum engine_verdict preview1_path_open(struct engine_call *c)
 
 enum engine_verdict preview1_path_filestat_get(struct engine_call *c)
 {
-    char buf[URL_MOST];
+    char buf[PATH_URL];
     struct slice path, url;
     void *out = engine_span(c, engine_u32(c, 4), c->alias ? 56 : 64);
     int error = path_argument(c, 0, 2, &path);

@@ -26,6 +26,10 @@ struct channel {
     /* Once, at the end of a turn or inside channel's own event; may call channel_done(). */
     void (*on_closed)(struct channel *c, const struct err *why);
     void *owner; /* the user's */
+
+    /* If set, descriptors may come: called before on_frame of the frame that one came with. The
+     * descriptor is the receiver's. Unset: one that comes is an error. */
+    void (*on_fd)(struct channel *c, const struct frame *f, int fd);
 };
 
 enum {
@@ -43,6 +47,11 @@ void channel_done(struct channel *c);
 /* Queues a frame for the end of this turn. To a dead channel: nothing. */
 void channel_send(struct channel *c, enum frame_type type, uint16_t flags, uint64_t id,
                   const void *payload, size_t n);
+
+/* Sends what is queued and then, at once, this frame with a descriptor, which the kernel
+ * duplicates: the caller closes its own. One that the socket does not take at once kills the channel. */
+void channel_send_fd(struct channel *c, enum frame_type type, uint64_t id, const void *payload,
+                     size_t n, int fd);
 
 /* As channel_send with room for `n` bytes of payload to be written in place: returns where, NULL
  * if the channel is dead. Valid until the next call on this channel. */

@@ -7,6 +7,13 @@
 
 #include "base/limits.h"
 
+/* The kinds of job: LEASH_COMPILE's arg. The first two are those of enum engine_kind. */
+enum compile_job {
+    COMPILE_PLAIN,
+    COMPILE_FUEL,
+    COMPILE_ASSETS, /* a tar archive in, a bundle (module/bundle.h) out */
+};
+
 enum { COMPILE_MAGIC = 0x31434d57 /* "WMC1" */, COMPILE_ENTRY = 16 };
 
 struct compile_result {
@@ -17,6 +24,7 @@ struct compile_result {
     uint64_t memory_min, memory_max; /* bytes; max: UINT64_MAX if the module states none */
     uint64_t cpu_us;                 /* that judging and compiling took */
     uint32_t abi;                    /* enum module_abi, bits */
+    uint32_t files; /* of a bundle */
     uint32_t imports, exports, functions, data_segments;
     uint32_t entry_returns;    /* 1: the entry point has type () -> i32 */
     char entry[COMPILE_ENTRY]; /* NUL-terminated */

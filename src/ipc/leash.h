@@ -20,11 +20,13 @@ enum leash_type {
     LEASH_FATAL,      /* the role can't go on and restarting won't help; text says why; arg: enum
                          err_code, which decides serve's exit status, or 0 */
     /* master → role */
-    LEASH_EXEC,       /* id: cookie; arg: exec number; descriptors: its frame socket, the read end
-                         of its standard error */
+    LEASH_EXEC,       /* id: cookie; arg: exec number; descriptors: its frame socket, egress's end of
+                         its socket to egress, the read end of its standard error */
     LEASH_NO_EXEC,    /* id: cookie; text: why */
     LEASH_EXEC_ENDED, /* to the edge that owns exec `arg`; id: wait status */
-    LEASH_EDGE,       /* to control: edge `arg` (the platform's is LEASH_PLATFORM_EDGE); a frame socket */
+    LEASH_EDGE,       /* to control: edge `arg` (the platform's is LEASH_PLATFORM_EDGE); a frame socket.
+                         To egress: a functions edge; a frame socket */
+    LEASH_EGRESS,     /* to a functions edge: a new egress; a frame socket */
     LEASH_CONTROL,    /* to an edge: a new control; a frame socket */
     LEASH_COMPILED,   /* to control: id: cookie; arg: wait status of the job */
     LEASH_DRAIN,      /* finish what you have, take nothing new, then end */

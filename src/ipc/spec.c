@@ -1,23 +1,31 @@
 #include "ipc/spec.h"
 
 struct head {
-    uint8_t digest[DIGEST_BYTES];
-    uint32_t kind;
+    uint8_t digest[DIGEST_BYTES], assets[DIGEST_BYTES], policy_digest[DIGEST_BYTES];
+    struct uuid id, function;
+    uint16_t kind, trace;
     uint32_t limit_count; /* guards against another table */
-    uint32_t env_bytes, args_bytes;
+    uint32_t env_bytes, args_bytes, policy_bytes;
+    uint32_t reserved;
     struct limits limits;
 };
 
 bool version_load_write(const struct version_load *v, struct buf *out)
 {
     struct head h = {.kind = v->kind,
+                     .trace = v->trace,
+                     .id = v->id,
+                     .function = v->function,
                      .limit_count = LIMIT_COUNT,
                      .env_bytes = (uint32_t)v->env.n,
                      .args_bytes = (uint32_t)v->args.n,
+                     .policy_bytes = (uint32_t)v->policy.n,
                      .limits = v->limits};
     memcpy(h.digest, v->digest, sizeof h.digest);
+    memcpy(h.assets, v->assets, sizeof h.assets);
+    memcpy(h.policy_digest, v->policy_digest, sizeof h.policy_digest);
     return buf_add(out, &h, sizeof h) && buf_add(out, v->env.p, v->env.n) &&
-           buf_add(out, v->args.p, v->args.n);
+           buf_add(out, v->args.p, v->args.n) && buf_add(out, v->policy.p, v->policy.n);
 }
 
 enum err_code version_load_read(struct slice bytes, struct version_load *ret_load, struct err *e)
@@ -26,8 +34,8 @@ enum err_code version_load_read(struct slice bytes, struct version_load *ret_loa
     if (bytes.n < sizeof h)
         return err_set(e, ERR_PROTOCOL, "a version of %zu bytes", bytes.n);
     memcpy(&h, bytes.p, sizeof h);
-    if (h.limit_count != LIMIT_COUNT || h.kind > ENGINE_FUEL ||
-        bytes.n != sizeof h + (uint64_t)h.env_bytes + h.args_bytes)
+    if (h.limit_count != LIMIT_COUNT || h.kind > ENGINE_FUEL || h.trace > 1 ||
+        bytes.n != sizeof h + (uint64_t)h.env_bytes + h.args_bytes + h.policy_bytes)
         return err_set(e, ERR_PROTOCOL, "a version whose parts don't add up");
     for (int i = 0; i < LIMIT_COUNT; i++)
         if (limit_rows[i].maximum && h.limits.v[i] > limit_rows[i].maximum)
@@ -38,10 +46,16 @@ enum err_code version_load_read(struct slice bytes, struct version_load *ret_loa
     if ((env.n && env.p[env.n - 1]) || (args.n && args.p[args.n - 1]))
         return err_set(e, ERR_PROTOCOL, "a version whose strings don't end");
     memcpy(ret_load->digest, h.digest, sizeof h.digest);
+    memcpy(ret_load->assets, h.assets, sizeof h.assets);
+    memcpy(ret_load->policy_digest, h.policy_digest, sizeof h.policy_digest);
+    ret_load->id = h.id;
+    ret_load->function = h.function;
     ret_load->kind = (uint8_t)h.kind;
+    ret_load->trace = (uint8_t)h.trace;
     ret_load->limits = h.limits;
     ret_load->env = env;
     ret_load->args = args;
+    ret_load->policy = slice_make(args.p + args.n, h.policy_bytes);
     return ERR_OK;
 }
 

@@ -15,11 +15,16 @@ enum response_kind { RESPONSE_CGI, RESPONSE_TEXT };
 enum engine_kind { ENGINE_PLAIN, ENGINE_FUEL };
 
 struct version_load {
-    uint8_t digest[DIGEST_BYTES]; /* SHA-256 of the uploaded module: the image's name */
-    uint8_t kind;                 /* enum engine_kind */
+    uint8_t digest[DIGEST_BYTES];        /* SHA-256 of the uploaded module: the image's name */
+    uint8_t kind;                        /* enum engine_kind */
+    uint8_t trace;                       /* 1: a LOG line for each host call (`run --trace`) */
+    struct uuid id, function;            /* the version's and its function's */
+    uint8_t assets[DIGEST_BYTES];        /* its bundle's name; zero: none */
+    uint8_t policy_digest[DIGEST_BYTES]; /* zero: the empty policy */
     struct limits limits;
-    struct slice env;  /* `NAME\0value\0` pairs of the function; may be empty */
-    struct slice args; /* `arg\0` each, argv[0] (the function's name) first */
+    struct slice policy; /* canonical (policy/policy.h); may be empty */
+    struct slice env;    /* `NAME\0value\0` pairs of the function; may be empty */
+    struct slice args;   /* `arg\0` each, argv[0] (the function's name) first */
 };
 
 /* Appends the encoding; false if the buffer is at its limit. */

@@ -103,6 +103,7 @@ static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds,
     case LEASH_COMPILE:
     case LEASH_FATAL:
     case LEASH_EDGE:
+    case LEASH_EGRESS:
     case LEASH_COMPILED:
         log_line(LOG_ERROR, "leash_unexpected", "type=%u", m->type);
     }

@@ -507,6 +507,9 @@ static void fill_ledger(struct run *r, struct ledger *l)
         .status = status,
         .reason = (uint16_t)reason,
     };
+    memcpy(l->head.module, r->version->load.digest, sizeof l->head.module);
+    memcpy(l->head.policy, r->version->load.policy_digest, sizeof l->head.policy);
+    uses_write(&g->uses, l);
     for (int i = 0; i < HOST_COUNT; i++) {
         if (!g->calls[i])
             continue;

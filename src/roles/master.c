@@ -410,6 +410,7 @@ static void on_leash_msg(struct leash *l, const struct leash_msg *msg, const int
     case LEASH_NO_EXEC:
     case LEASH_EXEC_ENDED:
     case LEASH_EDGE:
+    case LEASH_EGRESS:
     case LEASH_CONTROL:
     case LEASH_COMPILED:
     case LEASH_DRAIN:

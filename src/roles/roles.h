@@ -8,7 +8,8 @@
  *   edge N      functions edge number N (0 …);  edge platform: the platform's
  *   exec [fuel] one project's guests; fuel: the engine that counts gas
  *   control     the database and the API
- *   compile [fuel]  one module in, one image out */
+ *   egress      what guests open beyond this machine
+ *   compile [fuel|assets]  one module (or bundle of assets) in, one image out */
 #pragma once
 
 #include "ipc/role.h" /* ROLE_LEASH, at 3 */
@@ -22,6 +23,10 @@ enum role_fd {
     /* exec */
     EXEC_FRAMES = 4, /* stream socket to its edge (ipc/channel.h) */
     EXEC_IMAGES = 5, /* folder DATA/images/ENGINE */
+    EXEC_EGRESS = 6, /* stream socket to egress, once the edge has joined them (ipc/exchange.h) */
+    /* egress */
+    EGRESS_SPOOL = 4,  /* folder DATA/spool: its journal is the ring "egress"; `run` gives none */
+    EGRESS_POLICY = 5, /* the operator's policy, a file open for reading, if there is one */
     /* control */
     CONTROL_DATA = 4,    /* folder DATA */
     CONTROL_SIGNING = 5, /* Ed25519 seed, 32 bytes */
@@ -48,4 +53,5 @@ enum { EXEC_OWN_MEMORY = 64 << 20 /* of the limit exec-memory, not for one guest
 int role_edge(int argc, char **argv);
 int role_exec(int argc, char **argv);
 int role_control(int argc, char **argv);
+int role_egress(int argc, char **argv);
 int role_compile(int argc, char **argv);

@@ -12,7 +12,7 @@
 #include "base/uuid.h"
 #include "ipc/ledger.h"
 
-enum spool_type { SPOOL_RECEIPT = 1, SPOOL_LOG = 2 };
+enum spool_type { SPOOL_RECEIPT = 1, SPOOL_LOG = 2, SPOOL_CONNECTION = 3 };
 
 /* What a receipt says beside the ledger. Times are Unix microseconds. */
 struct spool_receipt {
@@ -33,6 +33,18 @@ struct spool_log {
     uint64_t at_us;
     uint8_t level; /* 1 error, 3 warning, 6 info (the guest's numbers) */
     uint8_t source; /* 0: the guest's standard error, 1: log_write and log://, 2: the platform */
+};
+
+/* A connection that egress made, or was about to make and refused, for its journal. */
+struct spool_connection {
+    struct uuid run, function, project;
+    uint64_t at_us;
+    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint16_t port;
+    uint16_t outcome;         /* enum err_code: ERR_OK, or why nothing came of it */
+    uint64_t sent, received;  /* bytes of bodies */
+    char host[254];           /* the name that was resolved, NUL-terminated */
+    char scheme[10];
 };
 
 enum spool_counter {
@@ -64,6 +76,8 @@ struct uuid spool_id(const struct spool *s);
 /* Edge. False: dropped for lack of room (already counted). Never blocks. */
 bool spool_receipt(struct spool *s, const struct spool_receipt *r, const struct ledger *l);
 bool spool_log(struct spool *s, const struct spool_log *head, struct slice line);
+/* Egress, in its own ring. May use the last tenth, as failures do. */
+bool spool_connection(struct spool *s, const struct spool_connection *c);
 /* The sums of a function, for adding with spool_add(); NULL only when 65,536 functions have
  * used this file, or the disk is full and 256 new ones came since it was. */
 struct spool_sums *spool_sums(struct spool *s, struct uuid function, struct uuid project);
@@ -81,6 +95,7 @@ struct spool_record {
     struct ledger ledger;
     struct spool_log log;
     struct slice line;
+    struct spool_connection connection;
 };
 uint64_t spool_tail(const struct spool *s);
 bool spool_next(struct spool *s, uint64_t *at, struct spool_record *ret_record);

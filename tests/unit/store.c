@@ -140,7 +140,11 @@ TEST(triggers)
         "INSERT INTO versions (id, function_id, number, digest, size, response, env, limits,"
         " check_request) VALUES (x'01', x'01', 1, x'01', 1, 0, x'', '{}', 'none');"
         "INSERT INTO runs VALUES (x'01', x'01', x'01', x'01', 1, '', '', '', 1, 'ok', 0, 0,"
-        " 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', 0, 0, '', 1, 1);"
+        " 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', 0, 0, '', 1, 1, '[]', '{}');"
+        "INSERT INTO assets (project_id, digest, size, files) VALUES (x'01', x'01', 1, 1);"
+        "INSERT INTO connections (at, address, port, scheme, host, project_id, function_id,"
+        " run_id, outcome, sent, received)"
+        " VALUES (1, x'01', 1, '', '', x'01', x'01', x'01', '', 0, 0);"
         "INSERT INTO logs (project_id, function_id, run_id, at, level, source, text)"
         " VALUES (x'01', x'01', x'01', 1, 1, 1, '');"
         "INSERT INTO usage (function_id) VALUES (x'01');"
@@ -173,7 +177,7 @@ TEST(triggers)
         CHECK(number(st, sql) > 1700000000000u);
     }
     sqlite3_finalize(tables);
-    CHECK(count == 16);
+    CHECK(count == 18);
     end(st);
 }
 
