@@ -102,12 +102,19 @@ enum engine_verdict cwa_random_64(struct engine_call *c)
     return guest_return(c, value);
 }
 
+/* The result of an operation, unless it has to wait or ends the guest. */
+static enum engine_verdict answer(struct engine_call *c, int32_t code)
+{
+    enum engine_verdict v = resource_verdict(code);
+    return v == ENGINE_DONE ? guest_return(c, code) : v;
+}
+
 enum engine_verdict cwa_resource_open(struct engine_call *c)
 {
     struct slice url = span_slice(c, 0);
     if (!url.p)
         return bad_pointer(c, 0);
-    return guest_return(c, resource_open(guest_of(c), url));
+    return answer(c, resource_open(guest_of(c), url, &c->progress[0]));
 }
 
 enum engine_verdict cwa_resource_close(struct engine_call *c)
@@ -157,7 +164,7 @@ enum engine_verdict cwa_resource_flush(struct engine_call *c)
 {
     struct guest *g = guest_of(c);
     struct descriptor *d = guest_descriptor(g, engine_u32(c, 0));
-    return guest_return(c, d ? resource_flush(g, d) : RESOURCE_INVALID);
+    return answer(c, d ? resource_flush(g, d) : RESOURCE_INVALID);
 }
 
 enum engine_verdict cwa_runtime_exit(struct engine_call *c)

@@ -57,9 +57,29 @@ static bool split_url(struct slice url, struct slice *ret_scheme, struct slice *
     return true;
 }
 
-int32_t resource_open(struct guest *g, struct slice url)
+/* The descriptor is open, or not yet, or not at all. */
+static int32_t conclude(struct guest *g, struct descriptor *d, uint32_t fd, int32_t rc,
+                        uint64_t *progress)
+{
+    if (rc == RESOURCE_WAIT) {
+        *progress = fd + 1;
+        return rc;
+    }
+    if (rc < 0) {
+        guest_close(g, d);
+        return rc;
+    }
+    return (int32_t)fd;
+}
+
+int32_t resource_open(struct guest *g, struct slice url, uint64_t *progress)
 {
     struct slice name, rest;
+    if (*progress) {
+        uint32_t fd = (uint32_t)*progress - 1;
+        struct descriptor *d = &g->descriptors[fd];
+        return conclude(g, d, fd, d->scheme->opened(g, d), progress);
+    }
     if (!utf8_valid(url) || memchr(url.p, '\0', url.n) || !split_url(url, &name, &rest))
         return refuse(g, "not an absolute URL:", url);
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
@@ -70,11 +90,11 @@ int32_t resource_open(struct guest *g, struct slice url)
         if (!d)
             return refuse(g, "all descriptors are in use, no place for", url);
         int32_t rc = schemes[i]->open ? schemes[i]->open(g, d, rest) : 0;
-        if (rc < 0)
+        if (rc < 0 && rc != RESOURCE_WAIT)
             return rc;
         d->scheme = schemes[i];
         uses_opened(g, d, fd, url, SLICE(""));
-        return (int32_t)fd;
+        return conclude(g, d, fd, rc, progress);
     }
     return refuse(g, "no such scheme:", name);
 }
@@ -106,4 +126,12 @@ int32_t resource_write(struct guest *g, struct descriptor *d, const void *p, uin
 int32_t resource_flush(struct guest *g, struct descriptor *d)
 {
     return d->scheme->flush ? d->scheme->flush(g, d) : 0;
+}
+
+bool resource_ready(struct guest *g, struct descriptor *d, bool to_write, uint64_t *ret_bytes,
+                    bool *ret_end)
+{
+    *ret_bytes = RESOURCE_MOST;
+    *ret_end = false;
+    return !d->scheme->ready || d->scheme->ready(g, d, to_write, ret_bytes, ret_end);
 }

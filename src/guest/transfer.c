@@ -10,8 +10,8 @@ enum engine_verdict transfer_write(struct guest *g, struct descriptor *d, const 
     g->waits = 0;
     do {
         int32_t took = resource_write(g, d, (const char *)p + *progress, n - *progress);
-        if (took == RESOURCE_WAIT)
-            return ENGINE_WAIT;
+        if (resource_verdict(took) != ENGINE_DONE)
+            return resource_verdict(took);
         if (took < 0) {
             *ret_count = *progress ? (int64_t)*progress : took;
             return ENGINE_DONE;
@@ -30,8 +30,6 @@ enum engine_verdict transfer_read(struct guest *g, struct descriptor *d, void *p
 {
     g->waits = 0;
     int32_t got = resource_read(g, d, p, n);
-    if (got == RESOURCE_WAIT)
-        return ENGINE_WAIT;
     *ret_count = got;
-    return ENGINE_DONE;
+    return resource_verdict(got);
 }

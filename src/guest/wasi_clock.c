@@ -88,18 +88,8 @@ static bool happened(struct guest *g, const struct subscription *s, uint64_t beg
         if (!d || s->type > EVENT_WRITE ||
             !(s->type == EVENT_READ ? (void *)d->scheme->read : (void *)d->scheme->write)) {
             error = d ? WASI_EINVAL : WASI_EBADF;
-        } else if (s->type == EVENT_READ && d->scheme == scheme_stdio[0]) {
-            bytes = g->host->input_ready(g, &hangup);
-            if (!bytes && !hangup) {
-                g->waits |= GUEST_WAITS_INPUT;
-                return false;
-            }
-        } else if (s->type == EVENT_WRITE && d->scheme == scheme_stdio[1] &&
-                   !g->host->output_ready(g)) {
-            g->waits |= GUEST_WAITS_OUTPUT;
+        } else if (!resource_ready(g, d, s->type == EVENT_WRITE, &bytes, &hangup)) {
             return false;
-        } else {
-            bytes = RESOURCE_MOST;
         }
     }
     memset(ret_event, 0, EVENT_BYTES);

@@ -61,7 +61,11 @@ enum engine_verdict preview1_fd_close(struct engine_call *c)
 enum engine_verdict preview1_fd_sync(struct engine_call *c)
 {
     struct descriptor *d = wasi_descriptor(c);
-    return guest_return(c, d ? wasi_errno(resource_flush(guest_of(c), d)) : WASI_EBADF);
+    if (!d)
+        return guest_return(c, WASI_EBADF);
+    int32_t rc = resource_flush(guest_of(c), d);
+    enum engine_verdict v = resource_verdict(rc);
+    return v == ENGINE_DONE ? guest_return(c, wasi_errno(rc)) : v;
 }
 
 /* A character device without a position is what C libraries take for a terminal: output leaves at
@@ -206,11 +210,14 @@ enum engine_verdict preview1_fd_read(struct engine_call *c)
             return done ? give_count(c, done) : guest_return(c, WASI_EFAULT);
         if (!size)
             continue;
-        if (transfer_read(g, d, to, size, &got) != ENGINE_DONE) {
+        enum engine_verdict v = transfer_read(g, d, to, size, &got);
+        if (v == ENGINE_WAIT) {
             if (done)
                 break;
-            return d->nonblocking ? guest_return(c, WASI_EAGAIN) : ENGINE_WAIT;
+            return d->nonblocking ? guest_return(c, WASI_EAGAIN) : v;
         }
+        if (v != ENGINE_DONE)
+            return v;
         if (got == RESOURCE_END)
             break;
         if (got < 0)

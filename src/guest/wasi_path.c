@@ -94,8 +94,10 @@ static int path_argument(struct engine_call *c, int fd, int at, struct slice *re
     return memchr(p, '\0', ret_path->n) ? WASI_EINVAL : WASI_OK;
 }
 
-/* The descriptor of what the path names; its number in *ret_fd, or an errno. */
-static int open_path(struct guest *g, struct slice path, uint32_t flags, uint32_t *ret_fd)
+/* The descriptor of what the path names; its number in *ret_fd, or an errno, or RESOURCE_WAIT or
+ * RESOURCE_FATAL. */
+static int open_path(struct guest *g, struct slice path, uint32_t flags, uint64_t *progress,
+                     uint32_t *ret_fd)
 {
     char buf[PATH_URL];
     struct slice url;
@@ -109,8 +111,10 @@ static int open_path(struct guest *g, struct slice path, uint32_t flags, uint32_
     if (place == PLACE_RESOURCE) {
         if (flags & OPEN_FOLDER)
             return WASI_ENOTDIR;
-        int32_t fd = resource_open(g, url);
+        int32_t fd = resource_open(g, url, progress);
         *ret_fd = (uint32_t)fd;
+        if (resource_verdict(fd) != ENGINE_DONE)
+            return fd;
         return fd < 0 ? wasi_errno(fd) : WASI_OK;
     }
     if (flags & (OPEN_CREATE | OPEN_TRUNCATE))
@@ -133,7 +137,9 @@ enum engine_verdict preview1_path_open(struct engine_call *c)
     if (!error && !out)
         error = WASI_EFAULT;
     if (!error)
-        error = open_path(g, path, engine_u32(c, 4), &fd);
+        error = open_path(g, path, engine_u32(c, 4), &c->progress[0], &fd);
+    if (error < 0)
+        return resource_verdict(error);
     if (error)
         return guest_return(c, error);
     g->descriptors[fd].nonblocking = engine_u32(c, 7) & FLAG_NONBLOCK;
