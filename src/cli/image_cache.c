@@ -107,11 +107,9 @@ void image_cache_close(struct image_cache *c)
 /* ---- images ---- */
 
 /* Is it there? Then it counts as used now. */
-static bool has(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES])
+static bool has(const struct image_cache *c, const char *name)
 {
-    char name[DIGEST_TEXT + 1];
     struct stat st;
-    digest_text(digest, name);
     if (fstatat(c->project_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
         st.st_size == 0 || st.st_uid != geteuid() || (st.st_mode & 022))
         return false;
@@ -119,10 +117,11 @@ static bool has(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES])
     return true;
 }
 
-void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES])
+void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
+                      enum engine_kind kind)
 {
-    char name[DIGEST_TEXT + 1];
-    digest_text(digest, name);
+    char name[IMAGE_NAME];
+    image_name(digest, kind, name);
     unlinkat(c->project_fd, name, 0);
 }
 
@@ -131,9 +130,20 @@ static bool older(struct timespec a, struct timespec b)
     return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
 
+/* Is it what image_name() makes? */
+static bool is_image(struct slice name)
+{
+    uint8_t digest[DIGEST_BYTES];
+    char again[IMAGE_NAME];
+    if (name.n < DIGEST_TEXT || !digest_parse(slice_make(name.p, DIGEST_TEXT), digest))
+        return false;
+    image_name(digest, name.n > DIGEST_TEXT ? ENGINE_FUEL : ENGINE_PLAIN, again);
+    return slice_eq(name, slice_str(again));
+}
+
 /* Looks through the folder once: removes what runs that were killed left of images, counts the
  * images and finds the one that was used longest ago. */
-static int look(const struct image_cache *c, char oldest[DIGEST_TEXT + 1])
+static int look(const struct image_cache *c, char oldest[IMAGE_NAME])
 {
     int count = 0, fd = openat(c->project_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -145,14 +155,13 @@ static int look(const struct image_cache *c, char oldest[DIGEST_TEXT + 1])
     }
     for (struct dirent *d; (d = readdir(dir));) {
         struct stat st;
-        uint8_t digest[DIGEST_BYTES];
         if (fstatat(c->project_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
             continue;
         if (d->d_name[0] == '.' && st.st_mtim.tv_sec + PART_SECONDS < time(NULL)) {
             unlinkat(c->project_fd, d->d_name, 0);
-        } else if (digest_parse(slice_str(d->d_name), digest)) {
+        } else if (is_image(slice_str(d->d_name))) {
             if (count++ == 0 || older(st.st_mtim, when)) {
-                digest_text(digest, oldest);
+                slice_copy(slice_str(d->d_name), oldest, IMAGE_NAME);
                 when = st.st_mtim;
             }
         }
@@ -163,28 +172,34 @@ static int look(const struct image_cache *c, char oldest[DIGEST_TEXT + 1])
 
 static void prune(const struct image_cache *c)
 {
-    char oldest[DIGEST_TEXT + 1];
+    char oldest[IMAGE_NAME];
     while (look(c, oldest) > IMAGE_CACHE_KEPT && unlinkat(c->project_fd, oldest, 0) == 0)
         ;
 }
 
 /* ---- the compile job ---- */
 
-const char **role_words(const char *word, const struct options *options)
+const char **role_words(const char *role, const char *word, const struct options *options)
 {
     char **flags = options_as_flags(options);
-    size_t n = 0, bytes = strlen(word) + 1;
+    size_t n = 0, bytes = strlen(role) + 1 + (word ? strlen(word) + 1 : 0);
     for (; flags[n]; n++)
         bytes += strlen(flags[n]) + 1;
-    const char **words = malloc((n + 2) * sizeof *words + bytes);
+    const char **words = malloc((n + 3) * sizeof *words + bytes), **at = words;
     if (!words)
         abort();
-    char *text = (char *)(words + n + 2);
-    for (size_t i = 0; i < n + 1; i++) {
-        words[i] = text;
-        text = stpcpy(text, i ? flags[i - 1] : word) + 1;
+    char *text = (char *)(words + n + 3);
+    *at++ = text;
+    text = stpcpy(text, role) + 1;
+    if (word) {
+        *at++ = text;
+        text = stpcpy(text, word) + 1;
     }
-    words[n + 1] = NULL;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = text;
+        text = stpcpy(text, flags[i]) + 1;
+    }
+    *at = NULL;
     free(flags);
     return words;
 }
@@ -232,14 +247,14 @@ static void collect(int fd, pid_t pid, uint64_t us, struct buf *out)
 }
 
 /* Runs the job with its image going to `image_fd`. */
-static enum err_code compile(struct slice module, int image_fd, const struct options *options,
-                             struct err *e)
+static enum err_code compile(struct slice module, enum engine_kind kind, int image_fd,
+                             const struct options *options, struct err *e)
 {
     struct buf result;
     struct compile_result described;
     int module_fd = -1, pipe_fds[2] = {-1, -1}, wait_status = 0;
     pid_t pid;
-    const char **words = role_words("compile", options);
+    const char **words = role_words("compile", kind == ENGINE_FUEL ? "fuel" : NULL, options);
     buf_init(&result, sizeof(struct compile_result) + 1024);
     enum err_code rc = ERR_IO;
     if ((module_fd = sealed_copy(module, e)) < 0)
@@ -273,17 +288,16 @@ out:
     return rc;
 }
 
-static enum err_code add(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
-                         struct slice module, const struct options *options, struct err *e)
+static enum err_code add(const struct image_cache *c, const char *name, struct slice module,
+                         enum engine_kind kind, const struct options *options, struct err *e)
 {
-    char name[DIGEST_TEXT + 1], part[DIGEST_TEXT + 32];
-    digest_text(digest, name);
+    char part[IMAGE_NAME + 32];
     snprintf(part, sizeof part, ".%s.%d", name, (int)getpid());
     unlinkat(c->project_fd, part, 0); /* of a run that was killed */
     int fd = openat(c->project_fd, part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_errno(e, "can't make a file for the compiled image");
-    enum err_code rc = compile(module, fd, options, e);
+    enum err_code rc = compile(module, kind, fd, options, e);
     /* on the disk before it has its name: a torn image would be run as it is */
     if (!rc && (fchmod(fd, 0444) < 0 || fdatasync(fd) < 0 ||
                 renameat(c->project_fd, part, c->project_fd, name) < 0))
@@ -296,13 +310,15 @@ static enum err_code add(const struct image_cache *c, const uint8_t digest[DIGES
     return rc;
 }
 
-enum err_code image_cache_find(struct slice module, const struct options *options,
+enum err_code image_cache_find(struct slice module, enum engine_kind kind,
+                               const struct options *options,
                                struct image_cache *ret_cache, uint8_t ret_digest[DIGEST_BYTES],
                                struct verdict *ret_verdict, struct err *e)
 {
     struct module m;
     struct image_cache c;
     uint8_t digest[DIGEST_BYTES];
+    char name[IMAGE_NAME];
     enum err_code rc = module_parse(module, &options->limits, &m, e);
     if (rc)
         return rc;
@@ -313,8 +329,9 @@ enum err_code image_cache_find(struct slice module, const struct options *option
     if (rc)
         return rc;
     crypto_hash_sha256(digest, (const unsigned char *)module.p, module.n);
-    if (!has(&c, digest))
-        rc = add(&c, digest, module, options, e);
+    image_name(digest, kind, name);
+    if (!has(&c, name))
+        rc = add(&c, name, module, kind, options, e);
     if (rc) {
         image_cache_close(&c);
         return rc;

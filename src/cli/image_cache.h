@@ -21,15 +21,18 @@ struct image_cache {
 extern const struct uuid image_cache_project;
 
 /* Judges the module, opens the user's cache and makes sure that the image is in it: compiles it, in
- * a job of its own, if it is not. Judged in every case: a limit that was lowered holds for an image
+ * a job of its own, if it is not. `kind` is the engine's that will run it. Judged in every case: a limit that was lowered holds for an image
  * from the cache too. On success *ret_cache is the caller's: image_cache_close(). */
-enum err_code image_cache_find(struct slice module, const struct options *options,
+enum err_code image_cache_find(struct slice module, enum engine_kind kind,
+                               const struct options *options,
                                struct image_cache *ret_cache, uint8_t ret_digest[DIGEST_BYTES],
                                struct verdict *ret_verdict, struct err *e) MUST_CHECK;
 void image_cache_close(struct image_cache *c); /* accepts {-1, -1} */
 
 /* The next run compiles it again. */
-void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES]);
+void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
+                      enum engine_kind kind);
 
-/* `word` and the options as flags: the command line of a role, in one allocation to be freed. */
-const char **role_words(const char *word, const struct options *options);
+/* `role`, `word` (NULL: none) and the options as flags: the command line of a role, in one
+ * allocation to be freed. */
+const char **role_words(const char *role, const char *word, const struct options *options);

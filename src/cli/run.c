@@ -22,7 +22,7 @@ enum { STRINGS = 768 << 10 /* bytes of arguments, and of the environment: both f
 
 struct run_args {
     bool ledger, json;
-    const char *memory, *cpu, *cgi;
+    const char *memory, *cpu, *gas, *cgi;
     struct words env, limits, headers;
     const char *file;
     int argc; /* of the program, without argv[0] */
@@ -58,6 +58,10 @@ static int parse(int argc, char **argv, struct run_args *a)
          .many = &a->env},
         {.name = "memory", .value = "SIZE", .help = "as --limit memory=SIZE", .text = &a->memory},
         {.name = "cpu", .value = "TIME", .help = "as --limit cpu=TIME", .text = &a->cpu},
+        {.name = "gas",
+         .value = "COUNT",
+         .help = "count instructions and end it after so many",
+         .text = &a->gas},
         {.name = "limit",
          .value = "NAME=VALUE",
          .help = "another limit (`" BRAND_COMMAND " limits` lists them)",
@@ -110,17 +114,20 @@ static enum err_code make_room(struct options *o, struct err *e)
 /* The node's options as changed by --limit, --memory and --cpu. */
 static enum err_code run_options(const struct run_args *a, struct options *ret, struct err *e)
 {
-    char memory[64], cpu[64];
-    const char *limits[WORDS_MAX + 2];
+    const struct {
+        const char *name, *value;
+    } own[] = {{"memory", a->memory}, {"cpu", a->cpu}, {"gas", a->gas}};
+    enum { OWN = sizeof own / sizeof *own };
+    char text[OWN][64];
+    const char *limits[WORDS_MAX + OWN];
     size_t n = 0;
     for (; n < a->limits.n; n++)
         limits[n] = a->limits.at[n];
-    snprintf(memory, sizeof memory, "memory=%s", a->memory ? a->memory : "");
-    snprintf(cpu, sizeof cpu, "cpu=%s", a->cpu ? a->cpu : "");
-    if (a->memory)
-        limits[n++] = memory;
-    if (a->cpu)
-        limits[n++] = cpu;
+    for (size_t i = 0; i < OWN; i++)
+        if (own[i].value) {
+            snprintf(text[i], sizeof text[i], "%s=%s", own[i].name, own[i].value);
+            limits[n++] = text[i];
+        }
     enum err_code rc = local_options(limits, n, ret, e);
     if (!rc)
         rc = make_room(ret, e);
@@ -162,6 +169,7 @@ static const struct remedy {
     {ERR_BAD_DESCRIPTOR, "it closed a descriptor twice, or one that it never opened"},
     {ERR_MEMORY_LIMIT, "raise it with --memory 256MiB (at most 1GiB)"},
     {ERR_CPU_LIMIT, "raise it with --cpu 10s (at most 30s)"},
+    {ERR_GAS_LIMIT, "raise it with --gas COUNT"},
     {ERR_WALL_LIMIT, "raise it with --limit wall=60s (later output: stream-idle, stream-total)"},
 };
 
@@ -261,7 +269,7 @@ int cmd_run(int argc, char **argv)
     struct err e = {0};
     struct options options;
     struct image_cache cache = {-1, -1};
-    struct version_load load = {.kind = ENGINE_PLAIN};
+    struct version_load load = {0};
     struct verdict verdict;
     struct buf bytes, strings, meta;
     static struct runner_end end;
@@ -272,11 +280,12 @@ int cmd_run(int argc, char **argv)
     if (rc)
         goto out;
     load.limits = options.limits;
+    load.kind = load.limits.v[LIMIT_GAS] ? ENGINE_FUEL : ENGINE_PLAIN;
     rc = version(&a, &strings, &load, &e);
     if (!rc)
         rc = local_read(a.file, &options.limits, LIMIT_MODULE, &bytes, &e);
     if (!rc)
-        rc = image_cache_find(buf_slice(&bytes), &options, &cache, load.digest, &verdict, &e);
+        rc = image_cache_find(buf_slice(&bytes), load.kind, &options, &cache, load.digest, &verdict, &e);
     if (rc)
         goto out;
     buf_done(&bytes);
@@ -291,7 +300,7 @@ int cmd_run(int argc, char **argv)
                                    .options = &options};
     rc = runner_run(&job, &end, &e);
     if (rc) {
-        image_cache_drop(&cache, load.digest); /* should it be the image: it is made again */
+        image_cache_drop(&cache, load.digest, load.kind); /* should it be the image: it is made again */
         command_fail(&e);
     }
     status = rc ? EXIT_OWN_FAILURE : report(&a, &end);

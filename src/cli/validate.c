@@ -41,7 +41,7 @@ int cmd_validate(int argc, char **argv)
         goto out;
     rc = local_read(file, &options.limits, LIMIT_MODULE, &bytes, &e);
     if (!rc)
-        rc = image_cache_find(buf_slice(&bytes), &options, &cache, digest, &v, &e);
+        rc = image_cache_find(buf_slice(&bytes), ENGINE_PLAIN, &options, &cache, digest, &v, &e);
 out:
     status = local_status(rc);
     if (json && (rc == ERR_OK || status == EXIT_REFUSED)) {

@@ -22,7 +22,7 @@ enum {
 };
 
 /* Grows whenever a setting below changes what compiled code looks like. */
-#define SETTINGS "1: epochs, no unwind info, no threads, one memory, 32 bits"
+#define SETTINGS "2: epochs, fuel in images of its kind, no unwind info, no threads, one memory, 32 bits"
 
 enum err_code engine_error(struct err *e, enum err_code code, const char *what,
                            wasmtime_error_t *error)
@@ -91,8 +91,6 @@ static void set_pool(wasm_config_t *config, const struct limits *node, uint32_t 
 enum err_code engine_new(enum engine_kind kind, enum engine_use use, const struct limits *node,
                          struct engine **ret_engine, struct err *e)
 {
-    if (kind != ENGINE_PLAIN)
-        return err_set(e, ERR_NOT_IMPLEMENTED, "this engine does not count gas");
     struct engine *engine = calloc(1, sizeof *engine);
     wasm_config_t *config = wasm_config_new();
     if (!engine || !config) {
@@ -100,6 +98,7 @@ enum err_code engine_new(enum engine_kind kind, enum engine_use use, const struc
         return err_set(e, ERR_MEMORY, "no memory for an engine");
     }
     wasmtime_config_epoch_interruption_set(config, true);
+    wasmtime_config_consume_fuel_set(config, kind == ENGINE_FUEL);
     wasmtime_config_native_unwind_info_set(config, false);
     wasmtime_config_memory_init_cow_set(config, true);
     wasmtime_config_parallel_compilation_set(config, use == ENGINE_TO_COMPILE);
@@ -121,6 +120,7 @@ enum err_code engine_new(enum engine_kind kind, enum engine_use use, const struc
         free(engine);
         return err_set(e, ERR_INTERNAL, "the WebAssembly engine refuses its settings");
     }
+    engine->kind = kind;
     *ret_engine = engine;
     return ERR_OK;
 }

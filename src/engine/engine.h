@@ -15,7 +15,9 @@ enum engine_use {
     ENGINE_TO_COMPILE, /* no places; compiles on all cores that it is given */
 };
 
-/* "wasmtime-48.0.8-0123abcd": version, our settings and this machine's CPU features. */
+/* "wasmtime-48.0.8-0123abcd": version, our settings and this machine's CPU features. Images of both
+ * kinds are kept under it, each under its own name (ipc/spec.h): an engine of one kind can't open
+ * the other's. */
 const char *engine_name(void);
 
 /* Uses the node's limits: STACK, and PROJECT_CONCURRENCY's maximum for the number of places.

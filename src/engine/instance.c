@@ -2,6 +2,7 @@
 
 #include "engine/private.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@ struct instance {
     bool starting;  /* the instance itself is being made */
     bool suspended; /* since the last step a host call answered ENGINE_WAIT */
     bool memory_known;
+    uint64_t gas; /* given at the start; 0: the engine doesn't count it */
     struct image *image;
     const struct limits *limits;
     uint64_t *calls;
@@ -171,6 +173,7 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     i->end.by_host = false;
     i->end.status = 0;
     i->end.memory = 0;
+    i->end.gas = 0;
     i->end.text[0] = '\0';
     i->trap = NULL;
     i->error = NULL;
@@ -180,6 +183,12 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     /* Its result is declared as an error but the function returns nothing. */
     (void)wasmtime_context_epoch_deadline_async_yield_and_update(i->context, 1);
     wasmtime_context_set_epoch_deadline(i->context, 1);
+    i->gas = 0;
+    if (image->engine->kind == ENGINE_FUEL) {
+        i->gas = limits->v[LIMIT_GAS] ? limits->v[LIMIT_GAS] : UINT64_MAX;
+        wasmtime_error_t *error = wasmtime_context_set_fuel(i->context, i->gas);
+        assert(!error);
+    }
     i->starting = true;
     i->future = wasmtime_instance_pre_instantiate_async(image->pre, i->context, &i->wasm, &i->trap,
                                                         &i->error);
@@ -200,6 +209,12 @@ static void ended(struct instance *i)
     delete_future(i);
     if (i->memory_known)
         i->end.memory = wasmtime_memory_data_size(i->context, &i->memory);
+    if (i->gas) {
+        uint64_t left = 0;
+        wasmtime_error_t *error = wasmtime_context_get_fuel(i->context, &left);
+        assert(!error);
+        i->end.gas = i->gas - left;
+    }
     i->state = INSTANCE_ENDED;
 }
 
@@ -269,9 +284,10 @@ static void judge(struct instance *i)
     wasm_name_t message;
     wasmtime_trap_code_t code;
     if (i->trap) {
-        i->end.reason = ERR_TRAP;
-        if (wasmtime_trap_code(i->trap, &code) && code == WASMTIME_TRAP_CODE_STACK_OVERFLOW)
-            i->end.reason = ERR_STACK_OVERFLOW;
+        bool known = wasmtime_trap_code(i->trap, &code);
+        i->end.reason = known && code == WASMTIME_TRAP_CODE_STACK_OVERFLOW ? ERR_STACK_OVERFLOW
+                        : known && code == WASMTIME_TRAP_CODE_OUT_OF_FUEL  ? ERR_GAS_LIMIT
+                                                                           : ERR_TRAP;
         if (!i->end.by_host) {
             wasm_trap_message(i->trap, &message);
             set_text(i, &message);

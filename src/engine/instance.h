@@ -21,6 +21,7 @@ struct instance_end {
     bool by_host;         /* a handler answered ENGINE_END: its owner knows why */
     int32_t status;       /* what the entry point returned; 0 if it returns nothing */
     uint64_t memory;      /* bytes of linear memory: it never shrinks, so this is the peak */
+    uint64_t gas;         /* executed instructions; 0 unless the engine counts them */
     char text[1000];      /* why it failed, with the guest's own backtrace; NUL-terminated */
 };
 

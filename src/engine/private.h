@@ -9,6 +9,7 @@
 
 struct engine {
     wasm_engine_t *wasm;
+    enum engine_kind kind;
 };
 
 /* One import of an image: which host function it is and how this image imports it. */

@@ -84,3 +84,10 @@ bool digest_parse(struct slice text, uint8_t ret_digest[DIGEST_BYTES])
     memcpy(ret_digest, d, sizeof d);
     return true;
 }
+
+void image_name(const uint8_t digest[DIGEST_BYTES], enum engine_kind kind, char out[IMAGE_NAME])
+{
+    digest_text(digest, out);
+    if (kind == ENGINE_FUEL)
+        memcpy(out + DIGEST_TEXT, ".fuel", sizeof ".fuel");
+}

@@ -36,3 +36,8 @@ enum err_code version_load_read(struct slice bytes, struct version_load *ret_loa
 /* Lower-case hexadecimal of a digest, NUL-terminated. */
 void digest_text(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_TEXT + 1]);
 bool digest_parse(struct slice text, uint8_t ret_digest[DIGEST_BYTES]);
+
+enum { IMAGE_NAME = DIGEST_TEXT + sizeof ".fuel" };
+/* The file of a module's image in its project's folder: DIGEST, or DIGEST.fuel for the engine that
+ * counts gas. NUL-terminated. */
+void image_name(const uint8_t digest[DIGEST_BYTES], enum engine_kind kind, char out[IMAGE_NAME]);

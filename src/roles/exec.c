@@ -73,6 +73,7 @@ struct exec {
     struct leash leash;
     struct channel edge;
     struct engine *engine;
+    enum engine_kind kind;
     bool stop, relaxed, bound, has_project;
     char project[UUID_TEXT + 1];
     int statm; /* /proc/self/statm, opened before the lock-down; -1: not there */
@@ -252,13 +253,13 @@ static enum err_code bind_project(struct exec *x, struct err *e)
 
 static enum err_code open_image(struct exec *x, struct version *v, struct err *e)
 {
-    char name[DIGEST_TEXT + 1];
+    char name[IMAGE_NAME];
     enum err_code rc = bind_project(x, e);
     if (rc)
         return rc;
-    if (v->load.kind != ENGINE_PLAIN)
-        return err_set(e, ERR_NOT_IMPLEMENTED, "this exec's engine does not count gas");
-    digest_text(v->load.digest, name);
+    if (v->load.kind != x->kind)
+        return err_set(e, ERR_INTERNAL, "the version is for the other kind of engine");
+    image_name(v->load.digest, x->kind, name);
     while (x->images_open >= IMAGES_OPEN) {
         unsigned before = x->images_open;
         make_room(x);
@@ -500,6 +501,7 @@ static void fill_ledger(struct run *r, struct ledger *l)
         .cpu_us = r->cpu_ns / 1000,
         .wall_us = clock_mono_us() - r->begun_us,
         .memory_peak = end->memory,
+        .gas = end->gas,
         .bytes_in = g->bytes_in,
         .bytes_out = g->bytes_out,
         .log_lines = g->log.lines,
@@ -726,7 +728,7 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
     /* The leash first: by it master learns why we can't start. */
     enum err_code rc = leash_init(&x->leash, x->loop, ROLE_LEASH, true, e);
     if (rc == ERR_OK)
-        rc = engine_new(ENGINE_PLAIN, ENGINE_TO_RUN, &o->limits, &x->engine, e);
+        rc = engine_new(x->kind, ENGINE_TO_RUN, &o->limits, &x->engine, e);
     /* The limit is what guests may add: the pool's stacks and tables are reserved, not used. */
     if (limits.v[LIMIT_EXEC_MEMORY])
         limits.v[LIMIT_EXEC_MEMORY] += read_statm(x).data;
@@ -749,6 +751,10 @@ int role_exec(int argc, char **argv)
     int at = 1;
     if (!x)
         abort();
+    if (argc > 1 && strcmp(argv[1], "fuel") == 0) {
+        x->kind = ENGINE_FUEL;
+        at = 2;
+    }
     options_init(&o);
     if (options_flags(&o, argc, argv, &at, &e) || options_finish(&o, &e)) {
         log_line(LOG_ERROR, "exec_options", "error=\"%s\"", e.text);

@@ -54,7 +54,7 @@ static const engine_handler handlers[HOST_COUNT] = {
     [HOST_WASI_SCHED_YIELD] = pause_once,
 };
 
-static struct engine *engine;
+static struct engine *engine, *plain, *counting;
 static struct limits limits;
 static char folder[] = "/tmp/engine-XXXXXX";
 
@@ -285,10 +285,72 @@ TEST(all_places)
     image_unref(image);
 }
 
+/* From here on the engine counts gas, or no longer. */
+static void count_gas(bool on)
+{
+    struct err e;
+    engine = on ? counting : plain;
+    engine_tick_stop();
+    CHECK(engine_tick_start(engine, &e) == ERR_OK);
+}
+
+TEST(gas)
+{
+    /* How often the loop below goes round is what log_write is told. */
+    static const char counted[] = "100000 set 0 loop get 0 -1 add set 0 get 0 br_if 0 end "
+                                  "7 0 0 cwa.log_write 5";
+    count_gas(true);
+    struct image *image = image_of("cwa_main", "i", counted);
+    uint64_t all = 0;
+    for (int k = 0; k < 100; k++) { /* ticks come at any time */
+        const struct instance_end *end = run(image);
+        CHECK(end->reason == ERR_OK && end->status == 5);
+        CHECK(k == 0 || end->gas == all);
+        all = end->gas;
+    }
+    CHECK(all > 300000 && all < 1000000);
+
+    limits.v[LIMIT_GAS] = all;
+    CHECK(run(image)->reason == ERR_OK);
+    limits.v[LIMIT_GAS] = all - 50;
+    CHECK(run(image)->reason == ERR_GAS_LIMIT && host.count == 0);
+    limits.v[LIMIT_GAS] = all / 2;
+    const struct instance_end *end = run(image);
+    CHECK(end->reason == ERR_GAS_LIMIT && end->gas == all / 2 && host.count == 0);
+    image_unref(image);
+
+    /* A trap and a host that ends it leave the count standing; an endless loop is preempted. */
+    limits.v[LIMIT_GAS] = 0;
+    CHECK(run_code("_start", "", "1 drop unreachable")->gas > 0);
+    CHECK(run_code("_start", "", "5 cwa.runtime_exit unreachable")->gas > 0);
+    CHECK(run_code("_start", "", "loop br 0 end")->reason == ERR_CPU_LIMIT);
+    limits.v[LIMIT_GAS] = 1000000;
+    CHECK(run_code("_start", "", "loop br 0 end")->reason == ERR_GAS_LIMIT);
+    limits_init(&limits, false);
+    count_gas(false);
+    CHECK(run_code("_start", "", "1 drop")->gas == 0);
+}
+
+TEST(kinds_are_apart)
+{
+    struct assemble a = {0};
+    struct err e = {0};
+    uint64_t size;
+    struct image *image;
+    int fd = open("kind", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    CHECK(image_compile(counting, assemble(&a, "_start", "", ""), fd, &size, &e) == ERR_OK);
+    CHECK(image_open(plain, "kind", handlers, &image, &e) == ERR_IO);
+    CHECK(image_open(counting, "kind", handlers, &image, &e) == ERR_OK);
+    image_unref(image);
+    close(fd);
+    unlink("kind");
+}
+
 static const struct test_case cases[] = {
     CASE(name),    CASE(fresh),         CASE(entry_points), CASE(arguments),
     CASE(traps),   CASE(exit_by_host),  CASE(memory_limit), CASE(endless),
     CASE(waiting), CASE(damaged_image), CASE(all_places),
+    CASE(gas),     CASE(kinds_are_apart),
 };
 
 int main(void)
@@ -296,8 +358,9 @@ int main(void)
     struct err e = {0};
     limits_init(&limits, false);
     if (!mkdtemp(folder) || chdir(folder) ||
-        engine_new(ENGINE_PLAIN, ENGINE_TO_RUN, &limits, &engine, &e) ||
-        engine_tick_start(engine, &e)) {
+        engine_new(ENGINE_PLAIN, ENGINE_TO_RUN, &limits, &plain, &e) ||
+        engine_new(ENGINE_FUEL, ENGINE_TO_RUN, &limits, &counting, &e) ||
+        engine_tick_start(engine = plain, &e)) {
         fprintf(stderr, "%s\n", e.text);
         return 1;
     }
