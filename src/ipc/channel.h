@@ -20,6 +20,9 @@ struct channel {
     bool dead;
     struct frame last; /* private: queued last and still whole in `out`; type 0: none */
     bool *deleted; /* private: tells the reader that channel_done() ran inside a callback */
+    struct channel_fd *fds; /* private: descriptors queued in `out`, in order */
+    unsigned fd_count;
+    int came; /* private: the descriptor of the frame that `in` begins with; -1: none */
 
     /* One frame; `payload` is valid during the call. May call channel_done(). */
     void (*on_frame)(struct channel *c, const struct frame *f, struct slice payload);
@@ -27,14 +30,16 @@ struct channel {
     void (*on_closed)(struct channel *c, const struct err *why);
     void *owner; /* the user's */
 
-    /* If set, descriptors may come: called before on_frame of the frame that one came with. The
-     * descriptor is the receiver's. Unset: one that comes is an error. */
+    /* If set when the channel is made, descriptors may come: called before on_frame of the frame
+     * that one came with, at most one a frame. The descriptor is the receiver's. May call
+     * channel_done(). Unset: the kernel closes what comes. */
     void (*on_fd)(struct channel *c, const struct frame *f, int fd);
 };
 
 enum {
     CHANNEL_IN = 1 << 20,  /* bytes read ahead at most */
-    CHANNEL_OUT = 64 << 20 /* bytes not taken by the peer at most; over it the peer is dead */
+    CHANNEL_OUT = 64 << 20, /* bytes not taken by the peer at most; over it the peer is dead */
+    CHANNEL_FDS = 256,      /* descriptors not taken by it at most; the same */
 };
 
 /* Takes ownership of the non-blocking stream socket `fd`. Set the callbacks and owner first or
@@ -48,8 +53,8 @@ void channel_done(struct channel *c);
 void channel_send(struct channel *c, enum frame_type type, uint16_t flags, uint64_t id,
                   const void *payload, size_t n);
 
-/* Sends what is queued and then, at once, this frame with a descriptor, which the kernel
- * duplicates: the caller closes its own. One that the socket does not take at once kills the channel. */
+/* As channel_send, with a descriptor, which is the channel's from here on: closed when it is sent
+ * or the channel dies. */
 void channel_send_fd(struct channel *c, enum frame_type type, uint64_t id, const void *payload,
                      size_t n, int fd);
 

@@ -168,6 +168,128 @@ TEST(a_peer_that_takes_nothing_is_given_up_at_the_bound)
     loop_free(l);
 }
 
+/* Every third frame brings the read end of a pipe that holds the frame's number. */
+struct numbered_fds {
+    struct channel c;
+    uint64_t expected; /* the frame that a descriptor came for; 0: none */
+    int frames, fds, wrong;
+    bool done, drop;
+};
+
+static void on_numbered_fd(struct channel *c, const struct frame *f, int fd)
+{
+    struct numbered_fds *n = c->owner;
+    uint64_t number = 0;
+    n->wrong += read(fd, &number, sizeof number) != sizeof number || number != f->id ||
+                n->expected || fcntl(fd, F_GETFD) != FD_CLOEXEC;
+    close(fd);
+    n->expected = f->id;
+    n->fds++;
+    if (n->drop) {
+        n->done = true;
+        channel_done(c);
+    }
+}
+
+static void on_numbered_frame(struct channel *c, const struct frame *f, struct slice payload)
+{
+    struct numbered_fds *n = c->owner;
+    n->wrong += (f->id % 3 == 0) != (n->expected == f->id);
+    n->wrong += payload.n && payload.p[payload.n - 1] != (char)f->id;
+    n->expected = 0;
+    n->frames++;
+    n->done = f->flags & FRAME_LAST;
+}
+
+static int numbered_pipe(uint64_t number)
+{
+    int fds[2];
+    CHECK(pipe2(fds, O_CLOEXEC) == 0);
+    CHECK(write(fds[1], &number, sizeof number) == sizeof number);
+    close(fds[1]);
+    return fds[0];
+}
+
+static int open_fds(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+TEST(descriptors_come_with_their_frames)
+{
+    struct err e;
+    int fds[2], before = open_fds();
+    struct loop *l = loop_new(&e);
+    struct end a = {.c = {.on_frame = on_frame, .on_closed = on_closed, .owner = &a}};
+    struct numbered_fds b = {.c = {.on_frame = on_numbered_frame, .on_fd = on_numbered_fd}};
+    static char payload[FRAME_MOST];
+    b.c.owner = &b;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+    CHECK(!channel_init(&a.c, l, fds[0], FRAME_BACK, &e));
+    CHECK(!channel_init(&b.c, l, fds[1], FRAME_FRONT, &e));
+    for (uint64_t id = 1; id <= 300; id++) {
+        size_t n = id * id * 211 % (id % 7 ? 300 : FRAME_MOST);
+        memset(payload, (char)id, n);
+        if (id % 3 == 0)
+            channel_send_fd(&a.c, FRAME_BODY, id, payload, n, numbered_pipe(id));
+        else
+            channel_append(&a.c, FRAME_BODY, id, payload, n ? n : 1);
+        if (id % 50 == 0)
+            channel_flush(&a.c); /* what the socket takes: the rest goes piece by piece */
+    }
+    channel_send(&a.c, FRAME_BODY, FRAME_LAST, 301, NULL, 0);
+    CHECK(turn_until(l, &b.done) && b.fds == 100 && b.frames == 301 && b.wrong == 0);
+
+    /* two in one message: the second is closed */
+    int two[] = {numbered_pipe(3), numbered_pipe(4)};
+    struct frame f = {.type = FRAME_BODY, .flags = FRAME_LAST, .id = 3};
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(sizeof two)];
+    } control = {.head = {CMSG_LEN(sizeof two), SOL_SOCKET, SCM_RIGHTS}};
+    memcpy(CMSG_DATA(&control.head), two, sizeof two);
+    struct iovec iov = {&f, sizeof f};
+    struct msghdr h = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof control};
+    CHECK(sendmsg(fds[0], &h, 0) == sizeof f);
+    close(two[0]);
+    close(two[1]);
+    b.done = false;
+    CHECK(turn_until(l, &b.done) && b.fds == 101 && b.wrong == 0);
+
+    b.drop = true;
+    b.done = false;
+    channel_send_fd(&a.c, FRAME_BODY, 6, "x", 1, numbered_pipe(6));
+    channel_send_fd(&a.c, FRAME_BODY, 9, "x", 1, numbered_pipe(9));
+    CHECK(turn_until(l, &b.done) && b.fds == 102);
+    CHECK(turn_until(l, &a.closed));
+    channel_send_fd(&a.c, FRAME_BODY, 12, "x", 1, numbered_pipe(12)); /* to a dead channel */
+    channel_done(&a.c);
+    loop_free(l);
+    CHECK(open_fds() == before);
+}
+
+TEST(a_descriptor_that_nobody_expects_is_closed)
+{
+    struct err e;
+    int before = open_fds();
+    struct loop *l = loop_new(&e);
+    struct end a, b;
+    make_pair(l, &a, &b);
+    channel_send_fd(&a.c, FRAME_BODY, 1, "\1", 1, numbered_pipe(1));
+    channel_send(&a.c, FRAME_BODY, FRAME_LAST, 2, NULL, 0);
+    CHECK(turn_until(l, &b.done) && b.frames == 2);
+    channel_done(&a.c);
+    channel_done(&b.c);
+    loop_free(l);
+    CHECK(open_fds() == before);
+}
+
 static int timer_order[8], timer_count;
 struct numbered {
     struct loop_timer t;
@@ -290,6 +412,8 @@ TEST_MAIN(CASE(frames_are_judged_by_their_row), CASE(a_channel_carries_every_byt
           CASE(a_malformed_frame_ends_the_channel),
           CASE(a_channel_may_be_dropped_inside_its_own_callback),
           CASE(a_peer_that_takes_nothing_is_given_up_at_the_bound),
+          CASE(descriptors_come_with_their_frames),
+          CASE(a_descriptor_that_nobody_expects_is_closed),
           CASE(timers_fire_in_order_and_can_be_stopped),
           CASE(a_leash_carries_descriptors_and_tells_of_death),
           CASE(ledgers_and_versions_survive_the_wire_and_reject_damage))
