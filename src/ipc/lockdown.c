@@ -124,7 +124,7 @@ static bool allow_proc(int set)
 }
 #endif
 
-bool step_landlock(const int *folders, int n, enum landlock_access access, bool network)
+bool step_landlock(const struct landlock_place *places, int n, enum landlock_net net)
 {
     struct {
         uint64_t fs, tcp, scopes;
@@ -137,22 +137,24 @@ bool step_landlock(const int *folders, int n, enum landlock_access access, bool 
     /* Rights on files: 13 in version 1, then REFER, TRUNCATE and IOCTL_DEV. */
     int rights = abi == 1 ? 13 : abi == 2 ? 14 : abi < 5 ? 15 : 16;
     rules.fs = (1ull << rights) - 1;
-    if (network && abi >= 4)
-        rules.tcp = 3; /* bind, connect */
-    if (network && abi >= 6)
+    if (net != LANDLOCK_NET_ANY && abi >= 4)
+        rules.tcp = net == LANDLOCK_NET_NONE ? 3 : 1; /* bind is 1, connect 2 */
+    if (net != LANDLOCK_NET_ANY && abi >= 6)
         rules.scopes = 3; /* abstract sockets, signals */
     size_t size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
     int set = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
-    bool done = set >= 0;
+    bool done = set >= 0, all = false;
     for (int i = 0; i < n && done; i++) {
         struct landlock_path_beneath_attr below = {
-            .allowed_access = access == LANDLOCK_ALL ? rules.fs : LANDLOCK_ACCESS_FS_READ_FILE,
-            .parent_fd = folders[i],
+            .allowed_access =
+                places[i].access == LANDLOCK_ALL ? rules.fs : LANDLOCK_ACCESS_FS_READ_FILE,
+            .parent_fd = places[i].fd,
         };
+        all = all || places[i].access == LANDLOCK_ALL;
         done = syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH, &below, 0) == 0;
     }
 #ifdef __SANITIZE_ADDRESS__
-    if (done && access == LANDLOCK_ALL) /* a process that is searched for leaks at its end */
+    if (done && all) /* a process that is searched for leaks at its end */
         done = allow_proc(set);
 #endif
     done = done && syscall(SYS_landlock_restrict_self, set, 0) == 0;
@@ -262,7 +264,7 @@ static bool try_fence(enum fence_id id)
     case FENCE_UID:
         return setresuid(EXEC_USERS_FIRST, EXEC_USERS_FIRST, EXEC_USERS_FIRST) == 0;
     case FENCE_LANDLOCK:
-        return step_no_new_privs() && step_landlock(NULL, 0, LANDLOCK_READ, true);
+        return step_no_new_privs() && step_landlock(NULL, 0, LANDLOCK_NET_NONE);
     case FENCE_LANDLOCK_TCP:
         return probe_landlock(4);
     case FENCE_LANDLOCK_SCOPES:

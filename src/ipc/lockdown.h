@@ -71,7 +71,8 @@ enum err_code lockdown_edge(const int *folders, int n, struct err *e) MUST_CHECK
 /* Control: files only below `data_fd`, no new process. */
 enum err_code lockdown_control(int data_fd, struct err *e) MUST_CHECK;
 
-/* Egress: connects to where guests may go and nowhere else: no listening, no Unix sockets of its own
- * making, files only for reading and only those of the resolver, no new process; threads are
- * allowed. `spool_fd` (-1: none) stays writable. */
+/* Egress: TCP and UDP to wherever the network leads, and nothing else: no listening, no ports and no
+ * Unix sockets of its own making, files only for reading and only those of the resolver and of TLS,
+ * no new process, no new code: call it when every library is loaded. Threads are allowed.
+ * `spool_fd` (-1: none) is a folder that stays writable. */
 enum err_code lockdown_egress(int spool_fd, struct err *e) MUST_CHECK;

@@ -127,13 +127,14 @@ static bool dies_with_parent(void)
 enum err_code lockdown_exec_start(int images_fd, const struct limits *limits, bool relaxed,
                                   struct err *e)
 {
+    const struct landlock_place images = {images_fd, LANDLOCK_READ};
     enum err_code rc = namespaces(images_fd, relaxed, e);
     if (rc == ERR_OK && !step_capabilities())
         rc = fence_missing(FENCE_CAPABILITIES, relaxed, "capset", e);
     /* Landlock asks for this one first, now that no capability is left. */
     if (rc == ERR_OK && !step_no_new_privs())
         rc = fence_missing(FENCE_NO_NEW_PRIVS, relaxed, "prctl", e);
-    if (rc == ERR_OK && !step_landlock(&images_fd, 1, LANDLOCK_READ, true))
+    if (rc == ERR_OK && !step_landlock(&images, 1, LANDLOCK_NET_NONE))
         rc = fence_missing(FENCE_LANDLOCK, relaxed, "landlock", e);
     if (rc == ERR_OK && !limit_all(limits))
         rc = fence_missing(FENCE_RLIMITS, relaxed, "setrlimit", e);
@@ -191,8 +192,9 @@ enum err_code lockdown_exec_bind(int images_fd, const char *project, bool relaxe
         return err_set(e, ERR_NOT_FOUND, "project %s has no images", project);
     if (folder < 0 || fchdir(folder) < 0)
         return err_errno(e, "can't enter the images of project %s", project);
+    const struct landlock_place own = {folder, LANDLOCK_READ};
     enum err_code rc = ERR_OK;
-    if (!step_landlock(&folder, 1, LANDLOCK_READ, false))
+    if (!step_landlock(&own, 1, LANDLOCK_NET_ANY))
         rc = fence_missing(FENCE_LANDLOCK, relaxed, "landlock", e);
     close(folder);
     close(images_fd);

@@ -6,12 +6,19 @@
  * compile job is the exception: it reads one hostile module and gets a short list, too. */
 #include "ipc/lockdown_steps.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+enum { EDGE_FOLDERS = 2 };
+static const uint32_t REFUSAL = SCMP_ACT_ERRNO(EPERM);
 
 static const char never[] =
     /* other programs, other processes */
@@ -35,54 +42,148 @@ static const char never[] =
 static const char new_sockets[] = "socket connect bind listen";
 
 /* Threads only: glibc, told that there is no clone3, takes clone, whose flags a filter can see. */
-static bool no_new_process(scmp_filter_ctx f, uint32_t refusal)
+static bool no_new_process(scmp_filter_ctx f)
 {
-    return SANITIZED || (filter_rules(f, refusal, "fork vfork") &&
+    return SANITIZED || (filter_rules(f, REFUSAL, "fork vfork") &&
                          filter_rules(f, SCMP_ACT_ERRNO(ENOSYS), "clone3") &&
-                         seccomp_rule_add(f, refusal, SCMP_SYS(clone), 1,
+                         seccomp_rule_add(f, REFUSAL, SCMP_SYS(clone), 1,
                                           SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)) == 0);
 }
 
 /* Others may run as the same user: their limits and signals stay their own. */
-static bool only_itself(scmp_filter_ctx f, uint32_t refusal)
+static bool only_itself(scmp_filter_ctx f)
 {
-    return seccomp_rule_add(f, refusal, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0)) == 0 &&
-           seccomp_rule_add(f, refusal, SCMP_SYS(tgkill), 1,
+    return seccomp_rule_add(f, REFUSAL, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0)) == 0 &&
+           seccomp_rule_add(f, REFUSAL, SCMP_SYS(tgkill), 1,
                             SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid())) == 0;
 }
 
-static enum err_code lock_role(const int *folders, int n, struct err *e)
+/* The steps that all of them share; takes the filter over (NULL: it could not be made). */
+static enum err_code lock_role(const struct landlock_place *places, int n, enum landlock_net net,
+                               scmp_filter_ctx (*filter)(void), struct err *e)
 {
-    const uint32_t refusal = SCMP_ACT_ERRNO(EPERM);
     if (!step_capabilities())
         return fence_missing(FENCE_CAPABILITIES, true, "capset", e);
     if (!step_no_new_privs())
         return fence_missing(FENCE_NO_NEW_PRIVS, true, "prctl", e);
     enum err_code rc = ERR_OK;
-    if (!step_landlock(folders, n, LANDLOCK_ALL, true))
+    if (!step_landlock(places, n, net))
         rc = fence_missing(FENCE_LANDLOCK, true, "landlock", e);
     if (rc == ERR_OK && !(step_limit(RLIMIT_CORE, 0) && step_not_dumpable()))
         rc = fence_missing(FENCE_DUMPABLE, true, "prctl", e);
     if (rc)
         return rc;
+    return filter_load(filter()) ? ERR_OK : fence_missing(FENCE_SECCOMP, true, "seccomp", e);
+}
+
+/* What no role but master may. NULL on failure. */
+static scmp_filter_ctx never_filter(const char *also)
+{
     scmp_filter_ctx f = filter_new(SCMP_ACT_ALLOW);
-    if (!filter_rules(f, refusal, never) || !filter_rules(f, refusal, new_sockets) ||
-        !no_new_process(f, refusal) || !only_itself(f, refusal)) {
-        seccomp_release(f);
-        f = NULL;
-    }
-    return filter_load(f) ? ERR_OK : fence_missing(FENCE_SECCOMP, true, "seccomp", e);
+    if (filter_rules(f, REFUSAL, never) && filter_rules(f, REFUSAL, also) && no_new_process(f) &&
+        only_itself(f))
+        return f;
+    seccomp_release(f);
+    return NULL;
+}
+
+static scmp_filter_ctx inner_filter(void)
+{
+    return never_filter(new_sockets);
 }
 
 enum err_code lockdown_edge(const int *folders, int n, struct err *e)
 {
-    return lock_role(folders, n, e);
+    struct landlock_place places[EDGE_FOLDERS];
+    assert(n <= EDGE_FOLDERS);
+    for (int i = 0; i < n; i++)
+        places[i] = (struct landlock_place){folders[i], LANDLOCK_ALL};
+    return lock_role(places, n, LANDLOCK_NET_NONE, inner_filter, e);
 }
 
 enum err_code lockdown_control(int data_fd, struct err *e)
 {
-    return lock_role(&data_fd, 1, e);
+    const struct landlock_place data = {data_fd, LANDLOCK_ALL};
+    return lock_role(&data, 1, LANDLOCK_NET_NONE, inner_filter, e);
 }
+
+/* Egress */
+
+/* Its sockets are for TCP and UDP over IPv4 and IPv6. A filter compares one argument once, so what
+ * isn't on the short list of allowed numbers is refused piece by piece. */
+static bool refuse_others(scmp_filter_ctx f, unsigned argument, scmp_datum_t mask,
+                          const scmp_datum_t *allowed, size_t n)
+{
+    scmp_datum_t most = allowed[n - 1];
+    for (scmp_datum_t v = 0; v <= (mask ? mask : most); v++) {
+        bool fine = false;
+        for (size_t i = 0; i < n; i++)
+            fine = fine || v == allowed[i];
+        struct scmp_arg_cmp is = mask ? SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, mask, v)
+                                      : SCMP_CMP64(argument, SCMP_CMP_EQ, v);
+        if (!fine && seccomp_rule_add_array(f, REFUSAL, SCMP_SYS(socket), 1, &is) < 0)
+            return false;
+    }
+    struct scmp_arg_cmp above = SCMP_CMP64(argument, SCMP_CMP_GT, most);
+    return mask || seccomp_rule_add_array(f, REFUSAL, SCMP_SYS(socket), 1, &above) == 0;
+}
+
+/* What is loaded is all the code that it will ever have. */
+static bool refuse_code(scmp_filter_ctx f)
+{
+    static const int calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(pkey_mprotect)};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (seccomp_rule_add(f, REFUSAL, calls[i], 1,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC)) < 0)
+            return false;
+    return true;
+}
+
+static scmp_filter_ctx egress_filter(void)
+{
+    static const scmp_datum_t families[] = {AF_INET, AF_INET6};
+    static const scmp_datum_t kinds[] = {SOCK_STREAM, SOCK_DGRAM};
+    static const scmp_datum_t protocols[] = {0, IPPROTO_TCP, IPPROTO_UDP};
+    enum { KIND_MASK = 0xf }; /* flags are above */
+    scmp_filter_ctx f = never_filter("bind listen accept accept4");
+    if (f && refuse_others(f, 0, 0, families, 2) && refuse_others(f, 1, KIND_MASK, kinds, 2) &&
+        refuse_others(f, 2, 0, protocols, 3) && refuse_code(f))
+        return f;
+    if (f)
+        seccomp_release(f);
+    return NULL;
+}
+
+/* What a resolver and a TLS library may want to read again after they have started. */
+static const char *const egress_files[] = {
+    "/etc/resolv.conf",   "/etc/hosts",
+    "/etc/nsswitch.conf", "/etc/services",
+    "/etc/host.conf",     "/etc/gai.conf",
+    "/etc/ssl/certs",     "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls",       "/usr/share/ca-certificates",
+    "/etc/localtime",
+};
+
+enum err_code lockdown_egress(int spool_fd, struct err *e)
+{
+    enum { FILES = sizeof egress_files / sizeof *egress_files };
+    struct landlock_place places[FILES + 1];
+    int n = 0;
+    for (int i = 0; i < FILES; i++) {
+        int fd = open(egress_files[i], O_PATH | O_CLOEXEC);
+        if (fd >= 0)
+            places[n++] = (struct landlock_place){fd, LANDLOCK_READ};
+    }
+    int files = n;
+    if (spool_fd >= 0)
+        places[n++] = (struct landlock_place){spool_fd, LANDLOCK_ALL};
+    enum err_code rc = lock_role(places, n, LANDLOCK_NET_CONNECT, egress_filter, e);
+    for (int i = 0; i < files; i++)
+        close(places[i].fd);
+    return rc;
+}
+
+/* Compile jobs */
 
 static const char compile_calls[] =
     /* the module, the image, the answer */
@@ -131,7 +232,7 @@ enum err_code lockdown_compile(const struct limits *limits, bool relaxed, struct
     enum err_code rc = ERR_OK;
     if (!step_no_new_privs())
         rc = fence_missing(FENCE_NO_NEW_PRIVS, relaxed, "prctl", e);
-    if (rc == ERR_OK && !step_landlock(NULL, 0, LANDLOCK_READ, true))
+    if (rc == ERR_OK && !step_landlock(NULL, 0, LANDLOCK_NET_NONE))
         rc = fence_missing(FENCE_LANDLOCK, relaxed, "landlock", e);
     if (rc == ERR_OK && !((SANITIZED || step_limit(RLIMIT_DATA, limits->v[LIMIT_COMPILE_MEMORY])) &&
                           limit_cpu(cpu_s) && step_limit(RLIMIT_CORE, 0)))

@@ -21,9 +21,18 @@ bool step_limit(int resource, rlim_t most); /* soft and hard; never raises */
 bool step_become_admin(void);
 
 enum landlock_access { LANDLOCK_READ, LANDLOCK_ALL };
-/* One Landlock layer: files can be opened only below the `n` folders. `network`: TCP too is
- * refused, and signals and abstract sockets to the outside, where the kernel knows how. */
-bool step_landlock(const int *folders, int n, enum landlock_access access, bool network);
+enum landlock_net {
+    LANDLOCK_NET_ANY,     /* as before */
+    LANDLOCK_NET_CONNECT, /* TCP connects, but has no ports of its own */
+    LANDLOCK_NET_NONE,
+};
+struct landlock_place {
+    int fd; /* a folder with all below it, or with LANDLOCK_READ a file */
+    enum landlock_access access;
+};
+/* One Landlock layer: files can be opened only in these places. Unless `net` is ANY, signals and
+ * abstract sockets to the outside are refused, too, where the kernel knows how. */
+bool step_landlock(const struct landlock_place *places, int n, enum landlock_net net);
 
 /* Adds a rule with this answer for every call of the list, names with spaces between them. */
 bool filter_rules(scmp_filter_ctx filter, uint32_t answer, const char *calls);
