@@ -51,6 +51,10 @@ rust_wasm_dir=$WASMCLOUD_CACHE/rust-wasm
 # The virtual environment of the tests; a change of the requirements makes a new one.
 test_python_dir=$WASMCLOUD_CACHE/tests-$(sha256sum tests/requirements.txt | cut -c1-12)
 
+# The wasmtime command line that tools/bench compares with: see wasmtime_cli in tools/setup.
+wasmtime_version=$(sed -n '/^name = "wasmtime"$/{n;s/^version = "\(.*\)"$/\1/p;}' wasmtime/Cargo.lock)
+wasmtime_cli_dir=$WASMCLOUD_CACHE/wasmtime-cli-$wasmtime_version
+
 CARGO=$(find_cargo) || CARGO=cargo
 GO=$(find_go) || GO=go
 export CARGO GO

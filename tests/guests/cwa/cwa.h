@@ -3,7 +3,10 @@
  * Guests here are told what to do by their query string: `param` reads a number from it. */
 #pragma once
 
-#define CWA(name) __attribute__((import_module("cwa"), import_name(#name)))
+#ifndef CWA_MODULE
+#define CWA_MODULE "cwa" /* or "env": both names offer the same functions */
+#endif
+#define CWA(name) __attribute__((import_module(CWA_MODULE), import_name(#name)))
 #define ENTRY __attribute__((export_name("cwa_main"))) int cwa_main(void)
 
 CWA(env_get) int env_get(const char *key, int key_len, char *value, int len);
