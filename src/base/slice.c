@@ -41,3 +41,29 @@ bool slice_copy(struct slice s, char *dst, size_t cap)
     dst[s.n] = '\0';
     return true;
 }
+
+bool utf8_valid(struct slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
+    while (p < end) {
+        if (*p < 0x80) {
+            p++;
+            continue;
+        }
+        int more = *p >= 0xc2 && *p < 0xe0   ? 1
+                   : *p >= 0xe0 && *p < 0xf0 ? 2
+                   : *p >= 0xf0 && *p < 0xf5 ? 3
+                                             : 0;
+        if (!more || end - p <= more)
+            return false;
+        unsigned char low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
+        unsigned char high = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
+        if (p[1] < low || p[1] > high)
+            return false;
+        for (int i = 2; i <= more; i++)
+            if (p[i] < 0x80 || p[i] > 0xbf)
+                return false;
+        p += more + 1;
+    }
+    return true;
+}

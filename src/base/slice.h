@@ -78,3 +78,6 @@ bool slice_u64(struct slice s, uint64_t *ret_value);
 
 /* Copies into `dst` of `cap` bytes with a NUL; false (and "" in dst) if it does not fit. */
 bool slice_copy(struct slice s, char *dst, size_t cap);
+
+/* Is this valid UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
+bool utf8_valid(struct slice s);

@@ -60,6 +60,3 @@ static inline enum engine_verdict resource_verdict(int32_t code)
 {
     return code == RESOURCE_WAIT ? ENGINE_WAIT : code == RESOURCE_FATAL ? ENGINE_END : ENGINE_DONE;
 }
-
-/* Is this valid UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
-bool utf8_valid(struct slice s);

@@ -4,6 +4,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
+const char *const compile_words[COMPILE_JOBS] = {
+    [COMPILE_PLAIN] = "", [COMPILE_FUEL] = "fuel", [COMPILE_ASSETS] = "assets"};
+
 static enum err_code over(const struct limits *limits, enum limit_id id, struct err *e)
 {
     char value[32];

@@ -12,7 +12,10 @@ enum compile_job {
     COMPILE_PLAIN,
     COMPILE_FUEL,
     COMPILE_ASSETS, /* a tar archive in, a bundle (module/bundle.h) out */
+    COMPILE_JOBS,
 };
+/* The word after `compile` in a job's arguments; "" for none. */
+extern const char *const compile_words[COMPILE_JOBS];
 
 enum { COMPILE_MAGIC = 0x31434d57 /* "WMC1" */, COMPILE_ENTRY = 16 };
 

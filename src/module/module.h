@@ -107,7 +107,8 @@ void module_type_text(const struct module_type *t, char *out, size_t cap);
 const char *abi_text(uint32_t abi); /* "cwa", "wasi", "cwa+wasi", "none" */
 const char *extern_text(enum extern_kind kind);
 
-/* A name from a module for a message: control bytes as `?`, cut at 64 bytes. */
+/* A name from a module or archive for a message: as UTF-8, control bytes as `?`, cut at 64 bytes.
+ */
 struct quoted {
     char text[72];
 };

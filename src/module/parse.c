@@ -82,35 +82,13 @@ static void skip(struct reader *r, size_t n)
         r->p += n;
 }
 
-static bool is_utf8(struct slice s)
-{
-    const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
-    while (p < end) {
-        unsigned more = *p < 0x80                 ? 0
-                        : *p >= 0xc2 && *p < 0xe0 ? 1
-                        : (*p & 0xf0) == 0xe0     ? 2
-                        : *p >= 0xf0 && *p < 0xf5 ? 3
-                                                  : 4;
-        if (more == 4 || (size_t)(end - p) <= more)
-            return false;
-        /* overlong forms, surrogates and what is over U+10FFFF show in the second byte */
-        if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) ||
-            (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
-            return false;
-        for (p++; more; more--, p++)
-            if ((*p & 0xc0) != 0x80)
-                return false;
-    }
-    return true;
-}
-
 static struct slice get_name(struct reader *r)
 {
     size_t n = get_u32(r);
     const uint8_t *at = r->p;
     skip(r, n);
     struct slice name = slice_make(at, r->rc ? 0 : n);
-    if (!r->rc && !is_utf8(name))
+    if (!r->rc && !utf8_valid(name))
         broken(r, "a name is not UTF-8");
     return name;
 }
@@ -619,7 +597,7 @@ static bool is_text(struct slice s)
     for (size_t i = 0; i < n; i++)
         if ((uint8_t)s.p[i] < 0x20 && !strchr("\t\n\r\f", s.p[i] ? s.p[i] : 1))
             return false;
-    return is_utf8(slice_make(s.p, n));
+    return utf8_valid(slice_make(s.p, n));
 }
 
 static enum err_code judge_magic(struct slice s, struct err *e)

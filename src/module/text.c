@@ -69,13 +69,15 @@ struct quoted quote(struct slice name)
 {
     struct quoted q;
     size_t n = name.n < 64 ? name.n : 64;
+    bool text = utf8_valid(name); /* names of modules are; those of archives may be anything */
     while (n < name.n && n && ((unsigned char)name.p[n] & 0xc0) == 0x80)
         n--; /* not inside a character */
     for (size_t i = 0; i < n; i++) {
         unsigned char b = (unsigned char)name.p[i], before = i ? (unsigned char)name.p[i - 1] : 0;
-        bool control = b < 0x20 || b == 0x7f || (before == 0xc2 && b < 0xa0); /* U+0080…9F */
+        bool control = b < 0x20 || b == 0x7f || (b >= 0x80 && !text) ||
+                       (before == 0xc2 && b < 0xa0); /* U+0080…9F */
         q.text[i] = control ? '?' : name.p[i];
-        if (control && b >= 0x80)
+        if (control && text && b >= 0x80)
             q.text[i - 1] = '?';
     }
     memcpy(q.text + n, n < name.n ? "…" : "", n < name.n ? sizeof "…" : 1);

@@ -1,4 +1,4 @@
-/* The compile job: one module in, one image out, then it ends.
+/* The compile job: one module (or archive of assets) in, one image (or bundle) out, then it ends.
  *
  * Compilers are the most complicated code that hostile bytes reach, so each
  * module gets a process of its own with nothing in it: no files but the two
@@ -13,6 +13,7 @@
 #include "engine/image.h"
 #include "ipc/compile.h"
 #include "ipc/lockdown.h"
+#include "module/bundle.h"
 #include "module/module.h"
 
 #include <errno.h>
@@ -39,6 +40,20 @@ static enum err_code map_module(struct slice *ret_bytes, struct err *e)
         return err_errno(e, "can't map the module");
     *ret_bytes = slice_make(p, (size_t)st.st_size);
     return ERR_OK;
+}
+
+static bool write_all(int fd, const void *data, size_t n)
+{
+    for (const char *p = data; n;) {
+        ssize_t w = write(fd, p, n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return false;
+        p += w;
+        n -= (size_t)w;
+    }
+    return true;
 }
 
 static enum err_code compile(struct engine *engine, struct slice bytes, const struct limits *limits,
@@ -75,18 +90,17 @@ out:
     return rc;
 }
 
-static bool write_all(int fd, const void *data, size_t n)
+static enum err_code bundle(struct slice tar, const struct limits *limits, struct compile_result *r,
+                            struct err *e)
 {
-    for (const char *p = data; n;) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            return false;
-        p += w;
-        n -= (size_t)w;
-    }
-    return true;
+    struct buf out;
+    buf_init(&out, SIZE_MAX); /* what it may hold follows from the limits of assets */
+    enum err_code rc = bundle_make(tar, limits, &out, &r->files, e);
+    r->image_bytes = buf_size(&out);
+    if (rc == ERR_OK && !write_all(COMPILE_IMAGE, buf_data(&out), buf_size(&out)))
+        rc = err_errno(e, "writing the bundle");
+    buf_done(&out);
+    return rc;
 }
 
 /* A function may raise its memory up to the maximum, or to what an exec can give; whoever makes a
@@ -114,11 +128,12 @@ int role_compile(int argc, char **argv)
     struct slice bytes;
     struct compile_result r = {.magic = COMPILE_MAGIC};
     int at = 1;
-    enum engine_kind kind = ENGINE_PLAIN;
-    if (argc > 1 && strcmp(argv[1], "fuel") == 0) {
-        kind = ENGINE_FUEL;
-        at = 2;
-    }
+    enum compile_job job = COMPILE_PLAIN;
+    for (int k = COMPILE_PLAIN; argc > 1 && k < COMPILE_JOBS; k++)
+        if (strcmp(argv[1], compile_words[k]) == 0) {
+            job = (enum compile_job)k;
+            at = 2;
+        }
     options_init(&options);
     enum err_code rc = options_flags(&options, argc, argv, &at, &e);
     if (!rc)
@@ -135,13 +150,15 @@ int role_compile(int argc, char **argv)
     if (rc)
         goto out;
     r.module_bytes = bytes.n;
-    rc = engine_new(kind, ENGINE_TO_COMPILE, &limits, &engine, &e);
+    if (job != COMPILE_ASSETS)
+        rc = engine_new((enum engine_kind)job, ENGINE_TO_COMPILE, &limits, &engine, &e);
     if (rc)
         goto out;
     rc = lockdown_compile(&limits, option_is(&options, OPTION_ISOLATION, "relaxed"), &e);
     if (rc)
         goto out;
-    rc = compile(engine, bytes, &limits, &r, &e);
+    rc = job == COMPILE_ASSETS ? bundle(bytes, &limits, &r, &e)
+                               : compile(engine, bytes, &limits, &r, &e);
 out:
     r.code = rc;
     if (rc)

@@ -2,6 +2,7 @@
 #include "roles/master.h"
 
 #include "base/log.h"
+#include "ipc/compile.h"
 #include "roles/roles.h"
 
 #include <signal.h>
@@ -18,7 +19,7 @@ enum {
 struct job {
     struct list node;
     uint64_t cookie;
-    enum engine_kind engine;
+    enum compile_job kind;
     int fds[JOB_FDS]; /* module, image, result */
 };
 
@@ -59,8 +60,8 @@ static void next(struct master *m)
         role_give(&s, j->fds[0], COMPILE_MODULE);
         role_give(&s, j->fds[1], COMPILE_IMAGE);
         role_give(&s, j->fds[2], COMPILE_RESULT);
-        struct child *c =
-            child_start(m, CHILD_COMPILE, j->engine == ENGINE_FUEL ? "fuel" : NULL, &s);
+        const char *word = compile_words[j->kind];
+        struct child *c = child_start(m, CHILD_COMPILE, *word ? word : NULL, &s);
         if (c) {
             m->compiling++;
             c->owner = m->control.child;
@@ -82,7 +83,7 @@ void compile_want(struct child *control, const struct leash_msg *msg, const int 
     LIST_EACH(at, &m->jobs)
     waiting++;
     struct job *j =
-        n == JOB_FDS && msg->arg <= ENGINE_FUEL && waiting < JOBS ? calloc(1, sizeof *j) : NULL;
+        n == JOB_FDS && msg->arg < COMPILE_JOBS && waiting < JOBS ? calloc(1, sizeof *j) : NULL;
     if (!j) {
         log_line(LOG_WARNING, "compile_refused", "descriptors=%d waiting=%d", n, waiting);
         for (int i = 0; i < n; i++)
@@ -91,7 +92,7 @@ void compile_want(struct child *control, const struct leash_msg *msg, const int 
         return;
     }
     j->cookie = msg->id;
-    j->engine = (enum engine_kind)msg->arg;
+    j->kind = (enum compile_job)msg->arg;
     memcpy(j->fds, fds, sizeof j->fds);
     list_push(&m->jobs, &j->node);
     next(m);
