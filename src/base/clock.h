@@ -20,6 +20,13 @@ static inline uint64_t clock_real_us(void)
 {
     return clock_us(CLOCK_REALTIME);
 }
+/* The monotonic clock in nanoseconds; costs 25 ns to read. */
+static inline uint64_t clock_mono_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 /* CPU time of this thread in nanoseconds; costs 0.2–0.6 µs to read. */
 static inline uint64_t clock_cpu_ns(void)
 {

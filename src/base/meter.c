@@ -2,13 +2,6 @@
 
 #include "base/clock.h"
 
-static uint64_t mono_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Reads the CPU clock: what short pieces were charged is compared with it. Returns the time that
  * no piece was charged. */
 static int64_t settle(struct meter *m)
@@ -23,13 +16,13 @@ static int64_t settle(struct meter *m)
 void meter_start(struct meter *m)
 {
     m->cpu_ns = clock_cpu_ns();
-    m->mono_ns = mono_ns();
+    m->mono_ns = clock_mono_ns();
     m->charged_ns = 0;
 }
 
 uint64_t meter_piece(struct meter *m)
 {
-    uint64_t now = mono_ns();
+    uint64_t now = clock_mono_ns();
     int64_t piece = (int64_t)(now - m->mono_ns);
     m->mono_ns = now;
     if (piece < METER_TRUST_NS)

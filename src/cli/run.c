@@ -157,22 +157,6 @@ static enum err_code version(const struct run_args *a, struct buf *strings,
 
 /* ---- afterwards ---- */
 
-/* What to do about it. */
-static const struct remedy {
-    enum err_code reason;
-    const char *text;
-} remedies[] = {
-    {ERR_TRAP, "the stack above says where; build it with function names (no -s, no strip) to "
-               "see them"},
-    {ERR_STACK_OVERFLOW, "look for recursion without an end, or raise it: --limit stack=2MiB"},
-    {ERR_BAD_POINTER, "a pointer and a length that it passed reach outside its memory"},
-    {ERR_BAD_DESCRIPTOR, "it closed a descriptor twice, or one that it never opened"},
-    {ERR_MEMORY_LIMIT, "raise it with --memory 256MiB (at most 1GiB)"},
-    {ERR_CPU_LIMIT, "raise it with --cpu 10s (at most 30s)"},
-    {ERR_GAS_LIMIT, "raise it with --gas COUNT"},
-    {ERR_WALL_LIMIT, "raise it with --limit wall=60s (later output: stream-idle, stream-total)"},
-};
-
 static void print_end(const struct ledger *l)
 {
     enum err_code reason = (enum err_code)l->head.reason;
@@ -187,9 +171,6 @@ static void print_end(const struct ledger *l)
             fputc('\n', stderr);
         }
     }
-    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
-        if (remedies[i].reason == reason)
-            fprintf(stderr, "  %s\n", remedies[i].text);
 }
 
 static const char *call_label(const struct ledger_call *c)

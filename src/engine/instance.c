@@ -1,40 +1,11 @@
-#include "engine/instance.h"
-
 #include "engine/private.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { PLACE_KEEPS = 1 << 20 /* bytes that a run may add to its memory before we tidy up */ };
-
-struct instance {
-    enum instance_state state;
-    bool starting;  /* the instance itself is being made */
-    bool suspended; /* since the last step a host call answered ENGINE_WAIT */
-    bool memory_known;
-    uint64_t gas; /* given at the start; 0: the engine doesn't count it */
-    struct image *image;
-    const struct limits *limits;
-    uint64_t *calls;
-    struct instance_end end;
-
-    wasmtime_store_t *store;
-    wasmtime_context_t *context;
-    wasmtime_call_future_t *future; /* at most one; what it points into must stay put */
-    wasmtime_instance_t wasm;
-    wasmtime_extern_t entry;
-    wasmtime_memory_t memory;
-    wasmtime_val_t result;
-    wasm_trap_t *trap;
-    wasmtime_error_t *error;
-
-    /* The host call in progress: of a row that WAITS it outlives its callback. */
-    struct engine_call call;
-    const struct binding *binding;
-    wasmtime_val_t *call_result;
-    wasm_trap_t **call_trap;
-};
 
 /* Host calls */
 
@@ -79,8 +50,11 @@ wasm_trap_t *engine_call_direct(void *env, wasmtime_caller_t *caller, wasmtime_v
     c->alias = b->alias;
     c->result = 0;
     i->calls[b->function]++;
+    i->binding = b;
+    i->call_over = false;
     if (b->handler(c) == ENGINE_END)
         return end_by_host(i);
+    i->call_over = true;
     if (b->has_result)
         values[0].i64 = (int64_t)(b->added ? 0 : c->result);
     return NULL;
@@ -101,6 +75,7 @@ static bool try_call(void *env)
         *i->call_trap = end_by_host(i);
         return true;
     case ENGINE_DONE:
+        i->call_over = true;
         break;
     }
     if (b->wide)
@@ -138,6 +113,7 @@ void engine_call_waits(void *env, wasmtime_caller_t *caller, const wasmtime_val_
     c->result = c->progress[0] = c->progress[1] = 0;
     i->calls[b->function]++;
     i->binding = b;
+    i->call_over = false;
     i->call_result = results;
     i->call_trap = ret_trap;
     /* The first try is the continuation's first poll, which follows at once. */
@@ -173,8 +149,9 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     i->end.by_host = false;
     i->end.status = 0;
     i->end.memory = 0;
+    i->end.made_ns = 0;
     i->end.gas = 0;
-    i->end.text[0] = '\0';
+    i->binding = NULL;
     i->trap = NULL;
     i->error = NULL;
     i->store = wasmtime_store_new(image->engine->wasm, i, NULL);
@@ -218,91 +195,18 @@ static void ended(struct instance *i)
     i->state = INSTANCE_ENDED;
 }
 
-/* The bytes before the first of `stops`; all if there is none. */
-static struct slice until(struct slice s, const char *stops)
-{
-    size_t n = 0;
-    while (n < s.n && !strchr(stops, s.p[n]))
-        n++;
-    return slice_make(s.p, n);
-}
-
-/* Appends "\n  at FUNCTION (0x12)" for the line "  0: 0x12 - MODULE!FUNCTION" of a backtrace;
- * returns the new length. */
-static size_t add_frame(char *text, size_t size, size_t n, struct slice line)
-{
-    struct slice number = until(line, ":"), module = until(line, "!");
-    if (!line.n || line.p[0] < '0' || line.p[0] > '9' || module.n == line.n)
-        return n;
-    struct slice function = slice_from(line, module.n + 1);
-    struct slice place = until(slice_trim(slice_from(line, number.n + 1)), " ");
-    if (!slice_starts(place, SLICE("0x"))) /* the innermost frame of a full stack has none */
-        return n + (size_t)snprintf(text + n, size - n, "\n  at %.*s", SLICE_ARG(function));
-    return n + (size_t)snprintf(text + n, size - n, "\n  at %.*s (%.*s)", SLICE_ARG(function),
-                                SLICE_ARG(place));
-}
-
-/* Wasmtime's report is "… backtrace:\n" and its lines, then "Caused by:\n  wasm trap: WHY". Made
- * short, the reason first. */
-static void set_text(struct instance *i, wasm_name_t *message)
-{
-    static const char caused[] = "Caused by:", trap[] = "wasm trap: ";
-    struct slice why = slice_make(message->data, message->size), frames = SLICE("");
-    const char *cause = memmem(why.p, why.n, caused, sizeof caused - 1);
-    if (cause) {
-        frames = slice_make(why.p, (size_t)(cause - why.p));
-        why = slice_from(why, frames.n + sizeof caused - 1);
-        while (why.n && strchr(" \n", why.p[0]))
-            why = slice_from(why, 1);
-    }
-    if (slice_starts(why, slice_make(trap, sizeof trap - 1)))
-        why = slice_from(why, sizeof trap - 1);
-    why = until(why, "\n");
-    size_t size = sizeof i->end.text;
-    size_t n = (size_t)snprintf(i->end.text, size, "%.*s", SLICE_ARG(why));
-    struct slice last = SLICE("");
-    unsigned same = 0;
-    while (frames.p && n < size - 200) {
-        struct slice line = slice_trim(slice_split(&frames, '\n'));
-        struct slice frame = slice_from(line, until(line, ":").n); /* without its number */
-        if (frame.n && slice_eq(frame, last)) {
-            same++; /* a recursion */
-            continue;
-        }
-        if (same)
-            n += (size_t)snprintf(i->end.text + n, size - n, "\n  … and %u more of it", same);
-        same = 0;
-        last = frame;
-        n = add_frame(i->end.text, size, n, line);
-    }
-    wasm_byte_vec_delete(message);
-}
-
 /* What Wasmtime reported becomes a cause. */
 static void judge(struct instance *i)
 {
-    wasm_name_t message;
     wasmtime_trap_code_t code;
     if (i->trap) {
         bool known = wasmtime_trap_code(i->trap, &code);
         i->end.reason = known && code == WASMTIME_TRAP_CODE_STACK_OVERFLOW ? ERR_STACK_OVERFLOW
                         : known && code == WASMTIME_TRAP_CODE_OUT_OF_FUEL  ? ERR_GAS_LIMIT
                                                                            : ERR_TRAP;
-        if (!i->end.by_host) {
-            wasm_trap_message(i->trap, &message);
-            set_text(i, &message);
-        }
-        wasm_trap_delete(i->trap);
-        i->trap = NULL;
     } else if (i->error) {
         /* Before there is an instance, only what it would need can be missing. */
         i->end.reason = i->starting ? ERR_MEMORY : ERR_TRAP;
-        if (!i->end.by_host) {
-            wasmtime_error_message(i->error, &message);
-            set_text(i, &message);
-        }
-        wasmtime_error_delete(i->error);
-        i->error = NULL;
     }
     if (i->end.by_host)
         i->end.reason = ERR_OK;
@@ -313,6 +217,7 @@ static void enter(struct instance *i)
 {
     wasmtime_extern_t item;
     i->starting = false;
+    i->end.made_ns = clock_mono_ns();
     if (!i->memory_known &&
         wasmtime_instance_export_get(i->context, &i->wasm, "memory", 6, &item) &&
         item.kind == WASMTIME_EXTERN_MEMORY) {

@@ -21,8 +21,8 @@ struct instance_end {
     bool by_host;         /* a handler answered ENGINE_END: its owner knows why */
     int32_t status;       /* what the entry point returned; 0 if it returns nothing */
     uint64_t memory;      /* bytes of linear memory: it never shrinks, so this is the peak */
+    uint64_t made_ns;     /* monotonic time at which the instance was there; 0: it never was */
     uint64_t gas;         /* executed instructions; 0 unless the engine counts them */
-    char text[1000];      /* why it failed, with the guest's own backtrace; NUL-terminated */
 };
 
 /* An instance is used for one run after another. NULL: no memory. */
@@ -39,5 +39,12 @@ enum instance_state instance_step(struct instance *i);
 void instance_cancel(struct instance *i, enum err_code reason);
 /* How it ended; valid until instance_done(). */
 const struct instance_end *instance_end(const struct instance *i);
+/* Writes for the guest's author, one line each: why it ended (`why`, or if that is empty what
+ * Wasmtime says), its own stack with the innermost function first, its last host call, and what to
+ * do about it (`advice`, or what is known of its trap). NUL-terminated, at most `size` bytes, what
+ * does not fit is left out. After an end that was none of its own choice, before instance_done();
+ * slow. */
+void instance_explain(const struct instance *i, struct slice why, struct slice advice, char *text,
+                      size_t size);
 /* Gives its place back. */
 void instance_done(struct instance *i);

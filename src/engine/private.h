@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/host.h"
-#include "engine/image.h"
+#include "engine/instance.h"
 
 #include <wasmtime.h>
 #include <wasmtime/async.h>
@@ -32,6 +32,35 @@ struct image {
     uint64_t memory_minimum; /* bytes */
     const char *entry;       /* name of the entry point */
     bool entry_returns;      /* an i32: the exit status */
+};
+
+struct instance {
+    enum instance_state state;
+    bool starting;  /* the instance itself is being made */
+    bool suspended; /* since the last step a host call answered ENGINE_WAIT */
+    bool memory_known;
+    uint64_t gas; /* given at the start; 0: the engine doesn't count it */
+    struct image *image;
+    const struct limits *limits;
+    uint64_t *calls;
+    struct instance_end end;
+
+    wasmtime_store_t *store;
+    wasmtime_context_t *context;
+    wasmtime_call_future_t *future; /* at most one; what it points into must stay put */
+    wasmtime_instance_t wasm;
+    wasmtime_extern_t entry;
+    wasmtime_memory_t memory;
+    wasmtime_val_t result;
+    wasm_trap_t *trap;
+    wasmtime_error_t *error;
+
+    /* The host call in progress, or the last one: of a row that WAITS it outlives its callback. */
+    struct engine_call call;
+    const struct binding *binding; /* NULL: none yet */
+    bool call_over;                /* it returned to the guest */
+    wasmtime_val_t *call_result;
+    wasm_trap_t **call_trap;
 };
 
 /* The two callbacks that an image's imports are linked to (engine/instance.c); `env` is the

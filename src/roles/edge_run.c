@@ -463,6 +463,14 @@ void edge_run_output(struct edge_run *r, struct slice bytes)
 
 /* End */
 
+/* What the edge knows of the end, then what exec told of the program. */
+static void put_before(const char *detail, struct ledger *l)
+{
+    char told[sizeof l->text];
+    memcpy(told, l->text, sizeof told);
+    snprintf(l->text, sizeof l->text, "%.200s%s%.800s", detail, told[0] ? "\n" : "", told);
+}
+
 /* The run is over: its receipt, its place, the object. The client has its answer. */
 static void finish(struct edge_run *r, struct ledger *l, bool counts)
 {
@@ -471,8 +479,8 @@ static void finish(struct edge_run *r, struct ledger *l, bool counts)
     r->receipt.cause = (uint16_t)r->cause;
     if (r->cause && !l->head.reason)
         l->head.reason = (uint16_t)r->cause;
-    if (r->detail[0] && !l->text[0])
-        slice_copy(slice_str(r->detail), l->text, sizeof l->text);
+    if (r->detail[0])
+        put_before(r->detail, l);
     if (counts)
         edge_receipt_keep(r, l);
     if (r->injected)
@@ -533,7 +541,10 @@ void edge_run_ended(struct edge_run *r, struct ledger *l)
         if (reason == ERR_EXIT_STATUS && !l->text[0])
             snprintf(l->text, sizeof l->text, "the program ended with status %d", l->head.status);
         note(r, l->text[0] ? l->text : err_title(reason));
-        edge_answer_fail(&r->answer, reason, l->text);
+        struct slice text = slice_str(l->text), first = slice_split(&text, '\n');
+        slice_copy(first, r->detail, sizeof r->detail); /* the stack is for its author's eyes */
+        edge_answer_fail(&r->answer, reason, r->detail);
+        r->detail[0] = '\0';
     }
     finish(r, l, true);
 }

@@ -19,6 +19,7 @@
 #include "ipc/leash.h"
 #include "ipc/ledger.h"
 #include "ipc/lockdown.h"
+#include "roles/exec_text.h"
 #include "roles/roles.h"
 
 #include <fcntl.h>
@@ -65,6 +66,7 @@ struct run {
     bool input_end;         /* nothing comes after `input` */
     uint32_t output_credit; /* bytes we may still send */
     uint64_t begun_us, cpu_ns;
+    uint64_t entered_ns; /* when the making of its instance began, as the meter counts */
     struct loop_timer wake;
 };
 
@@ -478,36 +480,36 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     list_push(&x->ready, &r->node);
 }
 
-/* A trap after the guest took most of its memory is often an allocation that failed. */
-static void hint_memory(const struct run *r, const struct instance_end *end, struct ledger *l)
+static int32_t end_status(const struct run *r)
 {
-    uint64_t most = r->version->load.limits.v[LIMIT_MEMORY];
-    size_t n = strlen(l->text);
-    if (end->reason == ERR_TRAP && end->memory >= most - most / 8)
-        snprintf(l->text + n, sizeof l->text - n,
-                 "%shint: it held %llu of %llu bytes of memory (memory limit)", n ? "\n" : "",
-                 (unsigned long long)end->memory, (unsigned long long)most);
+    const struct instance_end *end = instance_end(r->instance);
+    return end->by_host ? r->guest.end_status : end->status;
+}
+
+static enum err_code end_reason(const struct run *r)
+{
+    const struct instance_end *end = instance_end(r->instance);
+    enum err_code reason = end->by_host ? r->guest.end_reason : end->reason;
+    return reason == ERR_OK && end_status(r) ? ERR_EXIT_STATUS : reason;
 }
 
 static void fill_ledger(struct run *r, struct ledger *l)
 {
     const struct instance_end *end = instance_end(r->instance);
     struct guest *g = &r->guest;
-    enum err_code reason = end->by_host ? g->end_reason : end->reason;
-    int32_t status = end->by_host ? g->end_status : end->status;
-    if (reason == ERR_OK && status)
-        reason = ERR_EXIT_STATUS;
+    uint64_t start_ns = end->made_ns > r->entered_ns ? end->made_ns - r->entered_ns : 0;
     l->head = (struct ledger_head){
         .cpu_us = r->cpu_ns / 1000,
         .wall_us = clock_mono_us() - r->begun_us,
         .memory_peak = end->memory,
         .gas = end->gas,
+        .start_ns = start_ns < r->cpu_ns ? start_ns : r->cpu_ns,
         .bytes_in = g->bytes_in,
         .bytes_out = g->bytes_out,
         .log_lines = g->log.lines,
         .log_lost = g->log.lost,
-        .status = status,
-        .reason = (uint16_t)reason,
+        .status = end_status(r),
+        .reason = (uint16_t)end_reason(r),
     };
     memcpy(l->head.module, r->version->load.digest, sizeof l->head.module);
     memcpy(l->head.policy, r->version->load.policy_digest, sizeof l->head.policy);
@@ -519,8 +521,6 @@ static void fill_ledger(struct run *r, struct ledger *l)
             (struct ledger_call){.function = (uint16_t)i, .count = g->calls[i]};
         l->head.calls += g->calls[i];
     }
-    slice_copy(slice_str(end->by_host ? g->end_text : end->text), l->text, sizeof l->text);
-    hint_memory(r, end, l);
 }
 _Static_assert((int)HOST_COUNT <= (int)LEDGER_CALLS, "a ledger has room for every host function");
 
@@ -531,6 +531,7 @@ static void finish(struct run *r)
     struct version *v = r->version;
     struct ledger l;
     guest_end(&r->guest); /* its last line of log */
+    exec_text(r->instance, &r->guest, end_reason(r), l.text, sizeof l.text);
     instance_done(r->instance);
     r->cpu_ns += meter_piece(&x->meter);
     fill_ledger(r, &l);
@@ -555,6 +556,7 @@ static void finish(struct run *r)
 static void enter(struct run *r)
 {
     r->entered = true;
+    r->entered_ns = r->exec->meter.mono_ns;
     guest_begin(&r->guest);
     instance_begin(r->instance, r->version->image, r->guest.limits, r->guest.calls, &r->guest);
 }
