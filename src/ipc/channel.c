@@ -338,6 +338,15 @@ void channel_send_fd(struct channel *c, enum frame_type type, uint64_t id, const
     c->last.type = 0; /* nothing may be joined to it */
 }
 
+void channel_send_pieces(struct channel *c, enum frame_type type, uint64_t id, struct slice payload)
+{
+    do {
+        size_t n = payload.n < FRAME_MOST ? payload.n : FRAME_MOST;
+        channel_send(c, type, n < payload.n ? FRAME_MORE : 0, id, payload.p, n);
+        payload = slice_from(payload, n);
+    } while (payload.n);
+}
+
 void channel_append(struct channel *c, enum frame_type type, uint64_t id, const void *payload,
                     size_t n)
 {

@@ -62,6 +62,10 @@ void channel_send_fd(struct channel *c, enum frame_type type, uint64_t id, const
  * if the channel is dead. Valid until the next call on this channel. */
 void *channel_place(struct channel *c, enum frame_type type, uint16_t flags, uint64_t id, size_t n);
 
+/* As channel_send for a payload of any size, in pieces that say MORE but the last. */
+void channel_send_pieces(struct channel *c, enum frame_type type, uint64_t id,
+                         struct slice payload);
+
 /* As channel_send for bytes of a stream, any number of them: joins them to the frame queued last
  * where that has the same type and id and room, so that many small writes become one frame. */
 void channel_append(struct channel *c, enum frame_type type, uint64_t id, const void *payload,

@@ -12,7 +12,7 @@
 enum { DIGEST_BYTES = 32, DIGEST_TEXT = 64 };
 
 enum response_kind { RESPONSE_CGI, RESPONSE_TEXT };
-enum engine_kind { ENGINE_PLAIN, ENGINE_FUEL };
+enum engine_kind { ENGINE_PLAIN, ENGINE_FUEL, ENGINE_KINDS };
 
 struct version_load {
     uint8_t digest[DIGEST_BYTES];        /* SHA-256 of the uploaded module: the image's name */

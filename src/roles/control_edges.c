@@ -69,12 +69,7 @@ enum err_code control_inject(struct api *api, struct injection *i, struct uuid v
     list_push(&least->injections, &i->node);
     least->count++;
 
-    struct slice rest = buf_slice(&row);
-    while (rest.n) {
-        size_t n = rest.n < FRAME_MOST ? rest.n : FRAME_MOST;
-        channel_send(&least->channel, FRAME_INJECT, n < rest.n ? FRAME_MORE : 0, i->id, rest.p, n);
-        rest = slice_from(rest, n);
-    }
+    channel_send_pieces(&least->channel, FRAME_INJECT, i->id, buf_slice(&row));
     uint32_t slot = 0;
     char *at = channel_place(&least->channel, FRAME_BEGIN, has_body ? 0 : FRAME_LAST, i->id,
                              sizeof slot + vars.n);

@@ -69,12 +69,20 @@ static void take_control(struct edge *e, int fd)
 static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds, int n)
 {
     struct edge *e = l->owner;
+    struct err err;
     int taken = 0;
     switch ((enum leash_type)m->type) {
     case LEASH_CONTROL:
         if (n > 0) {
             taken = 1;
             take_control(e, fds[0]);
+        }
+        break;
+    case LEASH_EGRESS:
+        if (n > 0 && !e->platform) {
+            taken = 1;
+            if (edge_egress_set(e, fds[0], &err))
+                log_line(LOG_ERROR, "egress", "error=\"%s\"", err.text);
         }
         break;
     case LEASH_EXEC:
@@ -103,7 +111,6 @@ static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds,
     case LEASH_COMPILE:
     case LEASH_FATAL:
     case LEASH_EDGE:
-    case LEASH_EGRESS:
     case LEASH_COMPILED:
         log_line(LOG_ERROR, "leash_unexpected", "type=%u", m->type);
     }
@@ -183,6 +190,7 @@ static void done(struct edge *e)
         edge_platform_done(e);
     } else {
         edge_execs_done(e);
+        edge_egress_done(e);
         edge_control_done(e);
         edge_runs_done(e);
         edge_functions_done(e);

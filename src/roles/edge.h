@@ -13,6 +13,7 @@
  *   edge_run.c        one invocation from its request to its receipt
  *   edge_receipt.c    counters, receipts, logs
  *   edge_exec.c       exec processes, one a project
+ *   edge_egress.c     how execs reach egress
  *   edge_answer.c     a program's output → an answer
  *   edge_control.c    the channel to control: injected runs
  *   edge_platform.c   the platform edge
@@ -52,7 +53,7 @@ struct edge_route {
 struct edge_project {
     struct uuid id; /* its key */
     struct edge *edge;
-    struct edge_exec *exec; /* takes new runs; NULL: ask for one */
+    struct edge_exec *exec[ENGINE_KINDS]; /* takes new runs; NULL: ask for one */
     uint32_t active;        /* runs that hold a place */
     struct list waiting;    /* functions with requests in their queue, in turn */
     uint32_t functions;     /* that point here */
@@ -137,8 +138,9 @@ struct edge_run {
 };
 
 struct edge_slot {
-    struct uuid version;
-    bool used, sure; /* sure: its image was there */
+    struct edge_route *route;            /* NULL: the slot is free */
+    const struct route_version *version; /* of `route` */
+    bool sure;                           /* its image was there */
     uint32_t running;
     uint64_t used_us;
 };
@@ -146,6 +148,8 @@ struct edge_slot {
 struct edge_exec {
     struct edge *edge;
     struct edge_project *project; /* NULL once it takes no new runs */
+    struct uuid project_id;
+    enum engine_kind kind;
     struct channel channel;
     uint64_t cookie; /* of the wish to master */
     uint32_t number; /* master's */
@@ -159,6 +163,9 @@ struct edge_exec {
     uint64_t memory;
     struct loop_timer timer;
     struct loop_io standard_error;
+    int egress;   /* egress's end of its socket; -1: handed on */
+    bool reaches; /* its guests have opened something remote */
+    bool joined;  /* to the egress that there is */
 };
 
 struct edge {
@@ -169,8 +176,8 @@ struct edge {
     const char *name; /* "0" … or "platform" */
     bool platform;
     bool draining;
-    struct channel control;
-    bool has_control;
+    struct channel control, egress;
+    bool has_control, has_egress;
 
     /* functions edge */
     struct route_table *routes;
@@ -269,15 +276,28 @@ void edge_receipt_log(struct edge_run *r, uint8_t level, uint8_t source, struct 
 void edge_receipt_keep(struct edge_run *r, struct ledger *l);
 
 /* edge_exec.c */
-struct edge_exec *edge_exec_want(struct edge_project *p); /* NULL: no memory */
-/* The slot of this version, loading it if needed; UINT32_MAX: all are taken. */
-uint32_t edge_exec_slot(struct edge_exec *x, const struct route_version *v);
+struct edge_exec *edge_exec_want(struct edge_project *p, enum engine_kind kind); /* NULL: no memory */
+/* The slot of this version of `route`, loading it if needed; UINT32_MAX: all are taken. */
+uint32_t edge_exec_slot(struct edge_exec *x, struct edge_route *route,
+                        const struct route_version *v);
 void edge_exec_given(struct edge *e, uint64_t cookie, uint32_t number, const int *fds, int n);
 void edge_exec_refused(struct edge *e, uint64_t cookie, const char *why);
 void edge_exec_ended(struct edge *e, uint32_t number, int status);
 /* A run on it has ended. */
 void edge_exec_rest(struct edge_exec *x);
+/* No new runs; ends with its last: at once if it has none. */
+void edge_exec_retire(struct edge_exec *x, const char *why);
 void edge_execs_done(struct edge *e);
+
+/* edge_egress.c */
+/* Takes the channel to a new egress. */
+enum err_code edge_egress_set(struct edge *e, int fd, struct err *err) MUST_CHECK;
+/* Its guests open something remote for the first time. */
+void edge_egress_reach(struct edge_exec *x);
+/* It is about to load or unload this. */
+void edge_egress_load(struct edge_exec *x, const struct edge_slot *s);
+void edge_egress_unload(struct edge_exec *x, const struct edge_slot *s);
+void edge_egress_done(struct edge *e);
 
 /* edge_answer.c */
 void edge_answer_begin(struct edge_answer *a, struct http_conn *conn, const struct limits *limits,

@@ -25,16 +25,24 @@ static void leave_project(struct edge_exec *x)
 {
     struct edge_project *p = x->project;
     x->project = NULL;
-    if (p && p->exec == x) {
-        p->exec = NULL;
+    if (p && p->exec[x->kind] == x) {
+        p->exec[x->kind] = NULL;
         edge_project_drop(p);
     }
+}
+
+static void free_slot(struct edge_slot *s)
+{
+    edge_route_unref(s->route);
+    *s = (struct edge_slot){0};
 }
 
 static void free_exec(struct edge_exec *x)
 {
     struct edge *e = x->edge;
     int fd = x->standard_error.fd;
+    for (int i = 0; i < EDGE_EXEC_SLOTS; i++)
+        free_slot(&x->slots[i]);
     leave_project(x);
     list_remove(&x->node);
     loop_timer_stop(e->loop, &x->timer);
@@ -42,6 +50,8 @@ static void free_exec(struct edge_exec *x)
     loop_io_del(e->loop, &x->standard_error);
     if (fd >= 0)
         close(fd);
+    if (x->egress >= 0)
+        close(x->egress);
     free(x);
 }
 
@@ -64,8 +74,7 @@ static void die(struct edge_exec *x, const char *why)
     free_exec(x);
 }
 
-/* No new runs; ends with its last. */
-static void retire(struct edge_exec *x, const char *why)
+void edge_exec_retire(struct edge_exec *x, const char *why)
 {
     if (!x->project)
         return;
@@ -82,7 +91,7 @@ static void on_idle(struct loop_timer *t)
     uint64_t idle = x->edge->options.limits.v[LIMIT_EXEC_IDLE];
     bool busy = !list_empty(&x->runs) || !list_empty(&x->waiting);
     if (!busy && now >= x->idle_us + idle)
-        retire(x, "idle");
+        edge_exec_retire(x, "idle");
     else
         loop_timer_start(x->edge->loop, t, (busy ? now : x->idle_us) + idle, on_idle);
 }
@@ -97,18 +106,18 @@ void edge_exec_rest(struct edge_exec *x)
     if (!x->project)
         free_exec(x);
     else if (x->memory > limit[LIMIT_EXEC_MEMORY])
-        retire(x, "memory");
+        edge_exec_retire(x, "memory");
 }
 
-struct edge_exec *edge_exec_want(struct edge_project *p)
+struct edge_exec *edge_exec_want(struct edge_project *p, enum engine_kind kind)
 {
     struct edge *e = p->edge;
-    struct edge_exec *x = p->exec;
+    struct edge_exec *x = p->exec[kind];
     const uint64_t *limit = e->options.limits.v;
     uint64_t now = loop_now(e->loop);
     if (x && x->bound &&
         (now - x->born_us > limit[LIMIT_EXEC_AGE] || x->begun >= limit[LIMIT_EXEC_RUNS])) {
-        retire(x, "age");
+        edge_exec_retire(x, "age");
         x = NULL;
     }
     if (x)
@@ -118,18 +127,28 @@ struct edge_exec *edge_exec_want(struct edge_project *p)
         return NULL;
     x->edge = e;
     x->project = p;
+    x->project_id = p->id;
+    x->kind = kind;
+    x->egress = -1;
     x->cookie = ++e->exec_serial;
     x->standard_error.fd = -1;
     list_init(&x->waiting);
     list_init(&x->runs);
     list_init(&x->node);
     list_push(&e->execs, &x->node);
-    p->exec = x;
-    leash_send(&e->leash, LEASH_WANT_EXEC, ENGINE_PLAIN, x->cookie, NULL, NULL, 0);
+    p->exec[kind] = x;
+    leash_send(&e->leash, LEASH_WANT_EXEC, kind, x->cookie, NULL, NULL, 0);
     return x;
 }
 
 /* Slots */
+
+static void unload(struct edge_exec *x, struct edge_slot *s)
+{
+    channel_send(&x->channel, FRAME_UNLOAD, 0, (uint64_t)(s - x->slots), NULL, 0);
+    edge_egress_unload(x, s);
+    free_slot(s);
+}
 
 static void make_room(struct edge_exec *x)
 {
@@ -137,46 +156,47 @@ static void make_room(struct edge_exec *x)
     unsigned used = 0;
     for (int i = 0; i < EDGE_EXEC_SLOTS; i++) {
         struct edge_slot *s = &x->slots[i];
-        if (!s->used)
+        if (!s->route)
             continue;
         used++;
         if (!s->running && (!oldest || s->used_us < oldest->used_us))
             oldest = s;
     }
-    if (used >= EDGE_EXEC_IMAGES && oldest) {
-        channel_send(&x->channel, FRAME_UNLOAD, 0, (uint64_t)(oldest - x->slots), NULL, 0);
-        oldest->used = false;
-    }
+    if (used >= EDGE_EXEC_IMAGES && oldest)
+        unload(x, oldest);
 }
 
-static bool load(struct edge_exec *x, uint32_t slot, const struct route_version *v)
+static bool load(struct edge_exec *x, uint32_t slot, const struct edge_route *route,
+                 const struct route_version *v)
 {
     struct buf payload;
+    struct version_load l = v->load;
+    l.id = v->id;
+    l.function = route->row.function;
     buf_init(&payload, FRAME_LOAD_MOST);
-    bool ok = version_load_write(&v->load, &payload);
-    while (ok && buf_size(&payload)) {
-        size_t n = buf_size(&payload) < FRAME_MOST ? buf_size(&payload) : FRAME_MOST;
-        channel_send(&x->channel, FRAME_LOAD, n < buf_size(&payload) ? FRAME_MORE : 0, slot,
-                     buf_data(&payload), n);
-        buf_consume(&payload, n);
-    }
+    bool ok = version_load_write(&l, &payload);
+    if (ok)
+        channel_send_pieces(&x->channel, FRAME_LOAD, slot, buf_slice(&payload));
     buf_done(&payload);
     return ok;
 }
 
-uint32_t edge_exec_slot(struct edge_exec *x, const struct route_version *v)
+uint32_t edge_exec_slot(struct edge_exec *x, struct edge_route *route,
+                        const struct route_version *v)
 {
-    uint32_t free_slot;
+    uint32_t at;
     for (uint32_t i = 0; i < EDGE_EXEC_SLOTS; i++)
-        if (x->slots[i].used && uuid_eq(x->slots[i].version, v->id))
+        if (x->slots[i].route && uuid_eq(x->slots[i].version->id, v->id))
             return i;
     make_room(x);
-    for (free_slot = 0; free_slot < EDGE_EXEC_SLOTS && x->slots[free_slot].used; free_slot++)
+    for (at = 0; at < EDGE_EXEC_SLOTS && x->slots[at].route; at++)
         ;
-    if (free_slot == EDGE_EXEC_SLOTS || !load(x, free_slot, v))
+    if (at == EDGE_EXEC_SLOTS || !load(x, at, route, v))
         return UINT32_MAX;
-    x->slots[free_slot] = (struct edge_slot){.version = v->id, .used = true};
-    return free_slot;
+    route->refs++;
+    x->slots[at] = (struct edge_slot){.route = route, .version = v};
+    edge_egress_load(x, &x->slots[at]);
+    return at;
 }
 
 /* What it says */
@@ -184,16 +204,14 @@ uint32_t edge_exec_slot(struct edge_exec *x, const struct route_version *v)
 static void on_load_failed(struct edge_exec *x, uint64_t slot, struct slice payload)
 {
     uint16_t code;
-    if (slot >= EDGE_EXEC_SLOTS || !x->slots[slot].used) {
+    if (slot >= EDGE_EXEC_SLOTS || !x->slots[slot].route) {
         return; /* it crossed our UNLOAD */
     }
     memcpy(&code, payload.p, sizeof code);
     struct slice text = slice_from(payload, sizeof code);
     char version[UUID_TEXT + 1];
-    uuid_text(x->slots[slot].version, version);
+    uuid_text(x->slots[slot].version->id, version);
     log_line(LOG_WARNING, "load_failed", "version=%s error=\"%.*s\"", version, SLICE_ARG(text));
-    x->slots[slot].used = false;
-    channel_send(&x->channel, FRAME_UNLOAD, 0, slot, NULL, 0);
 
     struct list runs;
     list_init(&runs);
@@ -205,7 +223,7 @@ static void on_load_failed(struct edge_exec *x, uint64_t slot, struct slice payl
         }
     }
     bool sure = x->slots[slot].sure;
-    x->slots[slot].running = 0;
+    unload(x, &x->slots[slot]);
     for (struct list *n; (n = list_pop(&runs));) {
         struct edge_run *r = LIST_ITEM(n, struct edge_run, node);
         r->exec = NULL; /* its END will come and find nobody */
@@ -227,6 +245,10 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     }
     if (f->type == FRAME_STATUS) {
         memcpy(&x->memory, payload.p, sizeof x->memory);
+        return;
+    }
+    if (f->type == FRAME_REACH) {
+        edge_egress_reach(x);
         return;
     }
     struct edge_run *r = edge_run_find(x->edge, f->id);
@@ -335,8 +357,12 @@ void edge_exec_given(struct edge *e, uint64_t cookie, uint32_t number, const int
     x->born_us = x->idle_us = loop_now(e->loop);
     uuid_text(uuid_new(), x->worker);
     x->channel = (struct channel){.on_frame = on_frame, .on_closed = on_closed, .owner = x};
-    if (n > 1 && loop_io_add(e->loop, &x->standard_error, fds[1], EPOLLIN, on_standard_error, &err))
-        close(fds[1]);
+    if (n > 1)
+        x->egress = fds[1];
+    if (n > 2 && loop_io_add(e->loop, &x->standard_error, fds[2], EPOLLIN, on_standard_error, &err))
+        close(fds[2]);
+    for (int i = 3; i < n; i++)
+        close(fds[i]);
     if (channel_init(&x->channel, e->loop, fds[0], FRAME_BACK, &err)) {
         close(fds[0]);
         die(x, err.text);

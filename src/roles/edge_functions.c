@@ -32,7 +32,10 @@ void edge_functions_check(struct edge *e)
 
 void edge_project_drop(struct edge_project *p)
 {
-    if (p->functions || p->exec)
+    for (int kind = 0; kind < ENGINE_KINDS; kind++)
+        if (p->exec[kind])
+            return;
+    if (p->functions)
         return;
     map_remove(&p->edge->projects, slice_make(p->id.b, sizeof p->id.b));
     free(p);

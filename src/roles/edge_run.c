@@ -259,7 +259,8 @@ bool edge_run_keep(struct edge_run *r, struct slice begin)
 void edge_run_place(struct edge_run *r, struct slice begin)
 {
     edge_run_state(r, RUN_EXEC);
-    struct edge_exec *x = edge_exec_want(r->function->project);
+    struct edge_exec *x =
+        edge_exec_want(r->function->project, (enum engine_kind)r->version->load.kind);
     if (!x) {
         edge_run_fail(r, ERR_MEMORY, NULL);
         return;
@@ -285,7 +286,7 @@ void edge_run_start(struct edge_run *r, struct edge_exec *x, struct slice begin)
 {
     struct edge *e = r->edge;
     uint64_t now = loop_now(e->loop);
-    uint32_t slot = edge_exec_slot(x, r->version);
+    uint32_t slot = edge_exec_slot(x, r->route, r->version);
     if (slot == UINT32_MAX) {
         edge_run_fail(r, ERR_UNAVAILABLE, "the process holds too many versions");
         return;
@@ -335,7 +336,7 @@ void edge_run_missing(struct edge_run *r)
     edge_run_state(r, RUN_IMAGE);
     renumber(r);
     LIST_EACH(n, &e->missing)
-        told |= uuid_eq(LIST_ITEM(n, struct edge_run, node)->version->id, r->version->id);
+    told |= uuid_eq(LIST_ITEM(n, struct edge_run, node)->version->id, r->version->id);
     if (!r->image_until_us) {
         r->image_until_us = now + EDGE_IMAGE_WAIT_US;
         if (!told)

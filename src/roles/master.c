@@ -86,6 +86,8 @@ static void child_free(struct child *c)
         }
     if (c->frames >= 0)
         close(c->frames);
+    if (c->egress >= 0)
+        close(c->egress);
     list_remove(&c->node);
     free(c);
 }
@@ -159,7 +161,7 @@ struct child *child_start(struct master *m, enum child_kind kind, const char *wo
         return NULL;
     }
     *c = (struct child){
-        .master = m, .kind = kind, .frames = -1, .end.fd = -1, .log.fd = -1, .leash.io.fd = -1};
+        .master = m, .kind = kind, .frames = -1, .egress = -1, .end.fd = -1, .log.fd = -1, .leash.io.fd = -1};
     role_give(start, pair[1], ROLE_LEASH);
     enum err_code rc = role_start(start, &c->pid, &pidfd, &e);
     close(pair[1]);

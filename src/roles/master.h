@@ -49,7 +49,7 @@ struct child {
     uint32_t number;
     enum engine_kind engine;
     uid_t user; /* its own; 0: that of master */
-    int frames; /* while blank: the edge's ends of its sockets */
+    int frames, egress; /* while blank: the other ends of its sockets */
     struct loop_io log;
 
     uint64_t cookie;            /* COMPILE: control's */

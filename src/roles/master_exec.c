@@ -71,17 +71,22 @@ static uid_t free_user(struct master *m)
     return 0;
 }
 
+static bool socket_pair(int fds[2])
+{
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0;
+}
+
 static bool start(struct master *m, enum engine_kind engine)
 {
-    int frames[2] = {-1, -1}, log[2] = {-1, -1};
+    int frames[2] = {-1, -1}, egress[2] = {-1, -1}, log[2] = {-1, -1};
     struct child *c = NULL;
     struct err e;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, frames) == 0 &&
-        pipe2(log, O_CLOEXEC | O_NONBLOCK) == 0) {
+    if (socket_pair(frames) && socket_pair(egress) && pipe2(log, O_CLOEXEC | O_NONBLOCK) == 0) {
         uid_t user = free_user(m);
         struct role_start s = {.stderr_fd = log[1], .sandbox = true, .uid = user, .gid = user};
         role_give(&s, frames[1], EXEC_FRAMES);
         role_give(&s, m->data.images, EXEC_IMAGES);
+        role_give(&s, egress[1], EXEC_EGRESS);
         c = child_start(m, CHILD_EXEC, engine == ENGINE_FUEL ? "fuel" : NULL, &s);
         if (c)
             c->user = user;
@@ -90,18 +95,15 @@ static bool start(struct master *m, enum engine_kind engine)
         c->number = ++m->exec_number;
         c->engine = engine;
         c->frames = frames[0];
+        c->egress = egress[0];
         if (loop_io_add(m->loop, &c->log, log[0], EPOLLIN, on_exec_log, &e))
             close(log[0]);
-    } else {
-        int rest[] = {frames[0], log[0]};
-        for (int i = 0; i < 2; i++)
-            if (rest[i] >= 0)
-                close(rest[i]);
     }
-    if (frames[1] >= 0)
-        close(frames[1]);
-    if (log[1] >= 0)
-        close(log[1]);
+    /* The exec's ends are its own now; ours are kept if it started. */
+    int rest[] = {frames[1], egress[1], log[1], frames[0], egress[0], log[0]};
+    for (int i = 0; i < (c ? 3 : 6); i++)
+        if (rest[i] >= 0)
+            close(rest[i]);
     return c != NULL;
 }
 
@@ -156,7 +158,7 @@ void execs_refill(struct master *m)
 static void hand_over(struct child *c, const struct want *w)
 {
     struct loop *loop = c->master->loop;
-    int fds[2] = {c->frames, -1}, n = 1;
+    int fds[3] = {c->frames, c->egress}, n = 2;
     if (c->log.fd >= 0) {
         on_exec_log(&c->log, EPOLLIN); /* what it said while it was ours */
         if (c->log.fd >= 0) {
@@ -168,7 +170,7 @@ static void hand_over(struct child *c, const struct want *w)
     leash_send(&w->edge->leash, LEASH_EXEC, c->number, w->cookie, NULL, fds, n);
     for (int i = 0; i < n; i++)
         close(fds[i]);
-    c->frames = -1;
+    c->frames = c->egress = -1;
 }
 
 static struct child *ready_blank(struct master *m, enum engine_kind engine)

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "ipc/channel.h"
+#include "ipc/exchange.h"
 #include "ipc/leash.h"
 #include "ipc/ledger.h"
 #include "roles/edge.h"
@@ -160,6 +161,9 @@ static void begin(struct fake *k, const struct frame *f, struct slice payload)
         output(k, f->id, "Content-Type: text/plain\nContent-Length: 10\n\nfour");
     } else if (slice_eq(path, SLICE("/local"))) {
         output(k, f->id, "Location: /there\n\n");
+    } else if (slice_eq(path, SLICE("/reach"))) {
+        put_frame(k, FRAME_REACH, 0, 0, NULL, 0);
+        output(k, f->id, "Content-Type: text/plain\n\nreached\n");
     } else if (slice_eq(path, SLICE("/die"))) {
         leave(k);
     } else if (slice_eq(path, SLICE("/hold"))) {
@@ -259,31 +263,44 @@ static pthread_cond_t ready_cond = PTHREAD_COND_INITIALIZER;
 static pthread_mutex_t ready_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool ready, ended;
 
-static void give_exec(uint64_t cookie)
+static int exec_egress; /* the socket to egress of the exec that was given last */
+
+/* Says it with descriptors, which are the edge's then. */
+static void tell(const struct leash_msg *m, const int *fds, size_t n)
 {
-    int pair[2];
     union {
         struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
+        char space[CMSG_SPACE(2 * sizeof(int))];
     } control = {0};
-    struct leash_msg m = {.type = LEASH_EXEC, .id = cookie, .arg = (uint32_t)++execs};
-    struct iovec iov = {.iov_base = &m, .iov_len = sizeof m};
+    struct iovec iov = {.iov_base = (void *)m, .iov_len = sizeof *m};
     struct msghdr h = {.msg_iov = &iov,
                        .msg_iovlen = 1,
                        .msg_control = &control,
-                       .msg_controllen = sizeof control};
-    pthread_t thread;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-        abort();
-    fcntl(pair[0], F_SETFL, O_NONBLOCK);
+                       .msg_controllen = CMSG_SPACE(n * sizeof(int))};
     struct cmsghdr *c = CMSG_FIRSTHDR(&h);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &pair[0], sizeof(int));
+    c->cmsg_len = CMSG_LEN(n * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, n * sizeof(int));
     if (sendmsg(leash_fd, &h, 0) < 0)
         abort();
-    close(pair[0]);
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+}
+
+static void give_exec(uint64_t cookie)
+{
+    int pair[2], egress[2];
+    struct leash_msg m = {.type = LEASH_EXEC, .id = cookie, .arg = (uint32_t)++execs};
+    pthread_t thread;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, egress))
+        abort();
+    fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    if (exec_egress)
+        close(exec_egress);
+    exec_egress = egress[1];
+    tell(&m, (const int[]){pair[0], egress[0]}, 2);
     pthread_create(&thread, NULL, fake_exec, (void *)(intptr_t)pair[1]);
     pthread_detach(thread);
 }
@@ -327,6 +344,7 @@ static void publish(const char *name, enum response_kind response)
         .id = uuid_new(), .number = 1, .weight = 1, .response = (uint8_t)response, .timing = 1};
     limits_init(&row.versions[0].load.limits, false);
     row.versions[0].load.env = SLICE("");
+    row.versions[0].load.policy = SLICE("{\"allow\":[\"x\"]}");
     row.versions[0].load.args = slice_make("hello", 6);
     if (!t && route_table_open(routes_fd, true, key, &t, &e)) {
         fprintf(stderr, "%s\n", e.text);
@@ -618,6 +636,117 @@ TEST(missing_image_is_asked_for_again)
     close(fd);
 }
 
+/* A fake egress: what the edge tells it, one frame and descriptor at a time. */
+
+struct told {
+    struct frame f;
+    char payload[FRAME_MOST];
+    int fd; /* -1: none came */
+};
+
+/* False at the end of the channel. */
+static bool hear(int fd, struct told *t)
+{
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {.iov_base = &t->f, .iov_len = sizeof t->f};
+    struct msghdr h = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof control};
+    if (recvmsg(fd, &h, MSG_CMSG_CLOEXEC | MSG_WAITALL) != sizeof t->f)
+        return false;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    t->fd = -1;
+    if (c)
+        memcpy(&t->fd, CMSG_DATA(c), sizeof t->fd);
+    CHECK(t->f.length <= sizeof t->payload);
+    return recv(fd, t->payload, t->f.length, MSG_WAITALL) == (ssize_t)t->f.length;
+}
+
+static int new_egress(void)
+{
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    tell(&(struct leash_msg){.type = LEASH_EGRESS}, pair, 1);
+    return pair[1];
+}
+
+static void hears_policy(int egress, struct told *t)
+{
+    struct exchange_policy p;
+    struct slice text;
+    struct err e;
+    CHECK(hear(egress, t) && t->f.type == FRAME_POLICY && t->f.id == (uint64_t)execs);
+    CHECK(!exchange_policy_read(slice_make(t->payload, t->f.length), &p, &text, &e));
+    CHECK(uuid_eq(p.function, function_id) && slice_eq(text, SLICE("{\"allow\":[\"x\"]}")));
+}
+
+static void hears_join(int egress, struct told *t)
+{
+    static const uint8_t project[16] = {7};
+    char byte = 0;
+    CHECK(hear(egress, t) && t->f.type == FRAME_JOIN && t->f.id == (uint64_t)execs);
+    CHECK(memcmp(t->payload, project, sizeof project) == 0);
+    CHECK(t->fd >= 0 && write(exec_egress, "x", 1) == 1 && read(t->fd, &byte, 1) == 1);
+    close(t->fd);
+}
+
+TEST(execs_are_joined_to_egress)
+{
+    static struct told t;
+    int before = execs;
+    HAS(ask("GET", "/die", ""), "exec_died");
+    publish("hello", RESPONSE_CGI);
+    /* it reaches before there is an egress, and once more for nothing */
+    HAS(ask("GET", "/reach", ""), "reached\n");
+    HAS(ask("GET", "/reach", ""), "reached\n");
+    CHECK(execs == before + 1);
+    int egress = new_egress();
+    hears_policy(egress, &t);
+    hears_join(egress, &t);
+
+    publish("hello", RESPONSE_CGI); /* another version: LOAD */
+    HAS(ask("GET", "/hello", ""), "hello\n");
+    hears_policy(egress, &t);
+
+    /* the next egress: this exec can't reach it, another one can */
+    close(egress);
+    egress = new_egress();
+    HAS(ask("GET", "/hello", ""), "hello\n");
+    CHECK(execs == before + 2);
+    HAS(ask("GET", "/reach", ""), "reached\n");
+    hears_policy(egress, &t);
+    hears_join(egress, &t);
+
+    /* one that it never reached is not the exec's concern */
+    HAS(ask("GET", "/die", ""), "exec_died");
+    HAS(ask("GET", "/hello", ""), "hello\n");
+    int last = new_egress();
+    CHECK(!hear(egress, &t));
+    HAS(ask("GET", "/hello", ""), "hello\n");
+    CHECK(execs == before + 3);
+    close(egress);
+
+    /* versions come and go: those that it no longer holds are forgotten */
+    HAS(ask("GET", "/reach", ""), "reached\n");
+    hears_policy(last, &t);
+    hears_join(last, &t);
+    int forgotten = 0;
+    for (int i = 0; i < EDGE_EXEC_IMAGES; i++) {
+        publish("hello", RESPONSE_CGI);
+        HAS(ask("GET", "/hello", ""), "hello\n");
+        if (i == EDGE_EXEC_IMAGES - 1)
+            forgotten += hear(last, &t) && t.f.type == FRAME_FORGET;
+        hears_policy(last, &t);
+    }
+    CHECK(forgotten == 1);
+    close(last);
+}
+
 TEST(refused_requests)
 {
     static const struct {
@@ -684,6 +813,7 @@ int main(void)
         CASE(many_at_once_wait_in_the_queue),
         CASE(unknown_and_missing),
         CASE(missing_image_is_asked_for_again),
+        CASE(execs_are_joined_to_egress),
         CASE(refused_requests),
         CASE(drains),
     };
