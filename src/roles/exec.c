@@ -15,6 +15,7 @@
 #include "engine/instance.h"
 #include "guest/guest.h"
 #include "guest/host.h"
+#include "guest/trace.h"
 #include "ipc/channel.h"
 #include "ipc/leash.h"
 #include "ipc/ledger.h"
@@ -36,6 +37,7 @@ enum {
     INPUT_GRANT = FRAME_CREDIT_INITIAL / 2, /* credit is given back in pieces of this size */
     KEEP_BYTES = 16384,                     /* of a buffer that the next run may use again */
     STATUS_US = 1000000,
+    TRACE_BACKLOG = 8 << 20, /* bytes of unsent frames from which on host calls are not told */
     HEAP_RESERVE = 32 << 20,
 };
 
@@ -63,6 +65,7 @@ struct run {
     uint32_t input_credit;  /* bytes the edge may still send */
     uint32_t input_owed;    /* read, not yet granted again */
     bool entered;           /* its instance has begun */
+    uint64_t untraced;      /* host calls of a traced run that were not told */
     bool input_end;         /* nothing comes after `input` */
     uint32_t output_credit; /* bytes we may still send */
     uint64_t begun_us, cpu_ns;
@@ -157,6 +160,10 @@ static void guest_log(struct guest *g, enum guest_level level, enum guest_source
                       struct slice line)
 {
     struct run *r = run_of(g);
+    if (source == GUEST_TRACE && buf_size(&r->exec->edge.out) > TRACE_BACKLOG) {
+        r->untraced++; /* whoever reads it is slower than the guest */
+        return;
+    }
     char *at = channel_place(&r->exec->edge, FRAME_LOG, 0, r->id, 1 + line.n);
     if (!at)
         return;
@@ -477,6 +484,7 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     r->guest.env = v->env;
     r->guest.args = v->args;
     r->entered = false;
+    r->untraced = 0;
     list_push(&x->ready, &r->node);
 }
 
@@ -524,6 +532,19 @@ static void fill_ledger(struct run *r, struct ledger *l)
 }
 _Static_assert((int)HOST_COUNT <= (int)LEDGER_CALLS, "a ledger has room for every host function");
 
+static void tell_untraced(struct run *r)
+{
+    char text[64];
+    if (!r->untraced)
+        return;
+    int n = snprintf(text, sizeof text, "… and %ju host calls more", (uintmax_t)r->untraced);
+    char *at = channel_place(&r->exec->edge, FRAME_LOG, 0, r->id, 1 + (size_t)n);
+    if (at) {
+        at[0] = (char)FRAME_LOG_HEAD(GUEST_INFO, GUEST_TRACE);
+        memcpy(at + 1, text, (size_t)n);
+    }
+}
+
 /* The instance ended: gives everything back, sends the ledger. */
 static void finish(struct run *r)
 {
@@ -535,6 +556,7 @@ static void finish(struct run *r)
     instance_done(r->instance);
     r->cpu_ns += meter_piece(&x->meter);
     fill_ledger(r, &l);
+    tell_untraced(r);
     send_ledger(x, r->id, &l);
 
     struct run **at = bucket(x, r->id);
@@ -559,6 +581,8 @@ static void enter(struct run *r)
     r->entered_ns = r->exec->meter.mono_ns;
     guest_begin(&r->guest);
     instance_begin(r->instance, r->version->image, r->guest.limits, r->guest.calls, &r->guest);
+    if (r->version->load.trace)
+        instance_trace(r->instance, guest_trace);
 }
 
 static void step(struct run *r)
