@@ -22,6 +22,7 @@ void settings_done(struct version_settings *s)
 {
     json_decref(s->env);
     json_decref(s->limits);
+    free(s->policy);
     *s = (struct version_settings){0};
 }
 
@@ -76,10 +77,13 @@ static struct slice json_slice(json_t *v)
     return slice_make(json_string_value(v), json_string_length(v));
 }
 
-static enum err_code patch_env(json_t *env, json_t *patch, char field[128], struct err *e)
+static enum err_code patch_env(struct version_settings *s, json_t *patch, char field[128],
+                               struct err *e)
 {
+    json_t *env = s->env, *v;
     const char *name;
-    json_t *v;
+    if (!json_is_object(patch))
+        return err_set(e, ERR_INVALID, "env is not an object");
     json_object_foreach(patch, name, v)
     {
         snprintf(field, 128, "env.%s", name);
@@ -107,11 +111,14 @@ static enum err_code patch_env(json_t *env, json_t *patch, char field[128], stru
     return ERR_OK;
 }
 
-static enum err_code patch_limits(json_t *limits, json_t *patch, char field[128], struct err *e)
+static enum err_code patch_limits(struct version_settings *s, json_t *patch, char field[128],
+                                  struct err *e)
 {
+    json_t *limits = s->limits, *v;
     const char *name;
-    json_t *v;
     struct limits scratch;
+    if (!json_is_object(patch))
+        return err_set(e, ERR_INVALID, "limits is not an object");
     limits_init(&scratch, false);
     json_object_foreach(patch, name, v)
     {
@@ -137,29 +144,67 @@ static enum err_code patch_limits(json_t *limits, json_t *patch, char field[128]
     return ERR_OK;
 }
 
+static enum err_code patch_assets(struct version_settings *s, json_t *v, char field[128],
+                                  struct err *e)
+{
+    if (json_is_null(v))
+        memset(s->assets, 0, sizeof s->assets);
+    else if (!json_is_string(v) || !digest_parse(json_slice(v), s->assets))
+        return err_set(e, ERR_INVALID,
+                       "assets is the digest of uploaded assets, 64 hexadecimal digits, or null");
+    return ERR_OK;
+}
+
+static enum err_code patch_timing(struct version_settings *s, json_t *v, char field[128],
+                                  struct err *e)
+{
+    if (!json_is_boolean(v) && !json_is_null(v))
+        return err_set(e, ERR_INVALID, "timing is true or false");
+    s->timing = json_is_true(v);
+    return ERR_OK;
+}
+
+static enum err_code patch_response(struct version_settings *s, json_t *v, char field[128],
+                                    struct err *e)
+{
+    return json_is_string(v) ? settings_response(s, json_slice(v), e)
+                             : err_set(e, ERR_INVALID, "response is not a string");
+}
+
+static enum err_code patch_check(struct version_settings *s, json_t *v, char field[128],
+                                 struct err *e)
+{
+    return json_is_string(v) ? settings_check(s, json_slice(v), e)
+                             : err_set(e, ERR_INVALID, "check is not a string");
+}
+
+typedef enum err_code patch_one(struct version_settings *s, json_t *v, char field[128],
+                                struct err *e);
+static patch_one *const patches[] = {patch_response, patch_check,  patch_env,
+                                     patch_limits,   patch_assets, patch_timing};
+const char *const settings_names[] = {"response", "check",  "env", "limits",
+                                      "assets",   "timing", NULL};
+
 enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
                              struct err *e)
 {
-    static const char *const names[] = {"response", "check", "env", "limits"};
     enum err_code rc = ERR_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names && rc == ERR_OK; i++) {
-        json_t *v = json_object_get(patch, names[i]);
-        bool text = i < 2;
-        snprintf(field, 128, "%s", names[i]);
-        if (!v)
-            continue;
-        if (text ? !json_is_string(v) : !json_is_object(v))
-            return err_set(e, ERR_INVALID, "%s is not %s", names[i],
-                           text ? "a string" : "an object");
-        rc = i == 0   ? settings_response(s, json_slice(v), e)
-             : i == 1 ? settings_check(s, json_slice(v), e)
-             : i == 2 ? patch_env(s->env, v, field, e)
-                      : patch_limits(s->limits, v, field, e);
+    for (size_t i = 0; settings_names[i] && rc == ERR_OK; i++) {
+        json_t *v = json_object_get(patch, settings_names[i]);
+        snprintf(field, 128, "%s", settings_names[i]);
+        if (v)
+            rc = patches[i](s, v, field, e);
     }
     return rc;
 }
 
 /* ---- to and from what is stored ---- */
+
+bool settings_has_assets(const struct version_settings *s)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    return memcmp(s->assets, none, sizeof none) != 0;
+}
 
 bool settings_env(const struct version_settings *s, struct buf *out)
 {
@@ -182,7 +227,13 @@ enum err_code settings_read(struct version_settings *s, const struct store_versi
     settings_init(s);
     buf_init(&env, ENV_ALL + 1);
     s->response = v->response;
+    s->timing = v->timing;
+    memcpy(s->assets, v->assets, sizeof s->assets);
     slice_copy(v->check, s->check, sizeof s->check);
+    if (v->policy.n && !(s->policy = strndup(v->policy.p, v->policy.n))) {
+        rc = err_set(e, ERR_MEMORY, "no memory for the policy");
+        goto out;
+    }
     json_t *limits = json_loadb(v->limits.p, v->limits.n, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(limits)) {
         json_decref(limits);
@@ -221,4 +272,11 @@ void settings_limits(const struct version_settings *s, const struct limits *node
         if (limits_set(ret_limits, slice_str(name), json_slice(v), LIMIT_WHO_FUNCTION, &ignored))
             continue;
     }
+}
+
+enum engine_kind settings_kind(const struct version_settings *s, const struct limits *node)
+{
+    struct limits limits;
+    settings_limits(s, node, &limits);
+    return limits.v[LIMIT_GAS] ? ENGINE_FUEL : ENGINE_PLAIN;
 }

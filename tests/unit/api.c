@@ -67,6 +67,7 @@ TEST(routes)
         CHECK(!r->open || !r->scope);
         CHECK(!strstr(r->path, ":function") || strstr(r->path, ":project"));
         CHECK(r->takes != TAKES_WASM || r->body_limit == LIMIT_MODULE);
+        CHECK(r->takes != TAKES_TAR || r->body_limit == LIMIT_ASSETS);
         for (const struct api_route *other = api_routes; other < r; other++)
             CHECK(strcmp(r->path, other->path) != 0 || strcmp(r->method, other->method) != 0);
     }
