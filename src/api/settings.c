@@ -2,6 +2,7 @@
 
 #include "auth/seal.h"
 #include "cgi/meta.h"
+#include "policy/policy.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -144,6 +145,75 @@ static enum err_code patch_limits(struct version_settings *s, json_t *patch, cha
     return ERR_OK;
 }
 
+/* A limit that came with the policy: of it and the version's own the smaller counts. */
+static enum err_code lower_limit(struct version_settings *s, enum limit_id id, uint64_t value,
+                                 struct err *e)
+{
+    const struct limit_row *row = &limit_rows[id];
+    struct limits own;
+    struct err ignored;
+    json_t *set = json_object_get(s->limits, row->name);
+    limits_init(&own, false);
+    if (row->maximum && value > row->maximum)
+        value = row->maximum;
+    if (value == 0 || (set &&
+                       limits_set(&own, slice_str(row->name), json_slice(set), LIMIT_WHO_FUNCTION,
+                                  &ignored) == ERR_OK &&
+                       own.v[id] && own.v[id] <= value))
+        return ERR_OK;
+    return json_object_set_new(s->limits, row->name,
+                               json_sprintf("%llu", (unsigned long long)value))
+               ? err_set(e, ERR_MEMORY, "no memory for the limits")
+               : ERR_OK;
+}
+
+/* Keeps the canonical form; the empty policy as nothing. */
+static enum err_code keep_policy(struct version_settings *s, const struct policy *p, struct err *e)
+{
+    struct buf text;
+    char *kept = NULL;
+    enum err_code rc = lower_limit(s, LIMIT_MEMORY, policy_memory(p), e);
+    if (rc == ERR_OK)
+        rc = lower_limit(s, LIMIT_GAS, policy_gas(p), e);
+    if (rc)
+        return rc;
+    buf_init(&text, POLICY_TEXT);
+    if (!policy_write(p, &text))
+        rc = err_set(e, ERR_INVALID, "its normal form is over %d KiB", POLICY_TEXT >> 10);
+    else if (buf_size(&text) && !(kept = strndup(buf_data(&text), buf_size(&text))))
+        rc = err_set(e, ERR_MEMORY, "no memory for the policy");
+    buf_done(&text);
+    if (rc)
+        return rc;
+    free(s->policy);
+    s->policy = kept;
+    return ERR_OK;
+}
+
+static enum err_code patch_policy(struct version_settings *s, json_t *v, char field[128],
+                                  struct err *e)
+{
+    struct policy *p = NULL;
+    if (json_is_null(v)) {
+        free(s->policy);
+        s->policy = NULL;
+        return ERR_OK;
+    }
+    char *printed = json_is_object(v) ? json_dumps(v, JSON_INDENT(2)) : NULL;
+    if (!printed && !json_is_string(v))
+        return err_set(e, ERR_INVALID, "policy is an object, its text, or null");
+    struct err why;
+    enum err_code rc = policy_parse(printed ? slice_str(printed) : json_slice(v), POLICY_YAML, NULL,
+                                    NULL, &p, &why);
+    if (rc == ERR_OK)
+        rc = keep_policy(s, p, &why);
+    if (rc)
+        err_set(e, rc, "policy: %s", why.text);
+    policy_free(p);
+    free(printed);
+    return rc;
+}
+
 static enum err_code patch_assets(struct version_settings *s, json_t *v, char field[128],
                                   struct err *e)
 {
@@ -180,10 +250,10 @@ static enum err_code patch_check(struct version_settings *s, json_t *v, char fie
 
 typedef enum err_code patch_one(struct version_settings *s, json_t *v, char field[128],
                                 struct err *e);
-static patch_one *const patches[] = {patch_response, patch_check,  patch_env,
-                                     patch_limits,   patch_assets, patch_timing};
-const char *const settings_names[] = {"response", "check",  "env", "limits",
-                                      "assets",   "timing", NULL};
+static patch_one *const patches[] = {patch_response, patch_check,  patch_env,   patch_limits,
+                                     patch_policy,   patch_assets, patch_timing};
+const char *const settings_names[] = {"response", "check",  "env",    "limits",
+                                      "policy",   "assets", "timing", NULL};
 
 enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
                              struct err *e)
