@@ -38,7 +38,7 @@ struct scheme {
 };
 
 extern const struct scheme *const scheme_stdio[3];
-extern const struct scheme scheme_root; /* WASI's "/" (wasi_path.c) */
+extern const struct scheme scheme_root; /* WASI's folders (place.c) */
 extern const struct scheme scheme_null, scheme_zero, scheme_random, scheme_log;
 
 /* Opens a URL: its descriptor or a negative code, whose reason is in the log. After RESOURCE_WAIT

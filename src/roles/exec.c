@@ -15,11 +15,11 @@
 #include "engine/instance.h"
 #include "guest/guest.h"
 #include "guest/host.h"
-#include "guest/trace.h"
 #include "ipc/channel.h"
 #include "ipc/leash.h"
 #include "ipc/ledger.h"
 #include "ipc/lockdown.h"
+#include "module/bundle.h"
 #include "roles/exec_text.h"
 #include "roles/roles.h"
 
@@ -37,7 +37,6 @@ enum {
     INPUT_GRANT = FRAME_CREDIT_INITIAL / 2, /* credit is given back in pieces of this size */
     KEEP_BYTES = 16384,                     /* of a buffer that the next run may use again */
     STATUS_US = 1000000,
-    TRACE_BACKLOG = 8 << 20, /* bytes of unsent frames from which on host calls are not told */
     HEAP_RESERVE = 32 << 20,
 };
 
@@ -46,8 +45,9 @@ struct version {
     char *bytes;      /* what `load` and the strings point into */
     struct version_load load;
     struct strings env, args;
-    struct image *image;  /* NULL: not open */
-    enum err_code broken; /* why the image can't be opened; 0: it can */
+    struct image *image;   /* NULL: not open */
+    struct bundle *assets; /* open as long as the image is; NULL: it has none */
+    enum err_code broken;  /* why the image can't be opened; 0: it can */
     unsigned runs;
     bool unloaded; /* goes with its last run */
 };
@@ -65,7 +65,6 @@ struct run {
     uint32_t input_credit;  /* bytes the edge may still send */
     uint32_t input_owed;    /* read, not yet granted again */
     bool entered;           /* its instance has begun */
-    uint64_t untraced;      /* host calls of a traced run that were not told */
     bool input_end;         /* nothing comes after `input` */
     uint32_t output_credit; /* bytes we may still send */
     uint64_t begun_us, cpu_ns;
@@ -160,10 +159,6 @@ static void guest_log(struct guest *g, enum guest_level level, enum guest_source
                       struct slice line)
 {
     struct run *r = run_of(g);
-    if (source == GUEST_TRACE && buf_size(&r->exec->edge.out) > TRACE_BACKLOG) {
-        r->untraced++; /* whoever reads it is slower than the guest */
-        return;
-    }
     char *at = channel_place(&r->exec->edge, FRAME_LOG, 0, r->id, 1 + line.n);
     if (!at)
         return;
@@ -216,6 +211,8 @@ static void image_close(struct exec *x, struct version *v)
     x->images_open--;
     image_unref(v->image);
     v->image = NULL;
+    bundle_close(v->assets);
+    v->assets = NULL;
 }
 
 static void version_free(struct exec *x, struct version *v)
@@ -260,6 +257,17 @@ static enum err_code bind_project(struct exec *x, struct err *e)
     return rc;
 }
 
+/* Named by its digest, beside the images. */
+static enum err_code open_assets(struct version *v, struct err *e)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    char name[sizeof "assets/" + DIGEST_TEXT] = "assets/";
+    if (memcmp(v->load.assets, none, sizeof none) == 0)
+        return ERR_OK;
+    digest_text(v->load.assets, name + strlen(name));
+    return bundle_open(name, &v->assets, e);
+}
+
 static enum err_code open_image(struct exec *x, struct version *v, struct err *e)
 {
     char name[IMAGE_NAME];
@@ -275,12 +283,18 @@ static enum err_code open_image(struct exec *x, struct version *v, struct err *e
         if (x->images_open == before)
             break; /* all are in use: one more, for now */
     }
+    rc = open_assets(v, e);
+    if (rc)
+        return rc;
     rc = image_open(x->engine, name, host_handlers, &v->image, e);
-    if (rc == ERR_OK) {
-        x->images_open++;
-        list_push(&x->images, &v->node);
+    if (rc) {
+        bundle_close(v->assets);
+        v->assets = NULL;
+        return rc;
     }
-    return rc;
+    x->images_open++;
+    list_push(&x->images, &v->node);
+    return ERR_OK;
 }
 
 /* Opens the version's image unless it is open, and makes it the most recent one. */
@@ -483,8 +497,8 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     r->guest.meta = (struct strings){buf_slice(&r->meta), pairs.count};
     r->guest.env = v->env;
     r->guest.args = v->args;
+    r->guest.assets = v->assets;
     r->entered = false;
-    r->untraced = 0;
     list_push(&x->ready, &r->node);
 }
 
@@ -532,19 +546,6 @@ static void fill_ledger(struct run *r, struct ledger *l)
 }
 _Static_assert((int)HOST_COUNT <= (int)LEDGER_CALLS, "a ledger has room for every host function");
 
-static void tell_untraced(struct run *r)
-{
-    char text[64];
-    if (!r->untraced)
-        return;
-    int n = snprintf(text, sizeof text, "… and %ju host calls more", (uintmax_t)r->untraced);
-    char *at = channel_place(&r->exec->edge, FRAME_LOG, 0, r->id, 1 + (size_t)n);
-    if (at) {
-        at[0] = (char)FRAME_LOG_HEAD(GUEST_INFO, GUEST_TRACE);
-        memcpy(at + 1, text, (size_t)n);
-    }
-}
-
 /* The instance ended: gives everything back, sends the ledger. */
 static void finish(struct run *r)
 {
@@ -556,7 +557,6 @@ static void finish(struct run *r)
     instance_done(r->instance);
     r->cpu_ns += meter_piece(&x->meter);
     fill_ledger(r, &l);
-    tell_untraced(r);
     send_ledger(x, r->id, &l);
 
     struct run **at = bucket(x, r->id);
@@ -581,8 +581,6 @@ static void enter(struct run *r)
     r->entered_ns = r->exec->meter.mono_ns;
     guest_begin(&r->guest);
     instance_begin(r->instance, r->version->image, r->guest.limits, r->guest.calls, &r->guest);
-    if (r->version->load.trace)
-        instance_trace(r->instance, guest_trace);
 }
 
 static void step(struct run *r)
