@@ -90,6 +90,11 @@ const struct command commands[] = {
      .summary = "the latest runs, and what one used",
      .example = BRAND_COMMAND " runs hello --failed\n" BRAND_COMMAND
                               " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
+    {.name = "policy",
+     .sub = policy_commands,
+     .usage = "test|convert …",
+     .summary = "what functions may open: try a policy, translate one",
+     .example = BRAND_COMMAND " policy test policy.yaml https://api.example.com/v1/users"},
     {.name = "delete",
      .run = cmd_delete,
      .usage = "NAME [--project P] [--json]",

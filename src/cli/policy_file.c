@@ -1,0 +1,69 @@
+#include "cli/policy_file.h"
+
+#include "base/brand.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static enum err_code read_text(const char *path, struct buf *out, struct err *e)
+{
+    bool input = strcmp(path, "-") == 0;
+    FILE *f = input ? stdin : fopen(path, "re");
+    enum err_code rc = ERR_OK;
+    if (!f)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? err_set(e, ERR_NOT_FOUND, "there is no file \"%s\"", path)
+                   : err_errno(e, "can't open \"%s\"", path);
+    for (char piece[4096]; !rc;) {
+        size_t n = fread(piece, 1, sizeof piece, f);
+        if (n == 0)
+            break;
+        if (!buf_add(out, piece, n))
+            rc =
+                err_set(e, ERR_INVALID, "%s: a policy has at most %d KiB", path, POLICY_TEXT >> 10);
+    }
+    if (!rc && ferror(f))
+        rc = err_errno(e, "can't read \"%s\"", path);
+    if (!input)
+        fclose(f);
+    return rc;
+}
+
+enum err_code policy_file_as(const char *path, enum policy_form form, policy_note note, void *arg,
+                             struct policy **ret_policy, struct err *e)
+{
+    struct buf text;
+    struct err why = {0};
+    size_t line, column;
+    int reason = 0;
+    buf_init(&text, POLICY_TEXT);
+    enum err_code rc = read_text(path, &text, e);
+    if (rc)
+        goto out;
+    rc = policy_parse(buf_slice(&text), form, note, arg, ret_policy, &why);
+    if (rc && sscanf(why.text, "line %zu, column %zu: %n", &line, &column, &reason) == 2 && reason)
+        err_set(e, rc, "%s:%zu:%zu: %s", path, line, column, why.text + reason);
+    else if (rc)
+        err_set(e, rc, "%s: %s", path, why.text);
+out:
+    buf_done(&text);
+    return rc;
+}
+
+bool policy_file_ends(const char *path, const char *ending)
+{
+    size_t n = strlen(path), m = strlen(ending);
+    return n >= m && strcmp(path + n - m, ending) == 0;
+}
+
+enum err_code policy_file(const char *path, policy_note note, void *arg, struct policy **ret_policy,
+                          struct err *e)
+{
+    enum policy_form form = policy_file_ends(path, ".policy") ? POLICY_OLIN : POLICY_YAML;
+    return policy_file_as(path, form, note, arg, ret_policy, e);
+}
+
+void policy_file_note(void *arg, const char *text)
+{
+    fprintf(stderr, "%s: note: %s: %s\n", BRAND_COMMAND, (const char *)arg, text);
+}
