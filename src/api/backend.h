@@ -5,19 +5,32 @@
 #pragma once
 
 #include "api/settings.h"
+#include "blob/blob.h"
 #include "ipc/ledger.h"
 #include "store/store.h"
 
 struct api;
 struct guest_answer;
 
-/* An image of a module for a project, compiled unless it is there. */
+/* An image of a module for a project and an engine, compiled unless it is there. */
 struct image_want {
     struct uuid project;
     uint8_t digest[DIGEST_BYTES];
+    uint8_t kind; /* enum engine_kind */
     /* NULL: it is in its place. May be called before image_want() returns. */
     void (*on_done)(struct image_want *w, const struct err *failure);
     struct list node; /* the compiler's */
+};
+
+/* A bundle made of an uploaded archive, stored among the blobs. */
+struct assets_want {
+    struct uuid project;
+    struct blob_writer *archive; /* borrowed until on_done */
+    /* when it is made */
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size;
+    uint32_t files;
+    void (*on_done)(struct assets_want *w, const struct err *failure); /* NULL: it is stored */
 };
 
 /* A run of a named version through an edge, not through the route table. */
@@ -77,6 +90,7 @@ struct deployment {
 
 struct api_backend {
     void (*image_want)(struct api *api, struct image_want *w);
+    void (*assets_want)(struct api *api, struct assets_want *w);
     /* An upload came to nothing: its bytes and image stay only where a project has the module. */
     void (*discard)(struct api *api, struct uuid project, const uint8_t digest[DIGEST_BYTES]);
     void (*deploy)(struct api *api, struct deployment *d);

@@ -204,22 +204,29 @@ static enum err_code judge_body(struct api_request *r, struct err *e)
             return err_set(e, ERR_MEDIA_TYPE, "the body must be application/json");
         break;
     case TAKES_WASM:
+    case TAKES_TAR: {
+        bool tar = r->route->takes == TAKES_TAR;
         r->body_most = r->api->options->limits.v[r->route->body_limit];
+        if (tar) /* heads and padding: 1 KiB and at most 511 bytes an entry; pax heads more */
+            r->body_most += r->api->options->limits.v[LIMIT_ASSET_FILES] * 4096;
         if (!has)
-            return err_set(e, ERR_BAD_REQUEST, "the body must be the module's bytes");
+            return err_set(e, ERR_BAD_REQUEST, "the body must be the %s",
+                           tar ? "archive" : "module's bytes");
         /* `curl -T` names no type, `curl --data-binary` the one of forms */
-        if (r->type.n && !is_type(r->type, SLICE("application/wasm")) &&
-            !is_type(r->type, SLICE("application/octet-stream")))
-            return err_set(e, ERR_MEDIA_TYPE,
-                           "the body must be application/wasm (the module's bytes as they are)");
+        if (r->type.n && !is_type(r->type, SLICE("application/octet-stream")) &&
+            !is_type(r->type, tar ? SLICE("application/x-tar") : SLICE("application/wasm")))
+            return err_set(e, ERR_MEDIA_TYPE, "the body must be %s",
+                           tar ? "application/x-tar (a tar archive, not compressed)"
+                               : "application/wasm (the module's bytes as they are)");
         break;
+    }
     case TAKES_ANY:
         r->body_most = r->api->options->limits.v[r->route->body_limit];
         break;
     }
     if (r->body_length != UINT64_MAX && r->body_length > r->body_most) {
         char most[32];
-        limit_format(LIMIT_MODULE, r->body_most, most);
+        limit_format(LIMIT_MODULE, r->body_most, most); /* as any other number of bytes */
         return err_set(e, ERR_TOO_LARGE, "the body is over the limit of %s", most);
     }
     return ERR_OK;

@@ -40,14 +40,14 @@ static void receiving_failed(struct api_request *r, const struct err *e)
     api_fail(r, e);
 }
 
-static enum err_code judge_quota(struct api_request *r, uint64_t more, struct err *e)
+enum err_code modules_quota(struct api_request *r, uint64_t more, struct err *e)
 {
     uint64_t have, most = r->api->options->limits.v[LIMIT_STORED];
     enum err_code rc = store_stored(r->api->store, r->project.id, &have, e);
     if (rc == ERR_OK && most && have + more > most) {
         char text[32];
         limit_format(LIMIT_STORED, most, text);
-        rc = err_set(e, ERR_QUOTA, "the project may store %s of modules and images", text);
+        rc = err_set(e, ERR_QUOTA, "the project may store %s of modules, images and assets", text);
     }
     return rc;
 }
@@ -57,7 +57,7 @@ static bool receive(struct api_request *r, struct slice bytes, bool last)
 {
     struct upload *u = r->state;
     struct err e;
-    if (blob_write(u->writer, bytes, &e) || (last && judge_quota(r, r->body_bytes, &e))) {
+    if (blob_write(u->writer, bytes, &e) || (last && modules_quota(r, r->body_bytes, &e))) {
         receiving_failed(r, &e);
         return false;
     }

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 
 enum {
-    OUT_MOST = 16 << 20, /* a page is cut long before; JSON escapes take six times the bytes */
-    JSON_MOST = 256 << 10,
-    REQUESTS = 1024 /* at once; further ones are refused */
+    OUT_MOST = 16 << 20,   /* a page is cut long before; JSON escapes take six times the bytes */
+    JSON_MOST = 512 << 10, /* a policy of 256 KiB and an environment */
+    REQUESTS = 1024        /* at once; further ones are refused */
 };
 
 /* ---- sending ---- */

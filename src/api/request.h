@@ -18,6 +18,7 @@ enum api_takes {
     TAKES_NOTHING, /* a body is refused */
     TAKES_JSON,    /* an object, kept whole; r->json */
     TAKES_WASM,    /* application/wasm, streamed to on_body */
+    TAKES_TAR,     /* application/x-tar, streamed to on_body */
     TAKES_ANY,     /* any media type, streamed to on_body */
 };
 
@@ -26,7 +27,7 @@ struct api_route {
     const char *path; /* segments; ":name" takes one: project, function and id are known names */
     uint32_t scope;   /* bits of enum scope; 0: any token does */
     enum api_takes takes;
-    enum limit_id body_limit;               /* for TAKES_WASM: most bytes of a body */
+    enum limit_id body_limit;               /* of streamed ones: most bytes of a body */
     bool open;                              /* answers without a token */
     bool makes;                             /* the function need not be there */
     bool deleted;                           /* a deleted function will do */
@@ -174,7 +175,11 @@ void functions_delete(struct api_request *r);
 void functions_undelete(struct api_request *r);
 void modules_create(struct api_request *r);
 void modules_put(struct api_request *r);
+void assets_create(struct api_request *r);
+/* The project may store `more` bytes, or ERR_QUOTA. */
+enum err_code modules_quota(struct api_request *r, uint64_t more, struct err *e) MUST_CHECK;
 void versions_list(struct api_request *r);
+void versions_get(struct api_request *r);
 void versions_create(struct api_request *r);
 void logs_list(struct api_request *r);
 void logs_more(struct api_request *r); /* a follower: new lines may be there */

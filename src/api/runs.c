@@ -3,17 +3,28 @@
 
 #include <stdlib.h>
 
-enum { PAGE = 50, PAGE_MOST = 500, LOGS = 1000 /* lines shown with one run */ };
+enum {
+    PAGE = 50,
+    PAGE_MOST = 500,
+    PAGE_BYTES = 1 << 20, /* a page ends early when runs opened much */
+    LOGS = 1000           /* lines shown with one run */
+};
 
 struct page {
     json_t *items;
     struct uuid last;
+    size_t bytes;
+    bool cut;
 };
 
 static enum err_code add(void *arg, const struct store_run *r, struct err *e)
 {
     struct page *page = arg;
+    page->cut |= page->bytes > PAGE_BYTES;
+    if (page->cut)
+        return ERR_OK;
     json_array_append_new(page->items, shape_run(r));
+    page->bytes += r->uses.n + r->host_calls.n + r->text.n + 1024;
     page->last = r->id;
     return ERR_OK;
 }
@@ -40,7 +51,7 @@ static void list(struct api_request *r, struct uuid function)
         api_fail(r, &e);
         return;
     }
-    bool full = json_array_size(page.items) == limit;
+    bool full = page.cut || json_array_size(page.items) == limit;
     api_answer(r, 200, shape_list(page.items, full ? shape_uuid(page.last) : NULL));
 }
 

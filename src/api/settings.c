@@ -2,6 +2,7 @@
 
 #include "auth/seal.h"
 #include "cgi/meta.h"
+#include "policy/policy.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ void settings_done(struct version_settings *s)
 {
     json_decref(s->env);
     json_decref(s->limits);
+    free(s->policy);
     *s = (struct version_settings){0};
 }
 
@@ -76,10 +78,13 @@ static struct slice json_slice(json_t *v)
     return slice_make(json_string_value(v), json_string_length(v));
 }
 
-static enum err_code patch_env(json_t *env, json_t *patch, char field[128], struct err *e)
+static enum err_code patch_env(struct version_settings *s, json_t *patch, char field[128],
+                               struct err *e)
 {
+    json_t *env = s->env, *v;
     const char *name;
-    json_t *v;
+    if (!json_is_object(patch))
+        return err_set(e, ERR_INVALID, "env is not an object");
     json_object_foreach(patch, name, v)
     {
         snprintf(field, 128, "env.%s", name);
@@ -107,11 +112,14 @@ static enum err_code patch_env(json_t *env, json_t *patch, char field[128], stru
     return ERR_OK;
 }
 
-static enum err_code patch_limits(json_t *limits, json_t *patch, char field[128], struct err *e)
+static enum err_code patch_limits(struct version_settings *s, json_t *patch, char field[128],
+                                  struct err *e)
 {
+    json_t *limits = s->limits, *v;
     const char *name;
-    json_t *v;
     struct limits scratch;
+    if (!json_is_object(patch))
+        return err_set(e, ERR_INVALID, "limits is not an object");
     limits_init(&scratch, false);
     json_object_foreach(patch, name, v)
     {
@@ -137,29 +145,136 @@ static enum err_code patch_limits(json_t *limits, json_t *patch, char field[128]
     return ERR_OK;
 }
 
+/* A limit that came with the policy: of it and the version's own the smaller counts. */
+static enum err_code lower_limit(struct version_settings *s, enum limit_id id, uint64_t value,
+                                 struct err *e)
+{
+    const struct limit_row *row = &limit_rows[id];
+    struct limits own;
+    struct err ignored;
+    json_t *set = json_object_get(s->limits, row->name);
+    limits_init(&own, false);
+    if (row->maximum && value > row->maximum)
+        value = row->maximum;
+    if (value == 0 || (set &&
+                       limits_set(&own, slice_str(row->name), json_slice(set), LIMIT_WHO_FUNCTION,
+                                  &ignored) == ERR_OK &&
+                       own.v[id] && own.v[id] <= value))
+        return ERR_OK;
+    return json_object_set_new(s->limits, row->name,
+                               json_sprintf("%llu", (unsigned long long)value))
+               ? err_set(e, ERR_MEMORY, "no memory for the limits")
+               : ERR_OK;
+}
+
+/* Keeps the canonical form; the empty policy as nothing. */
+static enum err_code keep_policy(struct version_settings *s, const struct policy *p, struct err *e)
+{
+    struct buf text;
+    char *kept = NULL;
+    enum err_code rc = lower_limit(s, LIMIT_MEMORY, policy_memory(p), e);
+    if (rc == ERR_OK)
+        rc = lower_limit(s, LIMIT_GAS, policy_gas(p), e);
+    if (rc)
+        return rc;
+    buf_init(&text, POLICY_TEXT);
+    if (!policy_write(p, &text))
+        rc = err_set(e, ERR_INVALID, "its normal form is over %d KiB", POLICY_TEXT >> 10);
+    else if (buf_size(&text) && !(kept = strndup(buf_data(&text), buf_size(&text))))
+        rc = err_set(e, ERR_MEMORY, "no memory for the policy");
+    buf_done(&text);
+    if (rc)
+        return rc;
+    free(s->policy);
+    s->policy = kept;
+    return ERR_OK;
+}
+
+static enum err_code patch_policy(struct version_settings *s, json_t *v, char field[128],
+                                  struct err *e)
+{
+    struct policy *p = NULL;
+    if (json_is_null(v)) {
+        free(s->policy);
+        s->policy = NULL;
+        return ERR_OK;
+    }
+    char *printed = json_is_object(v) ? json_dumps(v, JSON_INDENT(2)) : NULL;
+    if (!printed && !json_is_string(v))
+        return err_set(e, ERR_INVALID, "policy is an object, its text, or null");
+    struct err why;
+    enum err_code rc = policy_parse(printed ? slice_str(printed) : json_slice(v), POLICY_YAML, NULL,
+                                    NULL, &p, &why);
+    if (rc == ERR_OK)
+        rc = keep_policy(s, p, &why);
+    if (rc)
+        err_set(e, rc, "policy: %s", why.text);
+    policy_free(p);
+    free(printed);
+    return rc;
+}
+
+static enum err_code patch_assets(struct version_settings *s, json_t *v, char field[128],
+                                  struct err *e)
+{
+    if (json_is_null(v))
+        memset(s->assets, 0, sizeof s->assets);
+    else if (!json_is_string(v) || !digest_parse(json_slice(v), s->assets))
+        return err_set(e, ERR_INVALID,
+                       "assets is the digest of uploaded assets, 64 hexadecimal digits, or null");
+    return ERR_OK;
+}
+
+static enum err_code patch_timing(struct version_settings *s, json_t *v, char field[128],
+                                  struct err *e)
+{
+    if (!json_is_boolean(v) && !json_is_null(v))
+        return err_set(e, ERR_INVALID, "timing is true or false");
+    s->timing = json_is_true(v);
+    return ERR_OK;
+}
+
+static enum err_code patch_response(struct version_settings *s, json_t *v, char field[128],
+                                    struct err *e)
+{
+    return json_is_string(v) ? settings_response(s, json_slice(v), e)
+                             : err_set(e, ERR_INVALID, "response is not a string");
+}
+
+static enum err_code patch_check(struct version_settings *s, json_t *v, char field[128],
+                                 struct err *e)
+{
+    return json_is_string(v) ? settings_check(s, json_slice(v), e)
+                             : err_set(e, ERR_INVALID, "check is not a string");
+}
+
+typedef enum err_code patch_one(struct version_settings *s, json_t *v, char field[128],
+                                struct err *e);
+static patch_one *const patches[] = {patch_response, patch_check,  patch_env,   patch_limits,
+                                     patch_policy,   patch_assets, patch_timing};
+const char *const settings_names[] = {"response", "check",  "env",    "limits",
+                                      "policy",   "assets", "timing", NULL};
+
 enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
                              struct err *e)
 {
-    static const char *const names[] = {"response", "check", "env", "limits"};
     enum err_code rc = ERR_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names && rc == ERR_OK; i++) {
-        json_t *v = json_object_get(patch, names[i]);
-        bool text = i < 2;
-        snprintf(field, 128, "%s", names[i]);
-        if (!v)
-            continue;
-        if (text ? !json_is_string(v) : !json_is_object(v))
-            return err_set(e, ERR_INVALID, "%s is not %s", names[i],
-                           text ? "a string" : "an object");
-        rc = i == 0   ? settings_response(s, json_slice(v), e)
-             : i == 1 ? settings_check(s, json_slice(v), e)
-             : i == 2 ? patch_env(s->env, v, field, e)
-                      : patch_limits(s->limits, v, field, e);
+    for (size_t i = 0; settings_names[i] && rc == ERR_OK; i++) {
+        json_t *v = json_object_get(patch, settings_names[i]);
+        snprintf(field, 128, "%s", settings_names[i]);
+        if (v)
+            rc = patches[i](s, v, field, e);
     }
     return rc;
 }
 
 /* ---- to and from what is stored ---- */
+
+bool settings_has_assets(const struct version_settings *s)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    return memcmp(s->assets, none, sizeof none) != 0;
+}
 
 bool settings_env(const struct version_settings *s, struct buf *out)
 {
@@ -182,7 +297,13 @@ enum err_code settings_read(struct version_settings *s, const struct store_versi
     settings_init(s);
     buf_init(&env, ENV_ALL + 1);
     s->response = v->response;
+    s->timing = v->timing;
+    memcpy(s->assets, v->assets, sizeof s->assets);
     slice_copy(v->check, s->check, sizeof s->check);
+    if (v->policy.n && !(s->policy = strndup(v->policy.p, v->policy.n))) {
+        rc = err_set(e, ERR_MEMORY, "no memory for the policy");
+        goto out;
+    }
     json_t *limits = json_loadb(v->limits.p, v->limits.n, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(limits)) {
         json_decref(limits);
@@ -221,4 +342,11 @@ void settings_limits(const struct version_settings *s, const struct limits *node
         if (limits_set(ret_limits, slice_str(name), json_slice(v), LIMIT_WHO_FUNCTION, &ignored))
             continue;
     }
+}
+
+enum engine_kind settings_kind(const struct version_settings *s, const struct limits *node)
+{
+    struct limits limits;
+    settings_limits(s, node, &limits);
+    return limits.v[LIMIT_GAS] ? ENGINE_FUEL : ENGINE_PLAIN;
 }

@@ -17,13 +17,16 @@ enum {
 };
 
 struct version_settings {
-    uint8_t response;            /* enum response_kind */
-    json_t *env;                 /* object of strings */
-    json_t *limits;              /* object of strings, as given */
-    char check[STORE_CHECK + 1]; /* "GET /" or "none" */
+    uint8_t response;             /* enum response_kind */
+    bool timing;                  /* does it say its times in Server-Timing? */
+    uint8_t assets[DIGEST_BYTES]; /* its bundle; zero: none */
+    char *policy;                 /* canonical (policy/policy.h); NULL: the empty policy */
+    json_t *env;                  /* object of strings */
+    json_t *limits;               /* object of strings, as given */
+    char check[STORE_CHECK + 1];  /* "GET /" or "none" */
 };
 
-/* response cgi, no environment, no limits, check "GET /". */
+/* response cgi, no environment, limits, policy and assets, check "GET /". */
 void settings_init(struct version_settings *s);
 void settings_done(struct version_settings *s); /* accepts a zeroed one */
 
@@ -31,10 +34,14 @@ void settings_done(struct version_settings *s); /* accepts a zeroed one */
 enum err_code settings_read(struct version_settings *s, const struct store_version *v,
                             const uint8_t key[32], struct err *e) MUST_CHECK;
 
+/* The names that settings_patch takes; ends with NULL. */
+extern const char *const settings_names[];
+
 /* Changes what `patch` (an object) names, as a JSON merge patch (RFC 7396): members of env and
- * limits are set one by one, null removes one, what is not named stays. Names `response`, `env`,
- * `limits` and `check` are taken, others are not looked at. ERR_INVALID: `field` (of 128 bytes)
- * says which. */
+ * limits are set one by one, null removes one, what is not named stays. But a policy is replaced as
+ * a whole: an object, or its text as a string; what is wrong in it is named by line and column of
+ * that text (of an object: as printed with an indent of two). Other names are not looked at.
+ * ERR_INVALID: `field` (of 128 bytes) says which. */
 enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
                              struct err *e) MUST_CHECK;
 
@@ -42,9 +49,17 @@ enum err_code settings_patch(struct version_settings *s, json_t *patch, char fie
 enum err_code settings_response(struct version_settings *s, struct slice word, struct err *e);
 enum err_code settings_check(struct version_settings *s, struct slice text, struct err *e);
 
+static inline struct slice settings_policy(const struct version_settings *s)
+{
+    return s->policy ? slice_str(s->policy) : SLICE("");
+}
+bool settings_has_assets(const struct version_settings *s);
+
 /* Appends the environment as `NAME\0value\0` pairs. */
 bool settings_env(const struct version_settings *s, struct buf *out) MUST_CHECK;
 /* The node's set changed by what the version asks for. What is no longer allowed (the operator
  * lowered something) is left out. */
 void settings_limits(const struct version_settings *s, const struct limits *node,
                      struct limits *ret_limits);
+/* The engine that it needs: one that counts gas, if its gas is limited. */
+enum engine_kind settings_kind(const struct version_settings *s, const struct limits *node);

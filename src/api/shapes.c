@@ -1,6 +1,7 @@
 /* What the API's objects look like as JSON: one function a shape, the only place that says. */
 #include "api/request.h"
 
+#include "api/record.h"
 #include "auth/token.h"
 #include "base/clock.h"
 
@@ -145,12 +146,17 @@ json_t *shape_version(const struct api *api, const struct store_version *v, stru
     if (settings_read(&s, v, api->secrets, e))
         return NULL;
     json_t *check = v->result.n ? json_loadb(v->result.p, v->result.n, 0, NULL) : NULL;
+    json_t *policy = v->policy.n ? json_loadb(v->policy.p, v->policy.n, 0, NULL) : NULL;
+    bool fuel = settings_kind(&s, &api->options->limits) == ENGINE_FUEL;
     json_t *o = json_pack(
-        "{s:o, s:i, s:o, s:I, s:s, s:O, s:O, s:o, s:o, s:o, s:s, s:o}", "id", shape_uuid(v->id),
-        "number", (int)v->number, "digest", shape_digest(v->digest), "size", (json_int_t)v->size,
-        "response", response_word(v->response), "env", s.env, "limits", s.limits, "created_at",
-        shape_time(v->created_ms), "updated_at", shape_time(v->updated_ms), "promoted_at",
-        shape_time(v->promoted_ms), "check", s.check, "checked", check ? check : json_null());
+        "{s:o, s:i, s:o, s:I, s:s, s:O, s:O, s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:s, s:o}", "id",
+        shape_uuid(v->id), "number", (int)v->number, "digest", shape_digest(v->digest), "size",
+        (json_int_t)v->size, "response", response_word(v->response), "env", s.env, "limits",
+        s.limits, "policy", policy ? policy : json_null(), "assets",
+        settings_has_assets(&s) ? shape_digest(s.assets) : json_null(), "timing", s.timing, "kind",
+        fuel ? "fuel" : "plain", "created_at", shape_time(v->created_ms), "updated_at",
+        shape_time(v->updated_ms), "promoted_at", shape_time(v->promoted_ms), "check", s.check,
+        "checked", check ? check : json_null());
     settings_done(&s);
     if (!o)
         err_set(e, ERR_MEMORY, "no memory for a version");
@@ -189,6 +195,11 @@ json_t *shape_run(const struct store_run *r)
         "sampled", r->sampled != 0, "injected", r->injected != 0);
     json_object_update(o, rest);
     json_decref(rest);
+    json_t *uses = json_loadb(r->uses.p, r->uses.n, 0, NULL);
+    json_t *sums = json_loadb(r->sums.p, r->sums.n, 0, NULL);
+    record_show(o, uses, sums);
+    json_decref(uses);
+    json_decref(sums);
     return o;
 }
 

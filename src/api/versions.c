@@ -31,7 +31,7 @@ static enum err_code add(void *arg, const struct store_version *v, struct err *e
     if (!o)
         return e->code;
     json_array_append_new(page->items, o);
-    page->bytes += v->env.n + v->limits.n + 512;
+    page->bytes += v->env.n + v->limits.n + v->policy.n + 512;
     page->last = v->number;
     return ERR_OK;
 }
@@ -58,6 +58,37 @@ void versions_list(struct api_request *r)
     bool more = (page.cut || json_array_size(page.items) == limit) && page.last > 1;
     json_t *next = more ? json_sprintf("%llu", (unsigned long long)page.last) : NULL;
     api_answer(r, 200, shape_list(page.items, next));
+}
+
+/* ---- one ---- */
+
+static enum err_code read_shape(void *arg, const struct store_version *v, struct err *e)
+{
+    struct page *page = arg;
+    page->items = shape_version(page->api, v, e);
+    return page->items ? ERR_OK : e->code;
+}
+
+void versions_get(struct api_request *r)
+{
+    struct page page = {.api = r->api};
+    const struct store_function *f = &r->function;
+    uint64_t number;
+    struct err e;
+    enum err_code rc = ERR_NOT_FOUND;
+    if (slice_eq(r->id_text, SLICE("live"))) {
+        if (!uuid_is_zero(f->live))
+            rc = store_version(r->api->store, f->live, read_shape, &page, &e);
+    } else if (slice_u64(r->id_text, &number)) {
+        rc = store_version_numbered(r->api->store, f->id, number, read_shape, &page, &e);
+    }
+    if (rc == ERR_NOT_FOUND)
+        err_set(&e, rc, "\"%s\" has no version \"%.*s\": name one by its number, or \"live\"",
+                f->name, (int)(r->id_text.n < 32 ? r->id_text.n : 32), r->id_text.p);
+    if (rc)
+        api_fail(r, &e);
+    else
+        api_answer(r, 200, page.items);
 }
 
 /* ---- making ---- */
@@ -129,13 +160,6 @@ enum err_code versions_base(struct api_request *r, struct version_settings *s,
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-static enum err_code read_shape(void *arg, const struct store_version *v, struct err *e)
-{
-    struct page *page = arg;
-    page->items = shape_version(page->api, v, e);
-    return page->items ? ERR_OK : e->code;
-}
-
 static void deploying_gone(struct api_request *r)
 {
     struct deployment *d = r->state;
@@ -199,9 +223,10 @@ void versions_create(struct api_request *r)
     uint8_t digest[DIGEST_BYTES];
     uint64_t size = 0;
     bool has = false;
-    if (!api_known_fields(
-            r, (const char *const[]){"digest", "response", "env", "limits", "check", NULL}) ||
-        !versions_may(r))
+    const char *names[16] = {"digest"};
+    for (size_t i = 0; settings_names[i]; i++)
+        names[i + 1] = settings_names[i];
+    if (!api_known_fields(r, names) || !versions_may(r))
         return;
     enum err_code rc = versions_base(r, &s, digest, &has, &e);
     if (rc == ERR_OK)
@@ -217,6 +242,14 @@ void versions_create(struct api_request *r)
         rc = store_module(r->api->store, r->project.id, digest, &size, &e);
         if (rc == ERR_NOT_FOUND)
             rc = err_set(&e, ERR_INVALID, "the project has no module with this digest: upload it");
+    }
+    if (rc == ERR_OK && settings_has_assets(&s)) {
+        struct store_assets assets;
+        slice_copy(SLICE("assets"), r->field, sizeof r->field);
+        rc = store_assets(r->api->store, r->project.id, s.assets, &assets, &e);
+        if (rc == ERR_NOT_FOUND)
+            rc = err_set(&e, ERR_INVALID,
+                         "the project has no assets with this digest: upload them to …/assets");
     }
     if (rc) {
         settings_done(&s);

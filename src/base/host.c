@@ -1,5 +1,8 @@
 #include "base/host.h"
 
+#include <stdint.h>
+#include <stdio.h>
+
 #define MODULE_CWA "cwa"
 #define ALIAS_CWA "env"
 #define MODULE_WASI "wasi_snapshot_preview1"
@@ -52,4 +55,17 @@ bool host_fits(const struct host_function *f, struct slice params, struct slice 
     struct slice wanted = slice_str(f->result);
     return slice_eq(params, slice_str(f->params)) &&
            (slice_eq(result, wanted) || (wanted.n == 0 && slice_eq(result, SLICE("i"))));
+}
+
+const char *host_number(char type, uint64_t value, char out[HOST_NUMBER])
+{
+    enum { NEGATIVE = 4096 };
+    int32_t half = (int32_t)value;
+    if (type == 'I')
+        snprintf(out, HOST_NUMBER, "%jd", (intmax_t)(int64_t)value);
+    else if (half < 0 && half >= -NEGATIVE)
+        snprintf(out, HOST_NUMBER, "%d", (int)half);
+    else
+        snprintf(out, HOST_NUMBER, "%u", (unsigned)value);
+    return out;
 }

@@ -31,6 +31,11 @@ int host_find(struct slice module, struct slice name, bool *ret_alias);
 /* Is `module` one of the two names of a module in the table? */
 bool host_module_known(struct slice module);
 
+enum { HOST_NUMBER = 24 };
+/* An argument or result of this type as people read it: an i64 is signed, an i32 only if it is a
+ * little below zero, else it is an address or a size. Returns `out`. */
+const char *host_number(char type, uint64_t value, char out[HOST_NUMBER]);
+
 /* May an import of this type be served by `f`? Types are strings of i, I, f, F (others: any other
  * letter). Equal, or different only in an added i32 result on a function without one: then 0 is
  * returned to the guest. */

@@ -1,4 +1,4 @@
-/* Blobs: modules as they were uploaded, named by their SHA-256.
+/* Blobs: modules as they were uploaded and bundles of assets, named by their SHA-256.
  *
  * Bytes are written to blobs/tmp-… as they arrive and hashed on the way; at the
  * end the file is synced, renamed to its digest and the folder synced, so a
@@ -22,6 +22,11 @@ enum err_code blob_write(struct blob_writer *w, struct slice bytes, struct err *
 /* Makes it durable under its digest. The writer is gone afterwards, also on failure. */
 enum err_code blob_finish(struct blob_writer *w, uint8_t ret_digest[DIGEST_BYTES],
                           uint64_t *ret_size, struct err *e) MUST_CHECK;
+/* For bytes that another process writes: its file, empty, borrowed; and, when that process is gone,
+ * blob_finish() for what is in it then. */
+int blob_file(const struct blob_writer *w);
+enum err_code blob_adopt(struct blob_writer *w, uint8_t ret_digest[DIGEST_BYTES],
+                         uint64_t *ret_size, struct err *e) MUST_CHECK;
 /* Forgets it; accepts NULL. */
 void blob_abort(struct blob_writer *w);
 

@@ -137,25 +137,57 @@ enum err_code blob_write(struct blob_writer *w, struct slice bytes, struct err *
     return ERR_OK;
 }
 
-enum err_code blob_finish(struct blob_writer *w, uint8_t ret_digest[DIGEST_BYTES],
-                          uint64_t *ret_size, struct err *e)
+/* Makes it durable under `digest`, and ends the writer in any case. */
+static enum err_code keep(struct blob_writer *w, const uint8_t digest[DIGEST_BYTES], struct err *e)
 {
-    uint8_t digest[DIGEST_BYTES];
     char name[DIGEST_TEXT + 1];
-    enum err_code rc = ERR_OK;
-    crypto_hash_sha256_final(&w->hash, digest);
     digest_text(digest, name);
     if (fchmod(w->fd, 0444) < 0 || fsync(w->fd) < 0 ||
         renameat(w->blobs->folder, w->name, w->blobs->folder, name) < 0 ||
         fsync(w->blobs->folder) < 0) {
-        rc = err_errno(e, "storing the upload");
+        enum err_code rc = err_errno(e, "storing the upload");
         blob_abort(w);
         return rc;
     }
-    memcpy(ret_digest, digest, sizeof digest);
-    *ret_size = w->size;
     close(w->fd);
     free(w);
+    return ERR_OK;
+}
+
+enum err_code blob_finish(struct blob_writer *w, uint8_t ret_digest[DIGEST_BYTES],
+                          uint64_t *ret_size, struct err *e)
+{
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size = w->size;
+    crypto_hash_sha256_final(&w->hash, digest);
+    enum err_code rc = keep(w, digest, e);
+    if (rc)
+        return rc;
+    memcpy(ret_digest, digest, sizeof digest);
+    *ret_size = size;
+    return ERR_OK;
+}
+
+int blob_file(const struct blob_writer *w)
+{
+    return w->fd;
+}
+
+enum err_code blob_adopt(struct blob_writer *w, uint8_t ret_digest[DIGEST_BYTES],
+                         uint64_t *ret_size, struct err *e)
+{
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t size;
+    enum err_code rc = blob_hash(w->fd, digest, &size, e);
+    if (rc) {
+        blob_abort(w);
+        return rc;
+    }
+    rc = keep(w, digest, e);
+    if (rc)
+        return rc;
+    memcpy(ret_digest, digest, sizeof digest);
+    *ret_size = size;
     return ERR_OK;
 }
 

@@ -311,9 +311,9 @@ static enum err_code add(const struct image_cache *c, const char *name, struct s
 }
 
 enum err_code image_cache_find(struct slice module, enum engine_kind kind,
-                               const struct options *options,
-                               struct image_cache *ret_cache, uint8_t ret_digest[DIGEST_BYTES],
-                               struct verdict *ret_verdict, struct err *e)
+                               const struct options *options, struct image_cache *ret_cache,
+                               uint8_t ret_digest[DIGEST_BYTES], struct verdict *ret_verdict,
+                               struct err *e)
 {
     struct module m;
     struct image_cache c;

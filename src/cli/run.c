@@ -21,7 +21,7 @@
 enum { STRINGS = 768 << 10 /* bytes of arguments, and of the environment: both fit into a LOAD */ };
 
 struct run_args {
-    bool ledger, json;
+    bool ledger, json, trace;
     const char *memory, *cpu, *gas, *cgi;
     struct words env, limits, headers;
     const char *file;
@@ -52,6 +52,7 @@ static int parse(int argc, char **argv, struct run_args *a)
     const struct flag flags[] = {
         {.name = "ledger", .help = "say on standard error what it used", .on = &a->ledger},
         {.name = "json", .help = "the ledger as JSON", .on = &a->json},
+        {.name = "trace", .help = "say each host call on standard error", .on = &a->trace},
         {.name = "env",
          .value = "NAME=VALUE",
          .help = "an environment variable of the program",
@@ -261,12 +262,14 @@ int cmd_run(int argc, char **argv)
     if (rc)
         goto out;
     load.limits = options.limits;
+    load.trace = a.trace;
     load.kind = load.limits.v[LIMIT_GAS] ? ENGINE_FUEL : ENGINE_PLAIN;
     rc = version(&a, &strings, &load, &e);
     if (!rc)
         rc = local_read(a.file, &options.limits, LIMIT_MODULE, &bytes, &e);
     if (!rc)
-        rc = image_cache_find(buf_slice(&bytes), load.kind, &options, &cache, load.digest, &verdict, &e);
+        rc = image_cache_find(buf_slice(&bytes), load.kind, &options, &cache, load.digest, &verdict,
+                              &e);
     if (rc)
         goto out;
     buf_done(&bytes);
@@ -281,7 +284,8 @@ int cmd_run(int argc, char **argv)
                                    .options = &options};
     rc = runner_run(&job, &end, &e);
     if (rc) {
-        image_cache_drop(&cache, load.digest, load.kind); /* should it be the image: it is made again */
+        image_cache_drop(&cache, load.digest,
+                         load.kind); /* should it be the image: it is made again */
         command_fail(&e);
     }
     status = rc ? EXIT_OWN_FAILURE : report(&a, &end);

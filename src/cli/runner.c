@@ -357,7 +357,8 @@ static void on_leash_closed(struct leash *l)
 static enum err_code start_exec(struct runner *r, const struct runner_job *job, struct err *e)
 {
     int frames[2] = {-1, -1}, leash[2] = {-1, -1};
-    const char **words = role_words("exec", job->load->kind == ENGINE_FUEL ? "fuel" : NULL, job->options);
+    const char **words =
+        role_words("exec", job->load->kind == ENGINE_FUEL ? "fuel" : NULL, job->options);
     enum err_code rc = ERR_OK;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, frames) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, leash) < 0)

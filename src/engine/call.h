@@ -29,6 +29,11 @@ struct engine_call {
 
 typedef enum engine_verdict (*engine_handler)(struct engine_call *call);
 
+/* Hears of a host call that is over: which (enum host_id), whether it ended the guest, and how long
+ * it took, waiting included. */
+typedef void (*engine_trace)(const struct engine_call *call, unsigned function, bool ended,
+                             uint64_t ns);
+
 static inline uint32_t engine_u32(const struct engine_call *c, int i)
 {
     return (uint32_t)c->arg[i];

@@ -22,7 +22,8 @@ enum {
 };
 
 /* Grows whenever a setting below changes what compiled code looks like. */
-#define SETTINGS "2: epochs, fuel in images of its kind, no unwind info, no threads, one memory, 32 bits"
+#define SETTINGS                                                                                   \
+    "2: epochs, fuel in images of its kind, no unwind info, no threads, one memory, 32 bits"
 
 enum err_code engine_error(struct err *e, enum err_code code, const char *what,
                            wasmtime_error_t *error)

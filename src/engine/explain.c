@@ -9,9 +9,8 @@
 #include <stdio.h>
 
 enum {
-    REST = 400,     /* bytes that the stack leaves for what follows it */
-    NAME = 120,     /* bytes of a function's name */
-    NEGATIVE = 4096 /* an i32 this far below zero is shown as negative, else as an address is */
+    REST = 400, /* bytes that the stack leaves for what follows it */
+    NAME = 120, /* bytes of a function's name */
 };
 
 static const struct trap_text {
@@ -20,9 +19,9 @@ static const struct trap_text {
     [WASMTIME_TRAP_CODE_STACK_OVERFLOW] =
         {"it used up its stack",
          "look for a recursion without an end; an operator can raise the limit stack"},
-    [WASMTIME_TRAP_CODE_MEMORY_OUT_OF_BOUNDS] =
-        {"it read or wrote outside of its memory",
-         "look for a pointer that was never set, was freed, or comes from an allocation that failed"},
+    [WASMTIME_TRAP_CODE_MEMORY_OUT_OF_BOUNDS] = {"it read or wrote outside of its memory",
+                                                 "look for a pointer that was never set, was "
+                                                 "freed, or comes from an allocation that failed"},
     [WASMTIME_TRAP_CODE_TABLE_OUT_OF_BOUNDS] =
         {"it called a function pointer that points nowhere",
          "look for a function pointer that was overwritten or never set"},
@@ -147,8 +146,9 @@ static void add_address(struct slice causes, struct text *out)
     const char *at = memmem(causes.p, causes.n, said, sizeof said - 1);
     uint64_t address, size;
     char text[128];
-    if (at && slice_copy(until(slice_make(at, (size_t)(causes.p + causes.n - at)), "\n"), text,
-                         sizeof text) &&
+    if (at &&
+        slice_copy(until(slice_make(at, (size_t)(causes.p + causes.n - at)), "\n"), text,
+                   sizeof text) &&
         sscanf(text + sizeof said - 1, "%" SCNx64 " in linear memory of size %" SCNx64, &address,
                &size) == 2)
         say(out, ": address %" PRIu64 " of %" PRIu64 " bytes", address, size);
@@ -163,39 +163,28 @@ static void add_cause(struct slice causes, struct text *out)
     say(out, "%.*s", SLICE_ARG(causes));
 }
 
-static void add_argument(uint64_t value, char type, struct text *out)
-{
-    if (type == 'I')
-        say(out, "%" PRIi64, (int64_t)value);
-    else if ((int32_t)value < 0 && (int32_t)value >= -NEGATIVE)
-        say(out, "%" PRIi32, (int32_t)value);
-    else
-        say(out, "%" PRIu32, (uint32_t)value);
-}
-
 static void add_call(const struct instance *i, struct text *out)
 {
     const struct binding *b = i->binding;
     if (!b)
         return;
     const struct host_function *f = &host_functions[b->function];
+    char number[HOST_NUMBER];
     say(out, "%slast host call: %s(", out->n ? "\n" : "", f->label);
     for (int k = 0; f->params[k]; k++) {
-        if (k)
-            say(out, ", ");
-        add_argument(i->call.arg[k], f->params[k], out);
+        say(out, "%s", k ? ", " : "");
+        say(out, "%s", host_number(f->params[k], i->call.arg[k], number));
     }
     say(out, ")");
     if (i->call_over && f->result[0]) {
-        say(out, " -> ");
-        add_argument(i->call.result, f->result[0], out);
+        say(out, " -> %s", host_number(f->result[0], i->call.result, number));
     } else if (!i->call_over && !i->end.by_host) {
         say(out, ", for which it waited");
     }
 }
 
-void instance_explain(const struct instance *i, struct slice why, struct slice advice,
-                      char *text, size_t size)
+void instance_explain(const struct instance *i, struct slice why, struct slice advice, char *text,
+                      size_t size)
 {
     static const char caused[] = "Caused by:";
     const struct trap_text *known = trap_text(i);

@@ -35,6 +35,20 @@ static wasm_trap_t *end_by_host(struct instance *i)
     return wasmtime_trap_new_code(WASMTIME_TRAP_CODE_INTERRUPT);
 }
 
+/* The handler's verdict; one that ends the call is told. */
+static enum engine_verdict traced(struct instance *i)
+{
+    if (!i->call_ns)
+        i->call_ns = clock_mono_ns();
+    enum engine_verdict verdict = i->binding->handler(&i->call);
+    if (verdict == ENGINE_DONE || verdict == ENGINE_END) {
+        i->trace(&i->call, i->binding->function, verdict == ENGINE_END,
+                 clock_mono_ns() - i->call_ns);
+        i->call_ns = 0;
+    }
+    return verdict;
+}
+
 wasm_trap_t *engine_call_direct(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values,
                                 size_t count)
 {
@@ -52,7 +66,7 @@ wasm_trap_t *engine_call_direct(void *env, wasmtime_caller_t *caller, wasmtime_v
     i->calls[b->function]++;
     i->binding = b;
     i->call_over = false;
-    if (b->handler(c) == ENGINE_END)
+    if ((i->trace ? traced(i) : b->handler(c)) == ENGINE_END)
         return end_by_host(i);
     i->call_over = true;
     if (b->has_result)
@@ -65,7 +79,7 @@ static bool try_call(void *env)
 {
     struct instance *i = env;
     const struct binding *b = i->binding;
-    switch (b->handler(&i->call)) {
+    switch (i->trace ? traced(i) : b->handler(&i->call)) {
     case ENGINE_WAIT:
         i->suspended = true;
         return false;
@@ -152,6 +166,8 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     i->end.made_ns = 0;
     i->end.gas = 0;
     i->binding = NULL;
+    i->trace = NULL;
+    i->call_ns = 0;
     i->trap = NULL;
     i->error = NULL;
     i->store = wasmtime_store_new(image->engine->wasm, i, NULL);
@@ -172,6 +188,11 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     i->state = INSTANCE_RUNNABLE;
     if (image->memory_minimum > limits->v[LIMIT_MEMORY])
         instance_cancel(i, ERR_MEMORY_LIMIT);
+}
+
+void instance_trace(struct instance *i, engine_trace trace)
+{
+    i->trace = trace;
 }
 
 static void delete_future(struct instance *i)

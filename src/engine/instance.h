@@ -33,6 +33,8 @@ void instance_free(struct instance *i);
  * HOST_COUNT counters of them; both must outlive the run. The image must stay open. */
 void instance_begin(struct instance *i, struct image *image, const struct limits *limits,
                     uint64_t *calls, void *owner);
+/* After instance_begin(): this run's host calls are told to `trace`. */
+void instance_trace(struct instance *i, engine_trace trace);
 /* Lets it run until it ends, waits, or was preempted; returns the new state. */
 enum instance_state instance_step(struct instance *i);
 /* Ends it wherever it is, for this reason. Nothing if it ended before. */

@@ -59,6 +59,8 @@ struct instance {
     struct engine_call call;
     const struct binding *binding; /* NULL: none yet */
     bool call_over;                /* it returned to the guest */
+    engine_trace trace;            /* NULL: nobody listens */
+    uint64_t call_ns;              /* when it began, if somebody does */
     wasmtime_val_t *call_result;
     wasm_trap_t **call_trap;
 };

@@ -14,6 +14,7 @@ void guest_begin(struct guest *g)
     g->bytes_in = g->bytes_out = 0;
     guest_log_begin(&g->log);
     uses_begin(&g->uses);
+    g->remote_opens = g->remotes_open = 0;
     memset(g->calls, 0, sizeof g->calls);
     for (g->top = 0; g->top < GUEST_ROOT; g->top++)
         g->descriptors[g->top] = (struct descriptor){.scheme = scheme_stdio[g->top]};

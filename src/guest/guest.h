@@ -70,7 +70,7 @@ struct guest {
     struct strings env;  /* the function's own; never override a meta-variable */
     struct strings args; /* argv[0] first */
     const struct policy *policy;  /* of the version; NULL: the empty one */
-    struct uuid run, version;
+    struct uuid version;
     struct remotes *remotes;      /* NULL: there is no egress; remote opens fail */
     const struct bundle *assets;  /* what lies at "/"; NULL: nothing */
 
@@ -83,6 +83,7 @@ struct guest {
     uint64_t bytes_in, bytes_out; /* of standard input and output */
     struct guest_log log;
     struct guest_uses uses;
+    uint32_t remote_opens, remotes_open; /* outbound opens of the run; open ones */
     uint64_t calls[HOST_COUNT];
     unsigned top; /* descriptors from here on were never used in this run */
     struct descriptor descriptors[GUEST_DESCRIPTORS];

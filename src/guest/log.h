@@ -10,7 +10,7 @@
 struct guest;
 
 enum guest_level { GUEST_ERROR = 1, GUEST_WARNING = 3, GUEST_INFO = 6 }; /* CWA's numbers */
-enum guest_source { GUEST_STDERR, GUEST_LOG };                           /* the spool's numbers */
+enum guest_source { GUEST_STDERR = 0, GUEST_LOG = 1, GUEST_TRACE = 3 };  /* the spool's numbers */
 
 /* A line that has not ended yet. */
 struct guest_line {

@@ -1,76 +1,108 @@
 #include "guest/resource.h"
 
-#include <ctype.h>
+#include "base/brand.h"
+
+#include <stdarg.h>
 #include <stdio.h>
 
-static const struct scheme *const schemes[] = {&scheme_null, &scheme_zero, &scheme_random,
-                                               &scheme_log};
+enum { LINE = URL_MOST + 200 /* bytes of a line that the platform adds to a log */ };
 
-static int32_t refuse(struct guest *g, const char *why, struct slice what)
+static const struct scheme *const schemes[] = {&scheme_null, &scheme_zero,  &scheme_random,
+                                               &scheme_log,  &scheme_fd,    &scheme_http,
+                                               &scheme_https, &scheme_gemini};
+
+void resource_say(struct guest *g, const char *fmt, ...)
 {
-    char line[300];
-    int n = snprintf(line, sizeof line, "resource_open: %s \"%.*s\"\n", why,
-                     (int)(what.n < 200 ? what.n : 200), what.p);
+    char line[LINE];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(line, sizeof line - 1, fmt, ap);
+    va_end(ap);
+    size_t size = n < 0 ? 0 : (size_t)n < sizeof line - 1 ? (size_t)n : sizeof line - 2;
+    line[size++] = '\n';
     struct guest_line whole = {0};
-    guest_log_bytes(g, GUEST_ERROR, GUEST_LOG, SLICE(""), &whole, slice_make(line, (size_t)n));
+    guest_log_bytes(g, GUEST_ERROR, GUEST_LOG, SLICE(""), &whole, slice_make(line, size));
+}
+
+int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, const char *rule)
+{
+    char shown[LEDGER_URL + 1];
+    struct slice rest = url, plain = slice_split(&rest, '?');
+    uses_refused(g, url, by_operator, slice_str(rule));
+    url_redact(url, shown, sizeof shown);
+    resource_say(g, "vibe check failed: URL forbidden by policy");
+    resource_say(g, "  URL: %s", shown);
+    resource_say(g, "  decided by: %s%s", rule, by_operator ? " (the operator's policy)" : "");
+    if (by_operator)
+        resource_say(g, "  only this server's operator can allow it");
+    else
+        resource_say(g, "  to allow it: " BRAND_COMMAND " policy allow '%.*s'", SLICE_ARG(plain));
+    if (g->policy && !policy_ends(g->policy))
+        return RESOURCE_DENIED;
+    guest_fail(g, ERR_POLICY, "vibe check failed: URL forbidden by policy: %s", shown);
+    return RESOURCE_FATAL;
+}
+
+static const struct scheme *find_scheme(struct slice name)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (slice_eq(name, slice_str(schemes[i]->name)))
+            return schemes[i];
+    return NULL;
+}
+
+static int32_t invalid(struct guest *g, const char *why, struct slice url)
+{
+    resource_say(g, "resource_open: \"%.*s\": %s", (int)(url.n < 200 ? url.n : 200), url.p, why);
     return RESOURCE_INVALID;
 }
 
-/* RFC 3986 3.1: a letter, then letters, digits, + - . */
-static bool split_url(struct slice url, struct slice *ret_scheme, struct slice *ret_rest)
+int32_t resource_open(struct guest *g, struct slice text, uint64_t *progress)
 {
-    size_t n = 0;
-    while (n < url.n && (isalpha((unsigned char)url.p[n]) ||
-                         (n && (isdigit((unsigned char)url.p[n]) || strchr("+-.", url.p[n])))))
-        n++;
-    struct slice rest = slice_from(url, n);
-    if (!n || !slice_starts(rest, SLICE("://")))
-        return false;
-    *ret_scheme = slice_make(url.p, n);
-    *ret_rest = slice_from(rest, 3);
-    return true;
-}
-
-/* The descriptor is open, or not yet, or not at all. */
-static int32_t conclude(struct guest *g, struct descriptor *d, uint32_t fd, int32_t rc,
-                        uint64_t *progress)
-{
-    if (rc == RESOURCE_WAIT) {
-        *progress = fd + 1;
-        return rc;
+    struct url url;
+    struct err e;
+    struct policy_decision decision;
+    uint32_t fd = (uint32_t)*progress - 1;
+    int32_t rc;
+    if (!utf8_valid(text) || url_parse(text, &url, &e))
+        return invalid(g, utf8_valid(text) ? e.text : "it is not UTF-8", text);
+    const struct scheme *scheme = find_scheme(url.scheme);
+    if (!scheme)
+        return invalid(g, "there is no such scheme", text);
+    policy_decide(g->policy, &url, SLICE(""), &decision);
+    if (!decision.allowed)
+        return resource_refuse(g, url_slice(&url), false, decision.why);
+    struct descriptor *d = *progress ? &g->descriptors[fd] : guest_place(g, &fd);
+    if (!d)
+        return invalid(g, "all descriptors are in use (limit \"descriptors\")", text);
+    if (*progress) {
+        rc = scheme->opened(g, d);
+        if (rc < 0 && rc != RESOURCE_WAIT)
+            guest_close(g, d);
+    } else {
+        d->scheme = scheme;
+        rc = scheme->open ? scheme->open(g, d, &url) : 0;
+        if (rc < 0 && rc != RESOURCE_WAIT)
+            d->scheme = NULL;
+        if (rc == RESOURCE_WAIT)
+            *progress = fd + UINT64_C(1);
     }
-    if (rc < 0) {
-        guest_close(g, d);
+    if (rc < 0)
         return rc;
-    }
+    uses_opened(g, d, fd, url_slice(&url), slice_str(decision.why));
     return (int32_t)fd;
 }
 
-int32_t resource_open(struct guest *g, struct slice url, uint64_t *progress)
+/* How many of `n` bytes a remote descriptor may move: 0 once the run's limit is reached. */
+static uint64_t remote_allowance(struct guest *g, const struct descriptor *d, uint64_t n)
 {
-    struct slice name, rest;
-    if (*progress) {
-        uint32_t fd = (uint32_t)*progress - 1;
-        struct descriptor *d = &g->descriptors[fd];
-        return conclude(g, d, fd, d->scheme->opened(g, d), progress);
-    }
-    if (!utf8_valid(url) || memchr(url.p, '\0', url.n) || !split_url(url, &name, &rest))
-        return refuse(g, "not an absolute URL:", url);
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-        if (!slice_ieq(name, slice_str(schemes[i]->name)))
-            continue;
-        uint32_t fd;
-        struct descriptor *d = guest_place(g, &fd);
-        if (!d)
-            return refuse(g, "all descriptors are in use, no place for", url);
-        int32_t rc = schemes[i]->open ? schemes[i]->open(g, d, rest) : 0;
-        if (rc < 0 && rc != RESOURCE_WAIT)
-            return rc;
-        d->scheme = schemes[i];
-        uses_opened(g, d, fd, url, SLICE(""));
-        return conclude(g, d, fd, rc, progress);
-    }
-    return refuse(g, "no such scheme:", name);
+    uint64_t most = g->limits->v[LIMIT_EGRESS_RUN], done = g->uses.in + g->uses.out;
+    if (!d->scheme->remote || !most || n <= most - done)
+        return n;
+    if (done >= most)
+        resource_say(g, "the limit \"%s\" is reached: the run has moved %llu bytes by outbound opens",
+                     limit_rows[LIMIT_EGRESS_RUN].name, (unsigned long long)done);
+    return most - done;
 }
 
 int32_t resource_read(struct guest *g, struct descriptor *d, void *p, uint64_t n)
@@ -79,9 +111,14 @@ int32_t resource_read(struct guest *g, struct descriptor *d, void *p, uint64_t n
         return RESOURCE_INVALID;
     if (!n)
         return 0;
-    int32_t got = d->scheme->read(g, d, p, n < RESOURCE_MOST ? (uint32_t)n : RESOURCE_MOST);
+    n = remote_allowance(g, d, n < RESOURCE_MOST ? n : RESOURCE_MOST);
+    if (!n)
+        return RESOURCE_UNKNOWN;
+    int32_t got = d->scheme->read(g, d, p, (uint32_t)n);
     if (got > 0 && d->use)
         d->use->row.bytes_in += (uint32_t)got;
+    if (got > 0 && d->scheme->remote)
+        g->uses.in += (uint32_t)got;
     return got;
 }
 
@@ -91,9 +128,14 @@ int32_t resource_write(struct guest *g, struct descriptor *d, const void *p, uin
         return RESOURCE_INVALID;
     if (!n)
         return 0;
-    int32_t put = d->scheme->write(g, d, p, n < RESOURCE_MOST ? (uint32_t)n : RESOURCE_MOST);
+    n = remote_allowance(g, d, n < RESOURCE_MOST ? n : RESOURCE_MOST);
+    if (!n)
+        return RESOURCE_UNKNOWN;
+    int32_t put = d->scheme->write(g, d, p, (uint32_t)n);
     if (put > 0 && d->use)
         d->use->row.bytes_out += (uint32_t)put;
+    if (put > 0 && d->scheme->remote)
+        g->uses.out += (uint32_t)put;
     return put;
 }
 

@@ -22,9 +22,11 @@ enum { RESOURCE_MOST = 65536 /* bytes one operation moves: the loop is not held 
 struct scheme {
     const char *name; /* before "://"; NULL for what has no URL */
     bool folder;      /* WASI's kind of descriptor that paths start from */
-    /* `rest` is the URL after "://". 0 or a negative code; NULL: always opens. */
-    int32_t (*open)(struct guest *g, struct descriptor *d, struct slice rest);
-    /* After open answered RESOURCE_WAIT: is it open now? As open. */
+    bool remote;      /* beyond this machine: its bytes count as such */
+    /* The policy allows `url`. 0 or a negative code, then it leaves nothing; NULL: always opens. It
+     * may give the descriptor another scheme. */
+    int32_t (*open)(struct guest *g, struct descriptor *d, const struct url *url);
+    /* After open answered RESOURCE_WAIT: is it open now? If not, it is closed. */
     int32_t (*opened)(struct guest *g, struct descriptor *d);
     /* NULL: InvalidArgument. `n` is at most RESOURCE_MOST and not 0. */
     int32_t (*read)(struct guest *g, struct descriptor *d, void *p, uint32_t n);
@@ -38,8 +40,9 @@ struct scheme {
 };
 
 extern const struct scheme *const scheme_stdio[3];
-extern const struct scheme scheme_root; /* WASI's folders (place.c) */
-extern const struct scheme scheme_null, scheme_zero, scheme_random, scheme_log;
+extern const struct scheme scheme_root; /* WASI's "/" (wasi_path.c) */
+extern const struct scheme scheme_null, scheme_zero, scheme_random, scheme_log, scheme_fd;
+extern const struct scheme scheme_http, scheme_https, scheme_gemini;
 
 /* Opens a URL: its descriptor or a negative code, whose reason is in the log. After RESOURCE_WAIT
  * it is called again with the same URL and *progress, which is 0 at first. */
@@ -60,3 +63,12 @@ static inline enum engine_verdict resource_verdict(int32_t code)
 {
     return code == RESOURCE_WAIT ? ENGINE_WAIT : code == RESOURCE_FATAL ? ENGINE_END : ENGINE_DONE;
 }
+
+/* For schemes */
+
+/* A line for the function's log, from the platform. */
+void resource_say(struct guest *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The policy forbids the normalised URL: says so in the log and the ledger. RESOURCE_FATAL, or
+ * RESOURCE_DENIED if the policy wants that. */
+int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, const char *rule);
+

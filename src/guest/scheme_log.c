@@ -11,10 +11,11 @@ struct state {
     char prefix[PREFIX_MOST];
 };
 
-static int32_t log_open(struct guest *g, struct descriptor *d, struct slice rest)
+static int32_t log_open(struct guest *g, struct descriptor *d, const struct url *url)
 {
     struct slice prefix = SLICE("");
     (void)g;
+    struct slice rest = url->path;
     const char *query = memchr(rest.p, '?', rest.n);
     if (query) {
         struct slice params = slice_from(rest, (size_t)(query + 1 - rest.p));

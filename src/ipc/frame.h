@@ -30,7 +30,7 @@ enum frame_flags {
 };
 
 /* The first byte of a LOG frame: level (1 error, 3 warning, 6 info) in the low half, source (0
- * standard error, 1 log_write and log://) in the high one, as spool/spool.h has them. */
+ * standard error, 1 log_write and log://, 3 a trace) in the high one, as spool/spool.h has them. */
 #define FRAME_LOG_HEAD(level, source) ((uint8_t)((level) | (source) << 4))
 #define FRAME_LOG_LEVEL(head) ((head)&15)
 #define FRAME_LOG_SOURCE(head) ((head) >> 4)

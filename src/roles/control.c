@@ -21,6 +21,7 @@
 
 static const struct api_backend backend = {
     .image_want = control_image_want,
+    .assets_want = control_assets_want,
     .discard = control_discard,
     .deploy = control_deploy,
     .inject = control_inject,
@@ -41,7 +42,8 @@ static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds,
     for (int i = 0; i < n; i++)
         close(fds[i]);
     if (m->type == LEASH_COMPILED) {
-        control_image_compiled(c, m->id, (int)m->arg);
+        if (!control_image_compiled(c, m->id, (int)m->arg))
+            control_assets_compiled(c, m->id, (int)m->arg);
     } else if (m->type == LEASH_DRAIN) {
         struct err e;
         c->draining = true;
@@ -73,7 +75,7 @@ static void remove_orphan(void *arg, const uint8_t digest[DIGEST_BYTES])
     struct control *c = arg;
     struct err e;
     bool known = true;
-    if (store_module_known(c->api.store, digest, &known, &e) ||
+    if (store_blob_known(c->api.store, digest, &known, &e) ||
         (!known && blob_delete(c->api.blobs, digest, &e)))
         log_line(LOG_WARNING, "orphan", "error=\"%s\"", e.text);
 }
@@ -115,6 +117,7 @@ static void close_all(struct control *c)
     api_done(&c->api);
     control_edges_done(c);
     control_images_done(c);
+    control_assets_done(c);
     store_close(c->api.store); /* commits: those who wait for it are still there */
     control_spools_done(c);
     control_routes_done(c);
@@ -158,6 +161,7 @@ int role_control(int argc, char **argv)
     api_init(&c.api);
     control_edges_init(&c);
     control_deploy_init(&c);
+    control_assets_init(&c);
     c.leash.on_msg = on_leash;
     c.leash.on_closed = on_leash_closed;
     c.leash.owner = &c;

@@ -5,6 +5,7 @@
  *   control_edges.c    channels to the edges; injecting runs
  *   control_routes.c   rows of the route table, published after each COMMIT
  *   control_images.c   compile jobs and the images they leave
+ *   control_assets.c   bundles of assets, and where exec finds them
  *   control_deploy.c   the states of a deploy
  *   control_spool.c    from the edges' spools into the database
  *   control_keep.c     what is old and not needed goes
@@ -43,7 +44,10 @@ struct control {
     struct loop_timer verify;
     struct store_image verified; /* the walk through all images: the last one looked at */
     struct image_want repair;    /* the live image being made without anyone asking */
-    struct uuid repaired;        /* the version of it */
+    struct uuid repaired;        /* the walk through all live versions: the last one looked at */
+
+    /* control_assets.c */
+    struct list bundling;
 
     /* control_deploy.c */
     struct list deploys;
@@ -84,14 +88,32 @@ void control_routes_done(struct control *c);
 /* control_images.c */
 enum err_code control_images_open(struct control *c, struct err *e) MUST_CHECK;
 void control_image_want(struct api *api, struct image_want *w);
-void control_image_compiled(struct control *c, uint64_t cookie, int wait_status);
+/* false: the job is none of an image. */
+bool control_image_compiled(struct control *c, uint64_t cookie, int wait_status);
 /* An edge says that an exec found no image of this version, or none that it could use. */
 void control_image_missing(struct control *c, struct uuid version);
 /* Whatever of an upload that came to nothing no project has. */
 void control_discard(struct api *api, struct uuid project, const uint8_t digest[DIGEST_BYTES]);
-void control_image_unlink(struct control *c, struct uuid project,
-                          const uint8_t digest[DIGEST_BYTES]);
+/* Of a module, whatever the kind. */
+void control_images_unlink(struct control *c, struct uuid project,
+                           const uint8_t digest[DIGEST_BYTES]);
+/* The folder of a project's images, made if need be; close() it. */
+enum err_code control_images_folder(struct control *c, struct uuid project, int *ret_fd,
+                                    struct err *e) MUST_CHECK;
 void control_images_done(struct control *c);
+
+/* control_assets.c */
+void control_assets_init(struct control *c);
+void control_assets_want(struct api *api, struct assets_want *w);
+void control_assets_compiled(struct control *c, uint64_t cookie, int wait_status);
+/* Sees to it that the bundle (zero: none) lies beside the project's images, where exec opens it;
+ * `hashed`: and is the one of this name. */
+enum err_code control_assets_place(struct control *c, struct uuid project,
+                                   const uint8_t digest[DIGEST_BYTES], bool hashed,
+                                   struct err *e) MUST_CHECK;
+void control_assets_unlink(struct control *c, struct uuid project,
+                           const uint8_t digest[DIGEST_BYTES]);
+void control_assets_done(struct control *c);
 
 /* control_deploy.c */
 void control_deploy_init(struct control *c);

@@ -1,6 +1,6 @@
 /* A deploy, state by state.
  *
- *   IMAGE    the module's image is made, or is there
+ *   IMAGE    the module's image is made, or is there; its assets are put beside it
  *   VERSION  function, module and version are written; wait for the COMMIT
  *   CHECK    the version's check runs through an edge, as any request would
  *   PROMOTE  it becomes the one that answers; wait for the COMMIT, after which
@@ -230,8 +230,11 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
                               .response = d->settings.response,
                               .env = buf_slice(sealed),
                               .limits = slice_str(limits),
-                              .check = slice_str(d->settings.check)};
+                              .check = slice_str(d->settings.check),
+                              .policy = settings_policy(&d->settings),
+                              .timing = d->settings.timing};
     memcpy(v.digest, d->digest, sizeof v.digest);
+    memcpy(v.assets, d->settings.assets, sizeof v.assets);
     rc = store_module_put(st, d->project, d->digest, d->size, e);
     if (rc == ERR_OK)
         rc = store_version_put(st, &v, &d->number, e);
@@ -253,7 +256,7 @@ static enum err_code check_memory(struct deployment *d, struct err *e)
     struct store_image image;
     struct limits limits;
     enum err_code rc =
-        store_image(c->api.store, engine_name(), d->project, d->digest, ENGINE_PLAIN, &image, e);
+        store_image(c->api.store, engine_name(), d->project, d->digest, d->image.kind, &image, e);
     settings_limits(&d->settings, &c->options.limits, &limits);
     return rc ? rc : module_check_memory(image.memory_min, limits.v[LIMIT_MEMORY], e);
 }
@@ -264,7 +267,8 @@ static void on_image(struct image_want *w, const struct err *failure)
     struct control *c = d->control;
     struct buf env, sealed;
     struct err e;
-    if (!failure && check_memory(d, &e))
+    if (!failure &&
+        (check_memory(d, &e) || control_assets_place(c, d->project, d->settings.assets, false, &e)))
         failure = &e;
     if (failure) {
         control_discard(&c->api, d->project, d->digest);
@@ -299,6 +303,7 @@ void control_deploy(struct api *api, struct deployment *d)
     list_push(&c->deploys, &d->node);
     d->image.project = d->project;
     memcpy(d->image.digest, d->digest, sizeof d->image.digest);
+    d->image.kind = (uint8_t)settings_kind(&d->settings, &c->options.limits);
     d->image.on_done = on_image;
     control_image_want(api, &d->image);
 }

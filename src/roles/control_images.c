@@ -1,4 +1,5 @@
-/* Images: compiled modules in images/ENGINE/PROJECT/DIGEST.
+/* Images: compiled modules in images/ENGINE/PROJECT/DIGEST, and DIGEST.fuel for those that count
+ * gas.
  *
  * Whoever needs one says so with image_want(). If it is not there, the module
  * and an empty file go to master for a compile job; what the job leaves is
@@ -25,13 +26,15 @@ enum {
     JOBS = 128,        /* at work or waiting */
     PROJECT_JOBS = 16, /* of one project */
     PROJECT_WORK = 2,  /* …at work at once */
-    VERIFY_US = 50000
+    VERIFY_US = 50000,
+    VERSIONS = 64, /* looked at in a tick */
 };
 
 struct job {
     struct list node;
     struct uuid project;
     uint8_t digest[DIGEST_BYTES];
+    enum engine_kind kind;
     struct list wants;
     uint64_t cookie;
     int folder; /* the project's */
@@ -42,8 +45,8 @@ struct job {
 
 /* ---- files ---- */
 
-/* The folder of a project's images, made if need be. Other users (exec) may enter it. */
-static enum err_code project_folder(struct control *c, struct uuid project, int *ret_fd,
+/* Other users (exec) may enter it. */
+enum err_code control_images_folder(struct control *c, struct uuid project, int *ret_fd,
                                     struct err *e)
 {
     char name[UUID_TEXT + 1];
@@ -61,13 +64,15 @@ static enum err_code project_folder(struct control *c, struct uuid project, int 
     return ERR_OK;
 }
 
-static int open_image(struct control *c, struct uuid project, const uint8_t digest[DIGEST_BYTES])
+enum { PATH = UUID_TEXT + 1 + IMAGE_NAME };
+
+/* Below the folder of images. */
+static void image_path(struct uuid project, const uint8_t digest[DIGEST_BYTES],
+                       enum engine_kind kind, char out[PATH])
 {
-    char path[UUID_TEXT + 1 + DIGEST_TEXT + 1];
-    uuid_text(project, path);
-    path[UUID_TEXT] = '/';
-    digest_text(digest, path + UUID_TEXT + 1);
-    return openat(c->images, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    uuid_text(project, out);
+    out[UUID_TEXT] = '/';
+    image_name(digest, kind, out + UUID_TEXT + 1);
 }
 
 /* Is the image there and, if `hashed`, the one that was made? */
@@ -77,7 +82,9 @@ static bool is_sound(struct control *c, const struct store_image *i, bool hashed
     uint8_t hash[DIGEST_BYTES];
     uint64_t size;
     struct err e;
-    int fd = open_image(c, i->project, i->digest);
+    char path[PATH];
+    image_path(i->project, i->digest, i->kind, path);
+    int fd = openat(c->images, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return false;
     bool sound = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == i->size;
@@ -87,15 +94,27 @@ static bool is_sound(struct control *c, const struct store_image *i, bool hashed
     return sound;
 }
 
-void control_image_unlink(struct control *c, struct uuid project,
-                          const uint8_t digest[DIGEST_BYTES])
+static void unlink_image(struct control *c, struct uuid project, const uint8_t digest[DIGEST_BYTES],
+                         enum engine_kind kind)
 {
-    char path[UUID_TEXT + 1 + DIGEST_TEXT + 1];
-    uuid_text(project, path);
-    path[UUID_TEXT] = '/';
-    digest_text(digest, path + UUID_TEXT + 1);
+    char path[PATH];
+    image_path(project, digest, kind, path);
     if (unlinkat(c->images, path, 0) < 0 && errno != ENOENT)
         log_line(LOG_WARNING, "image_unlink", "image=%s error=%s", path, strerror(errno));
+}
+
+void control_images_unlink(struct control *c, struct uuid project,
+                           const uint8_t digest[DIGEST_BYTES])
+{
+    unlink_image(c, project, digest, ENGINE_PLAIN);
+    unlink_image(c, project, digest, ENGINE_FUEL);
+}
+
+static enum err_code forget_images(struct store *st, struct uuid project,
+                                   const uint8_t digest[DIGEST_BYTES], struct err *e)
+{
+    enum err_code rc = store_image_delete(st, engine_name(), project, digest, ENGINE_PLAIN, e);
+    return rc ? rc : store_image_delete(st, engine_name(), project, digest, ENGINE_FUEL, e);
 }
 
 void control_discard(struct api *api, struct uuid project, const uint8_t digest[DIGEST_BYTES])
@@ -106,15 +125,12 @@ void control_discard(struct api *api, struct uuid project, const uint8_t digest[
     struct err e;
     enum err_code rc = store_module(api->store, project, digest, &size, &e);
     if (rc == ERR_NOT_FOUND) {
-        control_image_unlink(c, project, digest);
+        control_images_unlink(c, project, digest);
         rc = store_begin(api->store, &e);
         if (rc == ERR_OK)
-            rc = store_end(
-                api->store,
-                store_image_delete(api->store, engine_name(), project, digest, ENGINE_PLAIN, &e),
-                &e);
+            rc = store_end(api->store, forget_images(api->store, project, digest, &e), &e);
         if (rc == ERR_OK)
-            rc = store_module_known(api->store, digest, &known, &e);
+            rc = store_blob_known(api->store, digest, &known, &e);
         if (rc == ERR_OK && !known)
             rc = blob_delete(api->blobs, digest, &e);
     }
@@ -158,7 +174,7 @@ static void job_end(struct control *c, struct job *j, const struct err *failure)
 static enum err_code job_start(struct control *c, struct job *j, struct err *e)
 {
     int module, pipe_fds[2];
-    enum err_code rc = project_folder(c, j->project, &j->folder, e);
+    enum err_code rc = control_images_folder(c, j->project, &j->folder, e);
     if (rc == ERR_OK)
         rc = blob_open(c->api.blobs, j->digest, &module, e);
     if (rc)
@@ -172,7 +188,7 @@ static enum err_code job_start(struct control *c, struct job *j, struct err *e)
         rc = err_errno(e, "no pipe for a compile job");
     } else {
         int fds[] = {module, j->image, pipe_fds[1]};
-        leash_send(&c->leash, LEASH_COMPILE, ENGINE_PLAIN, j->cookie, NULL, fds, 3);
+        leash_send(&c->leash, LEASH_COMPILE, j->kind, j->cookie, NULL, fds, 3);
         j->result = pipe_fds[0];
         close(pipe_fds[1]);
     }
@@ -199,15 +215,15 @@ static void start_next(struct control *c, struct uuid project)
         job_end(c, waits, &e); /* which goes on to the next */
 }
 
-static struct job *find(struct control *c, struct uuid project, const uint8_t digest[DIGEST_BYTES],
-                        unsigned *ret_all, unsigned *ret_of_project)
+static struct job *find(struct control *c, const struct image_want *w, unsigned *ret_all,
+                        unsigned *ret_of_project)
 {
     *ret_all = *ret_of_project = 0;
     LIST_EACH(n, &c->jobs)
     {
         struct job *j = LIST_ITEM(n, struct job, node);
-        bool same = uuid_eq(j->project, project);
-        if (same && memcmp(j->digest, digest, DIGEST_BYTES) == 0)
+        bool same = uuid_eq(j->project, w->project);
+        if (same && j->kind == w->kind && memcmp(j->digest, w->digest, DIGEST_BYTES) == 0)
             return j;
         ++*ret_all;
         *ret_of_project += same;
@@ -222,13 +238,13 @@ void control_image_want(struct api *api, struct image_want *w)
     struct err e;
     unsigned all, of_project;
     list_init(&w->node);
-    struct job *j = find(c, w->project, w->digest, &all, &of_project);
+    struct job *j = find(c, w, &all, &of_project);
     if (j) {
         list_push(&j->wants, &w->node);
         return;
     }
     enum err_code rc =
-        store_image(api->store, engine_name(), w->project, w->digest, ENGINE_PLAIN, &image, &e);
+        store_image(api->store, engine_name(), w->project, w->digest, w->kind, &image, &e);
     if (rc == ERR_OK && is_sound(c, &image, false)) {
         w->on_done(w, NULL);
         return;
@@ -244,8 +260,12 @@ void control_image_want(struct api *api, struct image_want *w)
         w->on_done(w, &e);
         return;
     }
-    *j = (struct job){
-        .project = w->project, .cookie = ++c->cookies, .folder = -1, .image = -1, .result = -1};
+    *j = (struct job){.project = w->project,
+                      .kind = (enum engine_kind)w->kind,
+                      .cookie = ++c->cookies,
+                      .folder = -1,
+                      .image = -1,
+                      .result = -1};
     memcpy(j->digest, w->digest, sizeof j->digest);
     list_init(&j->wants);
     list_push(&j->wants, &w->node);
@@ -258,10 +278,10 @@ static enum err_code keep_image(struct control *c, struct job *j, uint64_t memor
                                 struct err *e)
 {
     struct store_image image = {
-        .project = j->project, .kind = ENGINE_PLAIN, .memory_min = memory_min};
-    char name[DIGEST_TEXT + 1];
+        .project = j->project, .kind = (uint8_t)j->kind, .memory_min = memory_min};
+    char name[IMAGE_NAME];
     memcpy(image.digest, j->digest, sizeof image.digest);
-    digest_text(j->digest, name);
+    image_name(j->digest, j->kind, name);
     enum err_code rc = blob_hash(j->image, image.hash, &image.size, e);
     if (rc)
         return rc;
@@ -277,14 +297,14 @@ static enum err_code keep_image(struct control *c, struct job *j, uint64_t memor
     return store_end(c->api.store, store_image_put(c->api.store, engine_name(), &image, e), e);
 }
 
-void control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
+bool control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
 {
     struct job *j = NULL;
     LIST_EACH(n, &c->jobs)
     if (LIST_ITEM(n, struct job, node)->cookie == cookie)
         j = LIST_ITEM(n, struct job, node);
     if (!j)
-        return;
+        return false;
     struct compile_result result;
     struct err e;
     char bytes[sizeof result + 1]; /* one more than there may be */
@@ -296,6 +316,7 @@ void control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
     if (rc)
         log_line(LOG_INFO, "compile_failed", "code=%s text=\"%s\"", err_slug(rc), e.text);
     job_end(c, j, rc ? &e : NULL);
+    return true;
 }
 
 /* ---- images that should be there ---- */
@@ -313,11 +334,25 @@ static void on_missing_done(struct image_want *w, const struct err *failure)
     free(m);
 }
 
+/* What a version needs. */
+struct needs {
+    struct control *control;
+    struct image_want *image;
+    uint8_t assets[DIGEST_BYTES];
+};
+
 static enum err_code note_version(void *arg, const struct store_version *v, struct err *e)
 {
-    struct image_want *w = arg;
-    w->project = v->project;
-    memcpy(w->digest, v->digest, sizeof w->digest);
+    struct needs *n = arg;
+    struct version_settings s;
+    enum err_code rc = settings_read(&s, v, n->control->api.secrets, e);
+    if (rc)
+        return rc;
+    n->image->project = v->project;
+    n->image->kind = (uint8_t)settings_kind(&s, &n->control->options.limits);
+    memcpy(n->image->digest, v->digest, sizeof v->digest);
+    memcpy(n->assets, v->assets, sizeof v->assets);
+    settings_done(&s);
     return ERR_OK;
 }
 
@@ -326,7 +361,7 @@ static void discard(struct control *c, const struct store_image *i)
 {
     struct err e;
     log_line(LOG_WARNING, "image_unsound", "size=%llu", (unsigned long long)i->size);
-    control_image_unlink(c, i->project, i->digest);
+    unlink_image(c, i->project, i->digest, (enum engine_kind)i->kind);
     if (store_begin(c->api.store, &e) ||
         store_end(
             c->api.store,
@@ -340,13 +375,16 @@ void control_image_missing(struct control *c, struct uuid version)
     struct store_image image;
     struct err e;
     struct missing *m = calloc(1, sizeof *m);
-    if (!m || store_version(c->api.store, version, note_version, &m->want, &e)) {
+    struct needs needs = {.control = c, .image = m ? &m->want : NULL};
+    if (!m || store_version(c->api.store, version, note_version, &needs, &e)) {
         free(m);
         return;
     }
     m->control = c;
     m->want.on_done = on_missing_done;
-    if (store_image(c->api.store, engine_name(), m->want.project, m->want.digest, ENGINE_PLAIN,
+    if (control_assets_place(c, m->want.project, needs.assets, true, &e))
+        log_line(LOG_ERROR, "assets_repair", "error=\"%s\"", e.text);
+    if (store_image(c->api.store, engine_name(), m->want.project, m->want.digest, m->want.kind,
                     &image, &e) == ERR_OK &&
         !is_sound(c, &image, true))
         discard(c, &image);
@@ -370,8 +408,10 @@ static void on_repaired(struct image_want *w, const struct err *failure)
     verify_soon(c);
 }
 
-/* Removes the files `depth` folders below whose names begin so; with an empty prefix the folders,
- * too (not otherwise: running execs hold them open). */
+enum { FOLDERS = 2 /* a project's, and its assets' */ };
+
+/* Removes the files at most `depth` folders below whose names begin so; with an empty prefix the
+ * folders, too (not otherwise: running execs hold them open). */
 static void remove_images(int at, const char *name, int depth, struct slice prefix)
 {
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -384,9 +424,9 @@ static void remove_images(int at, const char *name, int depth, struct slice pref
     for (struct dirent *f; (f = readdir(d));) {
         if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
             continue;
-        if (depth)
+        if (depth && f->d_type != DT_REG) /* a folder, or the file system doesn't say */
             remove_images(fd, f->d_name, depth - 1, prefix);
-        else if (slice_starts(slice_str(f->d_name), prefix))
+        if (slice_starts(slice_str(f->d_name), prefix))
             unlinkat(fd, f->d_name, 0);
     }
     closedir(d);
@@ -411,19 +451,33 @@ static void forget_other_engines(struct control *c)
     for (struct dirent *f; (f = readdir(d));)
         if (f->d_name[0] != '.' && strcmp(f->d_name, engine_name()) != 0) {
             log_line(LOG_INFO, "images_removed", "engine=%s", f->d_name);
-            remove_images(fd, f->d_name, 1, SLICE(""));
+            remove_images(fd, f->d_name, FOLDERS, SLICE(""));
         }
     closedir(d);
 }
 
-/* One image a tick, then one live version without an image after another. */
+/* Puts back the assets of the next live version; true if it has no image, which c->repair is. */
+static bool lacks_image(struct control *c)
+{
+    struct needs needs = {.control = c, .image = &c->repair};
+    struct store_image image;
+    struct err e;
+    enum err_code rc = store_version(c->api.store, c->repaired, note_version, &needs, &e);
+    if (rc == ERR_OK)
+        rc = control_assets_place(c, c->repair.project, needs.assets, false, &e);
+    if (rc)
+        log_line(LOG_ERROR, "version_repair", "error=\"%s\"", e.text);
+    return rc == ERR_OK && store_image(c->api.store, engine_name(), c->repair.project,
+                                       c->repair.digest, c->repair.kind, &image, &e);
+}
+
+/* One image a tick, then live versions, until one of them lacks its image. */
 static void on_verify(struct loop_timer *t)
 {
     struct control *c = LIST_ITEM(t, struct control, verify);
     struct store_image next;
     struct err e;
-    enum err_code rc = store_image_after(c->api.store, engine_name(), c->verified.project,
-                                         c->verified.digest, &next, &e);
+    enum err_code rc = store_image_after(c->api.store, engine_name(), &c->verified, &next, &e);
     if (rc == ERR_OK) {
         c->verified = next;
         if (!is_sound(c, &next, true))
@@ -431,14 +485,19 @@ static void on_verify(struct loop_timer *t)
         verify_soon(c);
         return;
     }
-    rc = store_live_without_image(c->api.store, engine_name(), c->repaired, &c->repaired,
-                                  &c->repair.project, c->repair.digest, &e);
-    if (rc == ERR_OK) {
-        c->repair.on_done = on_repaired;
-        control_image_want(&c->api, &c->repair);
-    } else if (rc == ERR_NOT_FOUND) {
-        forget_other_engines(c);
+    for (int i = 0; i < VERSIONS; i++) {
+        rc = store_live_after(c->api.store, c->repaired, &c->repaired, &e);
+        if (rc == ERR_NOT_FOUND)
+            forget_other_engines(c);
+        if (rc)
+            return;
+        if (lacks_image(c)) {
+            c->repair.on_done = on_repaired;
+            control_image_want(&c->api, &c->repair);
+            return;
+        }
     }
+    verify_soon(c);
 }
 
 enum err_code control_images_open(struct control *c, struct err *e)
@@ -454,7 +513,7 @@ enum err_code control_images_open(struct control *c, struct err *e)
         close(all);
         return err_errno(e, "making the folder images/%s", engine_name());
     }
-    remove_images(all, engine_name(), 1, SLICE("tmp-")); /* what a crash left half-made */
+    remove_images(all, engine_name(), FOLDERS, SLICE("tmp-")); /* what a crash left half-made */
     c->images = openat(all, engine_name(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     close(all);
     if (c->images < 0)

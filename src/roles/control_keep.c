@@ -1,5 +1,6 @@
-/* Housekeeping, a little at a time: deleted functions whose name is free again, and modules that no
- * version has used for a while. Receipts and log lines are trimmed where they are written. */
+/* Housekeeping, a little at a time: deleted functions whose name is free again, modules and assets
+ * that no version has used for a while. Receipts and log lines are trimmed where they are written.
+ */
 #include "roles/control.h"
 
 #include "api/request.h"
@@ -43,7 +44,29 @@ static enum err_code remove_module(struct control *c, struct err *e)
         rc = store_flush(c->api.store, e); /* rows first: a file without a row harms nobody */
     if (rc)
         return rc;
-    control_image_unlink(c, project, digest);
+    control_images_unlink(c, project, digest);
+    return last ? blob_delete(c->api.blobs, digest, e) : ERR_OK;
+}
+
+static enum err_code remove_assets(struct control *c, struct err *e)
+{
+    struct uuid project;
+    uint8_t digest[DIGEST_BYTES];
+    bool last = false;
+    if (!list_empty(&c->deploys) || !list_empty(&c->bundling))
+        return ERR_NOT_FOUND;
+    enum err_code rc =
+        store_assets_unused(c->api.store, clock_real_us() / 1000 - MODULE_MS, &project, digest, e);
+    if (rc == ERR_OK)
+        rc = store_begin(c->api.store, e);
+    if (rc)
+        return rc;
+    rc = store_end(c->api.store, store_assets_delete(c->api.store, project, digest, &last, e), e);
+    if (rc == ERR_OK)
+        rc = store_flush(c->api.store, e);
+    if (rc)
+        return rc;
+    control_assets_unlink(c, project, digest);
     return last ? blob_delete(c->api.blobs, digest, e) : ERR_OK;
 }
 
@@ -57,7 +80,10 @@ static void on_keep(struct loop_timer *t)
     enum err_code b = remove_module(c, &e);
     if (b && b != ERR_NOT_FOUND)
         log_line(LOG_WARNING, "keep_modules", "error=\"%s\"", e.text);
-    bool more = a == ERR_OK || b == ERR_OK;
+    enum err_code d = remove_assets(c, &e);
+    if (d && d != ERR_NOT_FOUND)
+        log_line(LOG_WARNING, "keep_assets", "error=\"%s\"", e.text);
+    bool more = a == ERR_OK || b == ERR_OK || d == ERR_OK;
     loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
 }
 

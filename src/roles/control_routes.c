@@ -8,6 +8,7 @@
 #include "roles/control.h"
 
 #include "base/log.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +22,24 @@ enum { AGAIN_US = 1000000 };
 struct making {
     struct control *control;
     struct route_row *row;
-    struct buf *env, *args; /* what the row's slices point into */
+    struct buf env, args, policy; /* what the row's slices point into */
 };
+
+static void making_init(struct making *m, struct control *c, struct route_row *row)
+{
+    m->control = c;
+    m->row = row;
+    buf_init(&m->env, ENV_ALL + 1);
+    buf_init(&m->args, STORE_NAME + 1);
+    buf_init(&m->policy, POLICY_TEXT + 1);
+}
+
+static void making_done(struct making *m)
+{
+    buf_done(&m->env);
+    buf_done(&m->args);
+    buf_done(&m->policy);
+}
 
 static enum err_code fill_version(void *arg, const struct store_version *v, struct err *e)
 {
@@ -33,20 +50,31 @@ static enum err_code fill_version(void *arg, const struct store_version *v, stru
     enum err_code rc = settings_read(&s, v, c->api.secrets, e);
     if (rc)
         return rc;
-    buf_clear(m->env);
-    buf_clear(m->args);
-    if (!settings_env(&s, m->env) || !buf_add(m->args, row->name, strlen(row->name) + 1)) {
+    struct slice policy = settings_policy(&s);
+    buf_clear(&m->env);
+    buf_clear(&m->args);
+    buf_clear(&m->policy);
+    if (!settings_env(&s, &m->env) || !buf_add(&m->args, row->name, strlen(row->name) + 1) ||
+        !buf_add(&m->policy, policy.p, policy.n)) {
         settings_done(&s);
         return err_set(e, ERR_MEMORY, "no memory for a route");
     }
     struct route_version *rv = &row->versions[0];
-    *rv = (struct route_version){
-        .id = v->id,
-        .number = v->number,
-        .weight = 1,
-        .response = v->response,
-        .load = {.kind = ENGINE_PLAIN, .env = buf_slice(m->env), .args = buf_slice(m->args)}};
+    *rv = (struct route_version){.id = v->id,
+                                 .number = v->number,
+                                 .weight = 1,
+                                 .response = v->response,
+                                 .timing = v->timing,
+                                 .load = {.kind = (uint8_t)settings_kind(&s, &c->options.limits),
+                                          .id = v->id,
+                                          .function = v->function,
+                                          .policy = buf_slice(&m->policy),
+                                          .env = buf_slice(&m->env),
+                                          .args = buf_slice(&m->args)}};
     memcpy(rv->load.digest, v->digest, sizeof rv->load.digest);
+    memcpy(rv->load.assets, v->assets, sizeof rv->load.assets);
+    if (policy.n) /* what is stored is the canonical form, and so what the digest is of */
+        crypto_hash_sha256(rv->load.policy_digest, (const unsigned char *)policy.p, policy.n);
     settings_limits(&s, &c->options.limits, &rv->load.limits);
     settings_done(&s);
     row->state = ROUTE_LIVE;
@@ -81,10 +109,8 @@ static enum err_code publish_one(void *arg, const struct store_function *f, stru
 static enum err_code publish(struct control *c, uint64_t since, uint64_t generation, struct err *e)
 {
     struct route_row row;
-    struct buf env, args;
-    struct making m = {.control = c, .row = &row, .env = &env, .args = &args};
-    buf_init(&env, ENV_ALL + 1);
-    buf_init(&args, STORE_NAME + 1);
+    struct making m;
+    making_init(&m, c, &row);
     enum err_code rc = route_begin(c->routes, e);
     if (rc == ERR_OK) {
         rc = store_functions_since(c->api.store, since, publish_one, &m, e);
@@ -93,8 +119,7 @@ static enum err_code publish(struct control *c, uint64_t since, uint64_t generat
         else
             route_abort(c->routes);
     }
-    buf_done(&env);
-    buf_done(&args);
+    making_done(&m);
     return rc;
 }
 
@@ -140,15 +165,12 @@ enum err_code control_routes_version(struct control *c, struct uuid version, str
                                      struct err *e)
 {
     struct route_row row;
-    struct buf env, args;
-    struct making m = {.control = c, .row = &row, .env = &env, .args = &args};
-    buf_init(&env, ENV_ALL + 1);
-    buf_init(&args, STORE_NAME + 1);
+    struct making m;
+    making_init(&m, c, &row);
     enum err_code rc = store_version(c->api.store, version, fill_both, &m, e);
     if (rc == ERR_OK && !route_row_write(&row, NULL, out))
         rc = err_set(e, ERR_MEMORY, "no memory for a route");
-    buf_done(&env);
-    buf_done(&args);
+    making_done(&m);
     return rc;
 }
 

@@ -8,6 +8,7 @@
  * and a counter that went back counts nothing. */
 #include "roles/control.h"
 
+#include "api/record.h"
 #include "base/host.h"
 #include "base/log.h"
 
@@ -72,6 +73,11 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
                             host_functions[l->calls[i].function].label,
                             (unsigned long long)l->calls[i].count);
     fits = fits && buf_add(&calls, "}", 1);
+    json_t *opened = record_uses(l), *beyond = record_sums(l);
+    char *uses = opened ? json_dumps(opened, JSON_COMPACT) : NULL;
+    char *sums = beyond ? json_dumps(beyond, JSON_COMPACT) : NULL;
+    json_decref(opened);
+    json_decref(beyond);
     struct store_run run = {
         .id = r->run,
         .project = r->project,
@@ -83,6 +89,8 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
         .client = slice_str(r->client),
         .cause = slice_str(err_slug((enum err_code)r->cause)),
         .host_calls = fits ? buf_slice(&calls) : SLICE("{}"),
+        .uses = slice_str(uses ? uses : "[]"),
+        .sums = slice_str(sums ? sums : "{}"),
         .text = slice_str(l->text),
         .status = r->status,
         .injected = r->injected,
@@ -100,6 +108,8 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
         .log_lost = h->log_lost,
     };
     enum err_code rc = store_run_put(c->api.store, &run, e);
+    free(uses);
+    free(sums);
     buf_done(&calls);
     return rc;
 }

@@ -15,11 +15,12 @@
 #include "engine/instance.h"
 #include "guest/guest.h"
 #include "guest/host.h"
+#include "guest/remote.h"
+#include "guest/trace.h"
 #include "ipc/channel.h"
 #include "ipc/leash.h"
 #include "ipc/ledger.h"
 #include "ipc/lockdown.h"
-#include "module/bundle.h"
 #include "roles/exec_text.h"
 #include "roles/roles.h"
 
@@ -37,6 +38,7 @@ enum {
     INPUT_GRANT = FRAME_CREDIT_INITIAL / 2, /* credit is given back in pieces of this size */
     KEEP_BYTES = 16384,                     /* of a buffer that the next run may use again */
     STATUS_US = 1000000,
+    TRACE_BACKLOG = 8 << 20, /* bytes of unsent frames from which on host calls are not told */
     HEAP_RESERVE = 32 << 20,
 };
 
@@ -45,9 +47,9 @@ struct version {
     char *bytes;      /* what `load` and the strings point into */
     struct version_load load;
     struct strings env, args;
-    struct image *image;   /* NULL: not open */
-    struct bundle *assets; /* open as long as the image is; NULL: it has none */
-    enum err_code broken;  /* why the image can't be opened; 0: it can */
+    struct policy *policy; /* NULL: the empty one */
+    struct image *image;  /* NULL: not open */
+    enum err_code broken; /* why the image can't be opened; 0: it can */
     unsigned runs;
     bool unloaded; /* goes with its last run */
 };
@@ -65,6 +67,7 @@ struct run {
     uint32_t input_credit;  /* bytes the edge may still send */
     uint32_t input_owed;    /* read, not yet granted again */
     bool entered;           /* its instance has begun */
+    uint64_t untraced;      /* host calls of a traced run that were not told */
     bool input_end;         /* nothing comes after `input` */
     uint32_t output_credit; /* bytes we may still send */
     uint64_t begun_us, cpu_ns;
@@ -76,6 +79,7 @@ struct exec {
     struct loop *loop;
     struct leash leash;
     struct channel edge;
+    struct remotes *remotes; /* the way to egress; NULL: there is none */
     struct engine *engine;
     enum engine_kind kind;
     bool stop, relaxed, bound, has_project;
@@ -159,6 +163,10 @@ static void guest_log(struct guest *g, enum guest_level level, enum guest_source
                       struct slice line)
 {
     struct run *r = run_of(g);
+    if (source == GUEST_TRACE && buf_size(&r->exec->edge.out) > TRACE_BACKLOG) {
+        r->untraced++; /* whoever reads it is slower than the guest */
+        return;
+    }
     char *at = channel_place(&r->exec->edge, FRAME_LOG, 0, r->id, 1 + line.n);
     if (!at)
         return;
@@ -186,6 +194,19 @@ static void on_wake(struct loop_timer *t)
     woken(LIST_ITEM(t, struct run, wake), GUEST_WAITS_TIME);
 }
 
+/* The first remote open of the process. What it says waits in the socket until egress has it. */
+static void on_reach(void *arg)
+{
+    struct exec *x = arg;
+    channel_send(&x->edge, FRAME_REACH, 0, 0, NULL, 0);
+}
+
+static void on_remote_ready(void *arg, struct guest *g)
+{
+    (void)arg;
+    woken(run_of(g), GUEST_WAITS_REMOTE);
+}
+
 static void guest_wake_at(struct guest *g, uint64_t mono_us)
 {
     struct run *r = run_of(g);
@@ -211,13 +232,12 @@ static void image_close(struct exec *x, struct version *v)
     x->images_open--;
     image_unref(v->image);
     v->image = NULL;
-    bundle_close(v->assets);
-    v->assets = NULL;
 }
 
 static void version_free(struct exec *x, struct version *v)
 {
     image_close(x, v);
+    policy_free(v->policy);
     free(v->bytes);
     free(v);
 }
@@ -257,17 +277,6 @@ static enum err_code bind_project(struct exec *x, struct err *e)
     return rc;
 }
 
-/* Named by its digest, beside the images. */
-static enum err_code open_assets(struct version *v, struct err *e)
-{
-    static const uint8_t none[DIGEST_BYTES];
-    char name[sizeof "assets/" + DIGEST_TEXT] = "assets/";
-    if (memcmp(v->load.assets, none, sizeof none) == 0)
-        return ERR_OK;
-    digest_text(v->load.assets, name + strlen(name));
-    return bundle_open(name, &v->assets, e);
-}
-
 static enum err_code open_image(struct exec *x, struct version *v, struct err *e)
 {
     char name[IMAGE_NAME];
@@ -283,18 +292,22 @@ static enum err_code open_image(struct exec *x, struct version *v, struct err *e
         if (x->images_open == before)
             break; /* all are in use: one more, for now */
     }
-    rc = open_assets(v, e);
-    if (rc)
-        return rc;
     rc = image_open(x->engine, name, host_handlers, &v->image, e);
-    if (rc) {
-        bundle_close(v->assets);
-        v->assets = NULL;
-        return rc;
+    if (rc == ERR_OK) {
+        x->images_open++;
+        list_push(&x->images, &v->node);
     }
-    x->images_open++;
-    list_push(&x->images, &v->node);
-    return ERR_OK;
+    return rc;
+}
+
+static void load_failed(struct exec *x, uint64_t slot, enum err_code rc, const struct err *e)
+{
+    char payload[2 + sizeof e->text];
+    uint16_t code = (uint16_t)rc;
+    size_t n = strlen(e->text);
+    memcpy(payload, &code, sizeof code);
+    memcpy(payload + 2, e->text, n);
+    channel_send(&x->edge, FRAME_LOAD_FAILED, 0, slot, payload, 2 + n);
 }
 
 /* Opens the version's image unless it is open, and makes it the most recent one. */
@@ -306,12 +319,7 @@ static enum err_code use_image(struct exec *x, uint64_t slot, struct version *v)
     if (!v->image) {
         v->broken = open_image(x, v, &e);
         if (v->broken) {
-            char payload[2 + sizeof e.text];
-            uint16_t code = (uint16_t)v->broken;
-            memcpy(payload, &code, sizeof code);
-            size_t n = strlen(e.text);
-            memcpy(payload + 2, e.text, n);
-            channel_send(&x->edge, FRAME_LOAD_FAILED, 0, slot, payload, 2 + n);
+            load_failed(x, slot, v->broken, &e);
             return v->broken;
         }
     }
@@ -366,7 +374,12 @@ static void on_load(struct exec *x, const struct frame *f, struct slice payload)
     }
     unload(x, f->id);
     x->versions[f->id] = v;
-    (void)use_image(x, f->id, v);
+    if (v->load.policy.n)
+        v->broken = policy_parse(v->load.policy, POLICY_YAML, NULL, NULL, &v->policy, &e);
+    if (v->broken)
+        load_failed(x, f->id, v->broken, &e);
+    else
+        (void)use_image(x, f->id, v);
 }
 
 /* Runs */
@@ -494,11 +507,14 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     r->begun_us = clock_mono_us();
     r->cpu_ns = 0;
     r->guest.limits = &v->load.limits;
+    r->guest.policy = v->policy;
+    r->guest.version = v->load.id;
+    r->guest.remotes = x->remotes;
     r->guest.meta = (struct strings){buf_slice(&r->meta), pairs.count};
     r->guest.env = v->env;
     r->guest.args = v->args;
-    r->guest.assets = v->assets;
     r->entered = false;
+    r->untraced = 0;
     list_push(&x->ready, &r->node);
 }
 
@@ -546,6 +562,19 @@ static void fill_ledger(struct run *r, struct ledger *l)
 }
 _Static_assert((int)HOST_COUNT <= (int)LEDGER_CALLS, "a ledger has room for every host function");
 
+static void tell_untraced(struct run *r)
+{
+    char text[64];
+    if (!r->untraced)
+        return;
+    int n = snprintf(text, sizeof text, "… and %ju host calls more", (uintmax_t)r->untraced);
+    char *at = channel_place(&r->exec->edge, FRAME_LOG, 0, r->id, 1 + (size_t)n);
+    if (at) {
+        at[0] = (char)FRAME_LOG_HEAD(GUEST_INFO, GUEST_TRACE);
+        memcpy(at + 1, text, (size_t)n);
+    }
+}
+
 /* The instance ended: gives everything back, sends the ledger. */
 static void finish(struct run *r)
 {
@@ -557,6 +586,7 @@ static void finish(struct run *r)
     instance_done(r->instance);
     r->cpu_ns += meter_piece(&x->meter);
     fill_ledger(r, &l);
+    tell_untraced(r);
     send_ledger(x, r->id, &l);
 
     struct run **at = bucket(x, r->id);
@@ -581,6 +611,8 @@ static void enter(struct run *r)
     r->entered_ns = r->exec->meter.mono_ns;
     guest_begin(&r->guest);
     instance_begin(r->instance, r->version->image, r->guest.limits, r->guest.calls, &r->guest);
+    if (r->version->load.trace)
+        instance_trace(r->instance, guest_trace);
 }
 
 static void step(struct run *r)
@@ -731,6 +763,7 @@ static void reserve_heap(void)
 static enum err_code start(struct exec *x, const struct options *o, struct err *e)
 {
     struct limits limits = o->limits;
+    bool has_egress = fcntl(EXEC_EGRESS, F_GETFD) >= 0;
     /* Log lines are not worth dying for: to a closed pipe, or to a file, which RLIMIT_FSIZE
      * forbids. */
     signal(SIGPIPE, SIG_IGN);
@@ -764,6 +797,8 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
         rc = lockdown_exec_seal(x->relaxed, e);
     if (rc == ERR_OK)
         rc = channel_init(&x->edge, x->loop, EXEC_FRAMES, FRAME_FRONT, e);
+    if (rc == ERR_OK && has_egress)
+        rc = remotes_new(x->loop, EXEC_EGRESS, on_reach, on_remote_ready, x, &x->remotes, e);
     return rc;
 }
 
@@ -798,6 +833,8 @@ int role_exec(int argc, char **argv)
         loop_turn(x->loop, busy ? 0 : UINT64_MAX);
         step_runs(x);
         channel_flush(&x->edge);
+        if (x->remotes)
+            remotes_flush(x->remotes);
     }
     return 0; /* the kernel frees faster than we do */
 }

@@ -33,8 +33,9 @@ static void advise(const struct instance_end *end, const struct guest *g, enum e
         advise_limit(LIMIT_MEMORY, g->limits, out);
         break;
     case ERR_BAD_POINTER:
-        snprintf(out, ADVICE, "check the pointer and the length that it passed, and allocations "
-                              "that may have failed");
+        snprintf(out, ADVICE,
+                 "check the pointer and the length that it passed, and allocations "
+                 "that may have failed");
         break;
     case ERR_BAD_DESCRIPTOR:
         snprintf(out, ADVICE, "it closed a descriptor twice, or one that it never opened");

@@ -32,7 +32,8 @@ struct spool_log {
     struct uuid run, function, project;
     uint64_t at_us;
     uint8_t level; /* 1 error, 3 warning, 6 info (the guest's numbers) */
-    uint8_t source; /* 0: the guest's standard error, 1: log_write and log://, 2: the platform */
+    uint8_t source; /* 0: the guest's standard error, 1: log_write and log://, 2: the platform,
+                       3: a trace of host calls, of local runs only */
 };
 
 /* A connection that egress made, or was about to make and refused, for its journal. */

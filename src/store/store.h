@@ -211,7 +211,7 @@ enum err_code store_module_put(struct store *st, struct uuid project,
 enum err_code store_module(struct store *st, struct uuid project,
                            const uint8_t digest[DIGEST_BYTES], uint64_t *ret_size,
                            struct err *e) MUST_CHECK;
-/* Bytes of modules and images that a project has. */
+/* Bytes of modules, images and assets that a project has. */
 enum err_code store_stored(struct store *st, struct uuid project, uint64_t *ret_bytes,
                            struct err *e) MUST_CHECK;
 
@@ -234,17 +234,37 @@ enum err_code store_image_delete(struct store *st, const char *engine, struct uu
 /* Forgets the images of all other engines. */
 enum err_code store_images_of_others(struct store *st, const char *engine,
                                      struct err *e) MUST_CHECK;
-/* The first image after (project, digest) in that order, for walking through all of them. */
-enum err_code store_image_after(struct store *st, const char *engine, struct uuid project,
-                                const uint8_t digest[DIGEST_BYTES], struct store_image *ret_image,
+/* The first image after (project, digest, kind) in that order, for walking through all of them. */
+enum err_code store_image_after(struct store *st, const char *engine,
+                                const struct store_image *after, struct store_image *ret_image,
                                 struct err *e) MUST_CHECK;
-/* The first live version, in the order of ids after `after`, that has no image of this engine. */
-enum err_code store_live_without_image(struct store *st, const char *engine, struct uuid after,
-                                       struct uuid *ret_version, struct uuid *ret_project,
-                                       uint8_t ret_digest[DIGEST_BYTES], struct err *e) MUST_CHECK;
-/* Has any project this module? */
-enum err_code store_module_known(struct store *st, const uint8_t digest[DIGEST_BYTES],
-                                 bool *ret_known, struct err *e) MUST_CHECK;
+/* The first live version, in the order of ids after `after`. */
+enum err_code store_live_after(struct store *st, struct uuid after, struct uuid *ret_version,
+                               struct err *e) MUST_CHECK;
+/* Has any project this module or bundle of assets? */
+enum err_code store_blob_known(struct store *st, const uint8_t digest[DIGEST_BYTES],
+                               bool *ret_known, struct err *e) MUST_CHECK;
+
+/* ---- assets ---- */
+
+struct store_assets {
+    struct uuid project;
+    uint8_t digest[DIGEST_BYTES]; /* of the bundle */
+    uint64_t size;
+    uint32_t files;
+};
+/* One that is there is as new again: it is kept for a while without a version. */
+enum err_code store_assets_put(struct store *st, const struct store_assets *a,
+                               struct err *e) MUST_CHECK;
+enum err_code store_assets(struct store *st, struct uuid project,
+                           const uint8_t digest[DIGEST_BYTES], struct store_assets *ret_assets,
+                           struct err *e) MUST_CHECK;
+/* As store_module_unused and store_module_delete. */
+enum err_code store_assets_unused(struct store *st, uint64_t before_ms, struct uuid *ret_project,
+                                  uint8_t ret_digest[DIGEST_BYTES], struct err *e) MUST_CHECK;
+enum err_code store_assets_delete(struct store *st, struct uuid project,
+                                  const uint8_t digest[DIGEST_BYTES], bool *ret_last,
+                                  struct err *e) MUST_CHECK;
 
 /* ---- versions ---- */
 
@@ -254,13 +274,16 @@ struct store_version {
     uint8_t digest[DIGEST_BYTES];
     uint64_t size;
     uint8_t response;
-    struct slice env;                             /* sealed */
-    struct slice limits;                          /* JSON */
-    struct slice check;                           /* "GET /" or "none" */
+    struct slice env;             /* sealed */
+    struct slice limits;          /* JSON */
+    struct slice check;           /* "GET /" or "none" */
+    struct slice policy;          /* canonical; empty: the empty policy */
+    uint8_t assets[DIGEST_BYTES]; /* of a bundle; zero: none */
+    bool timing;
     struct slice result;                          /* JSON; empty: not checked */
     uint64_t created_ms, updated_ms, promoted_ms; /* 0: never */
 };
-/* Inserts v (id, function, digest, size, response, env, limits, check) as the next number. */
+/* Inserts v (all but number, result and times) as the next number. */
 enum err_code store_version_put(struct store *st, const struct store_version *v,
                                 uint32_t *ret_number, struct err *e) MUST_CHECK;
 enum err_code store_version_checked(struct store *st, struct uuid version, struct slice result,
@@ -278,6 +301,11 @@ enum err_code store_version_newest(struct store *st, struct uuid function,
                                    enum err_code (*each)(void *arg, const struct store_version *v,
                                                          struct err *e),
                                    void *arg, struct err *e) MUST_CHECK;
+/* By its number. */
+enum err_code store_version_numbered(struct store *st, struct uuid function, uint64_t number,
+                                     enum err_code (*each)(void *arg, const struct store_version *v,
+                                                           struct err *e),
+                                     void *arg, struct err *e) MUST_CHECK;
 /* Newest first, those with a number below `before` (0: from the newest). */
 enum err_code
 store_versions(struct store *st, struct uuid function, uint64_t before, uint32_t limit,
@@ -298,7 +326,10 @@ struct store_run {
     struct slice function_name;
     uint64_t version_number; /* 0: the version is not kept any more */
     uint64_t started_ms;
-    struct slice method, path, client, cause, host_calls /* JSON */, text;
+    struct slice method, path, client, cause, text;
+    struct slice host_calls; /* JSON object: name to count */
+    struct slice uses;       /* JSON array: what it opened or was refused, by URL */
+    struct slice sums;       /* JSON object: what the ledger says beyond the columns */
     uint64_t status, injected, sampled;
     int64_t exit_status;
     uint64_t cpu_us, wall_us, memory_peak, bytes_in, bytes_out, request_bytes, response_bytes;
@@ -371,7 +402,7 @@ enum err_code store_function_purge(struct store *st, struct uuid function, uint3
 /* A module of any project that no kept version names and that is older than `before_ms`. */
 enum err_code store_module_unused(struct store *st, uint64_t before_ms, struct uuid *ret_project,
                                   uint8_t ret_digest[DIGEST_BYTES], struct err *e) MUST_CHECK;
-/* Takes the module and its images from the project; *ret_last: no other project has it. */
+/* Takes the module and its images from the project; *ret_last: nobody else has these bytes. */
 enum err_code store_module_delete(struct store *st, struct uuid project,
                                   const uint8_t digest[DIGEST_BYTES], bool *ret_last,
                                   struct err *e) MUST_CHECK;

@@ -67,6 +67,7 @@ TEST(routes)
         CHECK(!r->open || !r->scope);
         CHECK(!strstr(r->path, ":function") || strstr(r->path, ":project"));
         CHECK(r->takes != TAKES_WASM || r->body_limit == LIMIT_MODULE);
+        CHECK(r->takes != TAKES_TAR || r->body_limit == LIMIT_ASSETS);
         for (const struct api_route *other = api_routes; other < r; other++)
             CHECK(strcmp(r->path, other->path) != 0 || strcmp(r->method, other->method) != 0);
     }
@@ -116,6 +117,13 @@ TEST(settings)
         {"{\"check\":\"GET x\"}", "check"},
         {"{\"check\":\"GET / x\"}", "check"},
         {"{\"env\":[]}", "env"},
+        {"{\"timing\":1}", "timing"},
+        {"{\"assets\":\"abc\"}", "assets"},
+        {"{\"assets\":[]}", "assets"},
+        {"{\"policy\":1}", "policy"},
+        {"{\"policy\":{\"allow\":7}}", "policy"},
+        {"{\"policy\":{\"alow\":[\"https://a.example/\"]}}", "policy"},
+        {"{\"policy\":\"allow: [\"}", "policy"},
         {"{\"env\":{\"HTTP_X\":\"1\"}}", "env.HTTP_X"},
         {"{\"env\":{\"PATH_INFO\":\"1\"}}", "env.PATH_INFO"},
         {"{\"env\":{\"RUN_ID\":\"1\"}}", "env.RUN_ID"},
@@ -178,6 +186,43 @@ TEST(environment_limits)
     json_decref(patch_);
 }
 
+/* A policy is replaced as a whole, kept in its normal form, and wrong ones change nothing. */
+TEST(settings_policy)
+{
+    struct version_settings s;
+    struct limits node, l;
+    struct err e = {0};
+    char field[128];
+    limits_init(&node, false);
+    settings_init(&s);
+    CHECK(patch(&s, "{\"policy\":{\"allow\":[\"https://b.example/**\",\"https://a.example/\"]}}",
+                NULL) == ERR_OK);
+    CHECK_STR(s.policy, "{\"allow\":[\"https://b.example/**\",\"https://a.example/\"]}");
+    CHECK(patch(&s, "{\"response\":\"text\"}", NULL) == ERR_OK && s.policy);
+    CHECK(patch(&s, "{\"policy\":\"disallow: [ 'random://**' ]\"}", NULL) == ERR_OK);
+    CHECK_STR(s.policy, "{\"disallow\":[\"random://**\"]}");
+
+    json_t *bad = json_pack("{s:{s:[s,[]]}}", "policy", "allow", "https://a.example/");
+    CHECK(settings_patch(&s, bad, field, &e) == ERR_INVALID);
+    CHECK_STR(field, "policy");
+    CHECK(strstr(e.text, "line 4, column 5") != NULL);
+    CHECK_STR(s.policy, "{\"disallow\":[\"random://**\"]}");
+    json_decref(bad);
+
+    /* What it says of memory and gas are limits; the smaller counts. */
+    CHECK(settings_kind(&s, &node) == ENGINE_PLAIN);
+    CHECK(patch(&s,
+                "{\"limits\":{\"memory\":\"1MiB\"},\"policy\":{\"memory\":\"2MiB\","
+                "\"gas\":500}}",
+                NULL) == ERR_OK);
+    settings_limits(&s, &node, &l);
+    CHECK(l.v[LIMIT_MEMORY] == 1 << 20 && l.v[LIMIT_GAS] == 500);
+    CHECK(settings_kind(&s, &node) == ENGINE_FUEL);
+    CHECK(patch(&s, "{\"policy\":null}", NULL) == ERR_OK && !s.policy);
+    CHECK(patch(&s, "{\"policy\":{}}", NULL) == ERR_OK && !s.policy);
+    settings_done(&s);
+}
+
 TEST(settings_stored)
 {
     const uint8_t key[32] = {9};
@@ -189,13 +234,19 @@ TEST(settings_stored)
           ERR_OK);
     buf_init(&plain, ENV_ALL + 1);
     buf_init(&sealed, ENV_ALL + 1 + SEAL_EXTRA);
-    struct store_version v = {
-        .id = uuid_new(), .limits = SLICE("{\"wall\":\"5s\"}"), .check = SLICE("none")};
+    struct store_version v = {.id = uuid_new(),
+                              .limits = SLICE("{\"wall\":\"5s\"}"),
+                              .check = SLICE("none"),
+                              .policy = SLICE("{\"allow\":[\"https://a.example/\"]}"),
+                              .assets = {7},
+                              .timing = true};
     CHECK(settings_env(&s, &plain) && seal(key, v.id, buf_slice(&plain), &sealed));
     v.env = buf_slice(&sealed);
     CHECK(settings_read(&back, &v, key, &e) == ERR_OK);
     CHECK(json_equal(s.env, back.env) && json_equal(s.limits, back.limits));
     CHECK_STR(back.check, "none");
+    CHECK_STR(back.policy, "{\"allow\":[\"https://a.example/\"]}");
+    CHECK(back.timing && settings_has_assets(&back) && back.assets[0] == 7);
     settings_done(&back);
     v.id = uuid_new();
     CHECK(settings_read(&back, &v, key, &e) == ERR_INTERNAL);
@@ -261,5 +312,6 @@ TEST(guest_answers)
     CHECK(a.status == 200 && a.body_bytes == 6);
 }
 
-TEST_MAIN(CASE(names), CASE(urls), CASE(routes), CASE(settings), CASE(environment_limits),
-          CASE(settings_stored), CASE(guest_variables), CASE(guest_answers))
+TEST_MAIN(CASE(names), CASE(urls), CASE(routes), CASE(settings), CASE(settings_policy),
+          CASE(environment_limits), CASE(settings_stored), CASE(guest_variables),
+          CASE(guest_answers))

@@ -79,6 +79,8 @@ struct query query(struct store *st, const char *sql, const char *types, ...)
     va_list ap;
     va_start(ap, types);
     for (int i = 1; *types && q.rc == SQLITE_OK; types++, i++) {
+        static const uint8_t none[DIGEST_BYTES];
+        const uint8_t *digest;
         struct uuid id;
         struct slice s;
         switch (*types) {
@@ -104,8 +106,11 @@ struct query query(struct store *st, const char *sql, const char *types, ...)
             q.rc = sqlite3_bind_text(q.s, i, va_arg(ap, const char *), -1, SQLITE_STATIC);
             break;
         case 'd':
-            q.rc =
-                sqlite3_bind_blob(q.s, i, va_arg(ap, const uint8_t *), DIGEST_BYTES, SQLITE_STATIC);
+        case 'D':
+            digest = va_arg(ap, const uint8_t *);
+            q.rc = *types == 'D' && memcmp(digest, none, sizeof none) == 0
+                       ? sqlite3_bind_null(q.s, i)
+                       : sqlite3_bind_blob(q.s, i, digest, DIGEST_BYTES, SQLITE_STATIC);
             break;
         default:
             assert(!"a letter that query() does not know");

@@ -40,7 +40,8 @@ struct query {
 };
 
 /* types, one letter a value: u struct uuid; U struct uuid, zero is NULL; i uint64_t or int64_t;
- * s struct slice as text; b struct slice as a blob; t const char *; d digest of 32 bytes */
+ * s struct slice as text; b struct slice as a blob; t const char *; d digest of 32 bytes;
+ * D digest, zero is NULL */
 struct query query(struct store *st, const char *sql, const char *types, ...);
 bool query_row(struct query *q);
 /* Ends it. `least` rows must have been read, or it is ERR_NOT_FOUND. */

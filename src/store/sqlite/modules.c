@@ -1,4 +1,4 @@
-/* Modules that projects have uploaded, and their compiled images. */
+/* Modules and bundles of assets that projects have uploaded, and compiled images of modules. */
 #include "store/sqlite/db.h"
 
 enum err_code store_module_put(struct store *st, struct uuid project,
@@ -27,6 +27,7 @@ enum err_code store_stored(struct store *st, struct uuid project, uint64_t *ret_
     struct query q = query(st,
                            "SELECT (SELECT coalesce(sum(size), 0) FROM modules"
                            " WHERE project_id = ?1) + (SELECT coalesce(sum(size), 0) FROM images"
+                           " WHERE project_id = ?1) + (SELECT coalesce(sum(size), 0) FROM assets"
                            " WHERE project_id = ?1)",
                            "u", project);
     if (query_row(&q))
@@ -87,42 +88,39 @@ enum err_code store_images_of_others(struct store *st, const char *engine, struc
     return query_run(query(st, "DELETE FROM images WHERE engine != ?", "t", engine), e);
 }
 
-enum err_code store_image_after(struct store *st, const char *engine, struct uuid project,
-                                const uint8_t digest[DIGEST_BYTES], struct store_image *ret_image,
+enum err_code store_image_after(struct store *st, const char *engine,
+                                const struct store_image *after, struct store_image *ret_image,
                                 struct err *e)
 {
     struct query q = query(st,
-                           IMAGE "WHERE engine = ? AND (project_id, digest) > (?, ?)"
-                                 " ORDER BY project_id, digest LIMIT 1",
-                           "tud", engine, project, digest);
+                           IMAGE "WHERE engine = ? AND (project_id, digest, kind) > (?, ?, ?)"
+                                 " ORDER BY project_id, digest, kind LIMIT 1",
+                           "tudi", engine, after->project, after->digest, (uint64_t)after->kind);
     if (query_row(&q))
         read_image(&q, ret_image);
     return query_end_least(&q, 1, e);
 }
 
-enum err_code store_live_without_image(struct store *st, const char *engine, struct uuid after,
-                                       struct uuid *ret_version, struct uuid *ret_project,
-                                       uint8_t ret_digest[DIGEST_BYTES], struct err *e)
+enum err_code store_live_after(struct store *st, struct uuid after, struct uuid *ret_version,
+                               struct err *e)
 {
     struct query q = query(st,
-                           "SELECT v.id, f.project_id, v.digest FROM functions f JOIN versions v"
-                           " ON v.id = f.live_id WHERE f.deleted_at IS NULL AND v.id > ?2"
-                           " AND NOT EXISTS (SELECT 1 FROM images i WHERE i.engine = ?1"
-                           " AND i.project_id = f.project_id AND i.digest = v.digest)"
-                           " ORDER BY v.id LIMIT 1",
-                           "tu", engine, after);
-    if (query_row(&q)) {
+                           "SELECT v.id FROM versions v CROSS JOIN functions f"
+                           " ON f.id = v.function_id WHERE v.id > ? AND f.live_id = v.id"
+                           " AND f.deleted_at IS NULL ORDER BY v.id LIMIT 1",
+                           "u", after); /* CROSS: in the order of versions, without sorting */
+    if (query_row(&q))
         *ret_version = col_uuid(&q, 0);
-        *ret_project = col_uuid(&q, 1);
-        col_digest(&q, 2, ret_digest);
-    }
     return query_end_least(&q, 1, e);
 }
 
-enum err_code store_module_known(struct store *st, const uint8_t digest[DIGEST_BYTES],
-                                 bool *ret_known, struct err *e)
+enum err_code store_blob_known(struct store *st, const uint8_t digest[DIGEST_BYTES],
+                               bool *ret_known, struct err *e)
 {
-    struct query q = query(st, "SELECT 1 FROM modules WHERE digest = ? LIMIT 1", "d", digest);
+    struct query q = query(st,
+                           "SELECT 1 WHERE EXISTS (SELECT 1 FROM modules WHERE digest = ?1)"
+                           " OR EXISTS (SELECT 1 FROM assets WHERE digest = ?1)",
+                           "d", digest);
     bool known = query_row(&q);
     enum err_code rc = query_end(&q, e);
     if (rc == ERR_OK)
@@ -146,6 +144,16 @@ enum err_code store_module_unused(struct store *st, uint64_t before_ms, struct u
     return query_end_least(&q, 1, e);
 }
 
+static enum err_code still_known(struct store *st, const uint8_t digest[DIGEST_BYTES],
+                                 bool *ret_last, struct err *e)
+{
+    bool known;
+    enum err_code rc = store_blob_known(st, digest, &known, e);
+    if (rc == ERR_OK)
+        *ret_last = !known;
+    return rc;
+}
+
 enum err_code store_module_delete(struct store *st, struct uuid project,
                                   const uint8_t digest[DIGEST_BYTES], bool *ret_last, struct err *e)
 {
@@ -158,9 +166,55 @@ enum err_code store_module_delete(struct store *st, struct uuid project,
                        e);
     if (rc)
         return rc;
-    bool known;
-    rc = store_module_known(st, digest, &known, e);
-    if (rc == ERR_OK)
-        *ret_last = !known;
-    return rc;
+    return still_known(st, digest, ret_last, e);
+}
+
+/* ---- assets ---- */
+
+enum err_code store_assets_put(struct store *st, const struct store_assets *a, struct err *e)
+{
+    return query_run(query(st,
+                           "INSERT INTO assets (project_id, digest, size, files)"
+                           " VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET files = excluded.files",
+                           "udii", a->project, a->digest, a->size, (uint64_t)a->files),
+                     e);
+}
+
+enum err_code store_assets(struct store *st, struct uuid project,
+                           const uint8_t digest[DIGEST_BYTES], struct store_assets *ret_assets,
+                           struct err *e)
+{
+    struct query q = query(st, "SELECT size, files FROM assets WHERE project_id = ? AND digest = ?",
+                           "ud", project, digest);
+    if (query_row(&q)) {
+        *ret_assets = (struct store_assets){
+            .project = project, .size = col_u64(&q, 0), .files = (uint32_t)col_u64(&q, 1)};
+        memcpy(ret_assets->digest, digest, DIGEST_BYTES);
+    }
+    return query_end_least(&q, 1, e);
+}
+
+enum err_code store_assets_unused(struct store *st, uint64_t before_ms, struct uuid *ret_project,
+                                  uint8_t ret_digest[DIGEST_BYTES], struct err *e)
+{
+    struct query q = query(st,
+                           "SELECT a.project_id, a.digest FROM assets a WHERE a.updated_at < ?"
+                           " AND NOT EXISTS (SELECT 1 FROM functions f JOIN versions v"
+                           " ON v.function_id = f.id WHERE f.project_id = a.project_id"
+                           " AND v.assets = a.digest) LIMIT 1",
+                           "i", before_ms);
+    if (query_row(&q)) {
+        *ret_project = col_uuid(&q, 0);
+        col_digest(&q, 1, ret_digest);
+    }
+    return query_end_least(&q, 1, e);
+}
+
+enum err_code store_assets_delete(struct store *st, struct uuid project,
+                                  const uint8_t digest[DIGEST_BYTES], bool *ret_last, struct err *e)
+{
+    enum err_code rc = query_run(
+        query(st, "DELETE FROM assets WHERE project_id = ? AND digest = ?", "ud", project, digest),
+        e);
+    return rc ? rc : still_known(st, digest, ret_last, e);
 }

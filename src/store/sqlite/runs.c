@@ -13,7 +13,7 @@ typedef enum err_code each_log(void *arg, const struct store_log *l, struct err 
     "SELECT r.id, r.project_id, r.function_id, r.version_id, f.name, v.number, r.started_at,"      \
     " r.method, r.path, r.client, r.cause, r.host_calls, r.text, r.status, r.injected, r.sampled," \
     " r.exit_status, r.cpu_us, r.wall_us, r.memory_peak, r.bytes_in, r.bytes_out,"                 \
-    " r.request_bytes, r.response_bytes, r.calls, r.log_lines, r.log_lost"                         \
+    " r.request_bytes, r.response_bytes, r.calls, r.log_lines, r.log_lost, r.uses, r.sums"         \
     " FROM runs r JOIN functions f ON f.id = r.function_id"                                        \
     " LEFT JOIN versions v ON v.id = r.version_id "
 
@@ -50,6 +50,8 @@ static enum err_code read_runs(struct query q, uint64_t least, each_run *each, v
             .calls = col_u64(&q, 24),
             .log_lines = col_u64(&q, 25),
             .log_lost = col_u64(&q, 26),
+            .uses = col_slice(&q, 27),
+            .sums = col_slice(&q, 28),
         };
         rc = each(arg, &r, e);
     }
@@ -65,14 +67,15 @@ enum err_code store_run_put(struct store *st, const struct store_run *r, struct 
               "INSERT INTO runs (id, project_id, function_id, version_id, started_at, method, path,"
               " client, status, cause, injected, sampled, exit_status, cpu_us, wall_us,"
               " memory_peak, bytes_in, bytes_out, request_bytes, response_bytes, calls, host_calls,"
-              " log_lines, log_lost, text) SELECT ?1, project_id, id, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
-              " ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25"
+              " log_lines, log_lost, text, uses, sums) SELECT ?1, project_id, id, ?4, ?5, ?6, ?7,"
+              " ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,"
+              " ?25, ?26, ?27"
               " FROM functions WHERE id = ?3 AND project_id = ?2 ON CONFLICT DO NOTHING",
-              "uuuuisssisiiiiiiiiiiisiis", r->id, r->project, r->function, r->version,
+              "uuuuisssisiiiiiiiiiiisiisss", r->id, r->project, r->function, r->version,
               r->started_ms, r->method, r->path, r->client, r->status, r->cause, r->injected,
               r->sampled, (uint64_t)r->exit_status, r->cpu_us, r->wall_us, r->memory_peak,
               r->bytes_in, r->bytes_out, r->request_bytes, r->response_bytes, r->calls,
-              r->host_calls, r->log_lines, r->log_lost, r->text),
+              r->host_calls, r->log_lines, r->log_lost, r->text, r->uses, r->sums),
         e);
 }
 

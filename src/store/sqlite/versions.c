@@ -5,7 +5,8 @@ typedef enum err_code each_version(void *arg, const struct store_version *v, str
 
 #define VERSION                                                                                    \
     "SELECT v.id, v.function_id, f.project_id, v.number, v.digest, v.size, v.response, v.env,"     \
-    " v.limits, v.check_request, v.check_result, v.created_at, v.updated_at, v.promoted_at"        \
+    " v.limits, v.check_request, v.check_result, v.created_at, v.updated_at, v.promoted_at,"       \
+    " v.policy, v.assets, v.timing"                                                                \
     " FROM versions v JOIN functions f ON f.id = v.function_id "
 
 /* Hands every row out; at least `least` must come. */
@@ -28,8 +29,11 @@ static enum err_code read_versions(struct query q, uint64_t least, each_version 
             .created_ms = col_u64(&q, 11),
             .updated_ms = col_u64(&q, 12),
             .promoted_ms = col_u64(&q, 13),
+            .policy = col_slice(&q, 14),
+            .timing = col_u64(&q, 16) != 0,
         };
         col_digest(&q, 4, v.digest);
+        col_digest(&q, 15, v.assets);
         rc = each(arg, &v, e);
     }
     struct err ended;
@@ -47,12 +51,14 @@ enum err_code store_version_put(struct store *st, const struct store_version *v,
                                      e);
     if (rc)
         return rc;
-    struct query q = query(st,
-                           "INSERT INTO versions (id, function_id, number, digest, size, response,"
-                           " env, limits, check_request) SELECT ?, id, last_number, ?, ?, ?, ?, ?,"
-                           " ? FROM functions WHERE id = ? RETURNING number",
-                           "udiibssu", v->id, v->digest, v->size, (uint64_t)v->response, v->env,
-                           v->limits, v->check, v->function);
+    struct query q =
+        query(st,
+              "INSERT INTO versions (id, function_id, number, digest, size, response,"
+              " env, limits, check_request, policy, assets, timing)"
+              " SELECT ?, id, last_number, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+              " FROM functions WHERE id = ? RETURNING number",
+              "udiibsssDiu", v->id, v->digest, v->size, (uint64_t)v->response, v->env, v->limits,
+              v->check, v->policy, v->assets, (uint64_t)v->timing, v->function);
     while (query_row(&q))
         *ret_number = (uint32_t)col_u64(&q, 0);
     return query_end_least(&q, 1, e);
@@ -77,6 +83,14 @@ enum err_code store_version_newest(struct store *st, struct uuid function, each_
     return read_versions(
         query(st, VERSION "WHERE v.function_id = ? ORDER BY v.number DESC LIMIT 1", "u", function),
         1, each, arg, e);
+}
+
+enum err_code store_version_numbered(struct store *st, struct uuid function, uint64_t number,
+                                     each_version *each, void *arg, struct err *e)
+{
+    return read_versions(
+        query(st, VERSION "WHERE v.function_id = ? AND v.number = ?", "ui", function, number), 1,
+        each, arg, e);
 }
 
 enum err_code store_versions(struct store *st, struct uuid function, uint64_t before,
