@@ -153,6 +153,7 @@ const struct command commands[] = {
     {.name = "edge", .run = role_edge, .hidden = true},
     {.name = "exec", .run = role_exec, .hidden = true},
     {.name = "control", .run = role_control, .hidden = true},
+    {.name = "egress", .run = role_egress, .hidden = true},
     {.name = "compile", .run = role_compile, .hidden = true},
     {.name = "--help", .run = cmd_help, .hidden = true},
     {.name = "-h", .run = cmd_help, .hidden = true},

@@ -278,6 +278,15 @@ bool spool_log(struct spool *s, const struct spool_log *log, struct slice line)
     return true;
 }
 
+bool spool_connection(struct spool *s, const struct spool_connection *c)
+{
+    uint64_t head;
+    if (!append(s, SPOOL_CONNECTION, c, sizeof *c, 0, true, &head))
+        return false;
+    publish(s, head);
+    return true;
+}
+
 struct spool_sums *spool_sums(struct spool *s, struct uuid function, struct uuid project)
 {
     struct spool_sums *sums = map_get(&s->by_function, slice_make(function.b, sizeof function.b));
