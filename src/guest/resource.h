@@ -40,7 +40,7 @@ struct scheme {
 };
 
 extern const struct scheme *const scheme_stdio[3];
-extern const struct scheme scheme_root; /* WASI's "/" (wasi_path.c) */
+extern const struct scheme scheme_root; /* WASI's folders (place.c) */
 extern const struct scheme scheme_null, scheme_zero, scheme_random, scheme_log, scheme_fd;
 extern const struct scheme scheme_http, scheme_https, scheme_gemini;
 

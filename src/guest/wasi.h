@@ -2,6 +2,7 @@
 #pragma once
 
 #include "guest/handlers.h"
+#include "guest/place.h"
 
 enum {
     WASI_OK = 0,
@@ -9,12 +10,14 @@ enum {
     WASI_EBADF = 8,
     WASI_EEXIST = 20,
     WASI_EFAULT = 21,
+    WASI_EILSEQ = 25,
     WASI_EINVAL = 28,
     WASI_EIO = 29,
     WASI_EISDIR = 31,
     WASI_EMFILE = 33,
     WASI_ENAMETOOLONG = 37,
     WASI_ENOENT = 44,
+    WASI_ENOMEM = 48,
     WASI_ENOSYS = 52,
     WASI_ENOTDIR = 54,
     WASI_ENOTSOCK = 57,
@@ -24,7 +27,8 @@ enum {
     WASI_ENOTCAPABLE = 76,
 };
 
-enum { WASI_FILETYPE_CHARACTER = 2, WASI_FILETYPE_FOLDER = 3 };
+enum { WASI_RIGHT_WRITE = 1 << 6 };
+enum { WASI_IOV_BYTES = 8 /* of an entry of a list of spans: address, length */ };
 
 /* Stores little-endian values (as wasm memory is) into a span that was checked. */
 static inline void wasi_put32(void *p, size_t at, uint32_t v)
@@ -54,7 +58,12 @@ static inline struct descriptor *wasi_descriptor(struct engine_call *c)
 {
     return guest_descriptor(guest_of(c), engine_u32(c, 0));
 }
-/* A filestat of this type; the old module's has 56 bytes, the new one's 64. */
-void wasi_put_filestat(uint8_t *out, uint8_t type, bool old);
+/* The filetype of what lies there. */
+uint8_t wasi_filetype(const struct place *place);
+/* Its filestat; the old module's has 56 bytes, the new one's 64. */
+void wasi_put_filestat(uint8_t *out, const struct place *place, bool old);
+/* Checks the list of spans of arguments 1 and 2, each span, and the place for a count, where
+ * argument `count` points. The list's first entry, or an errno. */
+int wasi_spans(struct engine_call *c, int count, const uint8_t **ret_spans);
 /* The errno of a negative code of an operation. */
 int wasi_errno(int64_t code);

@@ -1,26 +1,29 @@
-/* WASI: descriptors. All but folders are streams: no position. */
+/* WASI: descriptors of every kind. What only files have, a position, is in wasi_file.c. */
 #include "guest/resource.h"
 #include "guest/transfer.h"
 #include "guest/wasi.h"
 
 enum {
     IOV_MOST = 1024, /* as Linux's IOV_MAX */
-    IOV_BYTES = 8,
     FLAG_APPEND = 1,
     FLAG_NONBLOCK = 4,
 };
+/* Rights as the witx files number them. Folders have those of changing things too: C libraries take
+ * a folder without them for something else. Using them gives EROFS. */
 enum {
     RIGHT_DATASYNC = 1 << 0,
     RIGHT_READ = 1 << 1,
+    RIGHT_SEEK = 1 << 2,
     RIGHT_SET_FLAGS = 1 << 3,
     RIGHT_SYNC = 1 << 4,
-    RIGHT_WRITE = 1 << 6,
-    RIGHT_PATH_OPEN = 1 << 13,
-    RIGHT_READDIR = 1 << 14,
-    RIGHT_PATH_FILESTAT = 1 << 18,
+    RIGHT_TELL = 1 << 5,
+    RIGHT_ADVISE = 1 << 7,
     RIGHT_FILESTAT = 1 << 21,
+    RIGHT_SET_TIMES = 1 << 23,
     RIGHT_POLL = 1 << 27,
     RIGHT_ALL = (1 << 29) - 1,
+    /* bits 9 to 18 and 20: paths and lists; 24 to 26: symlink, remove, unlink */
+    RIGHTS_FOLDER = 0x3ff << 9 | 1 << 20 | RIGHT_SET_TIMES | 7 << 24,
 };
 
 int wasi_errno(int64_t code)
@@ -37,16 +40,19 @@ int wasi_errno(int64_t code)
     }
 }
 
-static uint8_t file_type(const struct descriptor *d)
+uint8_t wasi_filetype(const struct place *place)
 {
-    return d->scheme->folder ? WASI_FILETYPE_FOLDER : WASI_FILETYPE_CHARACTER;
+    enum { CHARACTER = 2, FOLDER = 3, REGULAR = 4 };
+    return place->kind == PLACE_FOLDER ? FOLDER : place->kind == PLACE_FILE ? REGULAR : CHARACTER;
 }
 
-void wasi_put_filestat(uint8_t *out, uint8_t type, bool old)
+void wasi_put_filestat(uint8_t *out, const struct place *place, bool old)
 {
     memset(out, 0, old ? 56 : 64); /* the old one counts links in four bytes */
-    out[16] = type;
+    wasi_put64(out, 8, place->inode);
+    out[16] = wasi_filetype(place);
     out[old ? 20 : 24] = 1; /* one link */
+    wasi_put64(out, old ? 24 : 32, place->kind == PLACE_FILE ? place->entry.content.n : 0);
 }
 
 enum engine_verdict preview1_fd_close(struct engine_call *c)
@@ -78,15 +84,18 @@ enum engine_verdict preview1_fd_fdstat_get(struct engine_call *c)
         return guest_return(c, WASI_EBADF);
     if (!out)
         return guest_return(c, WASI_EFAULT);
+    struct place place = place_of(guest_of(c), d);
     uint64_t rights = RIGHT_SET_FLAGS | RIGHT_FILESTAT | RIGHT_POLL;
     if (d->scheme->read)
         rights |= RIGHT_READ;
     if (d->scheme->write)
-        rights |= RIGHT_WRITE | RIGHT_SYNC | RIGHT_DATASYNC;
+        rights |= WASI_RIGHT_WRITE | RIGHT_SYNC | RIGHT_DATASYNC;
     if (d->scheme->folder)
-        rights |= RIGHT_PATH_OPEN | RIGHT_READDIR | RIGHT_PATH_FILESTAT;
+        rights |= RIGHTS_FOLDER;
+    if (place.kind == PLACE_FILE)
+        rights |= RIGHT_SEEK | RIGHT_TELL | RIGHT_ADVISE;
     memset(out, 0, 24);
-    out[0] = file_type(d);
+    out[0] = wasi_filetype(&place);
     out[2] = d->nonblocking ? FLAG_NONBLOCK : 0;
     wasi_put64(out, 8, rights);
     wasi_put64(out, 16, d->scheme->folder ? RIGHT_ALL : 0);
@@ -113,36 +122,38 @@ enum engine_verdict preview1_fd_filestat_get(struct engine_call *c)
         return guest_return(c, WASI_EBADF);
     if (!out)
         return guest_return(c, WASI_EFAULT);
-    wasi_put_filestat(out, file_type(d), c->alias);
+    struct place place = place_of(guest_of(c), d);
+    wasi_put_filestat(out, &place, c->alias);
     return guest_return(c, WASI_OK);
 }
 
-/* What fd_read and fd_write begin with: the descriptor, every span that the vectors of arguments 1
- * and 2 name, and the place for the count. An errno. */
-static int transfer_begin(struct engine_call *c, struct descriptor **ret_descriptor,
-                          const uint8_t **ret_vectors)
+int wasi_spans(struct engine_call *c, int ret_count, const uint8_t **ret_spans)
 {
-    struct descriptor *d = wasi_descriptor(c);
-    if (!d)
-        return WASI_EBADF;
     uint32_t count = engine_u32(c, 2);
-    const uint8_t *vectors = engine_span(c, engine_u32(c, 1), (uint64_t)count * IOV_BYTES);
+    const uint8_t *spans = engine_span(c, engine_u32(c, 1), (uint64_t)count * WASI_IOV_BYTES);
     if (count > IOV_MOST)
         return WASI_EINVAL;
-    if (!vectors || !engine_span(c, engine_u32(c, 3), 4))
+    if (!spans || !engine_span(c, engine_u32(c, ret_count), 4))
         return WASI_EFAULT;
     uint64_t total = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t size = wasi_get32(vectors, i * IOV_BYTES + 4);
-        if (!engine_span(c, wasi_get32(vectors, i * IOV_BYTES), size))
+        uint32_t size = wasi_get32(spans, i * WASI_IOV_BYTES + 4);
+        if (!engine_span(c, wasi_get32(spans, i * WASI_IOV_BYTES), size))
             return WASI_EFAULT;
         total += size;
     }
     if (total > INT32_MAX)
         return WASI_EINVAL;
-    *ret_descriptor = d;
-    *ret_vectors = vectors;
+    *ret_spans = spans;
     return WASI_OK;
+}
+
+/* What fd_read and fd_write begin with; an errno. */
+static int transfer_begin(struct engine_call *c, struct descriptor **ret_descriptor,
+                          const uint8_t **ret_vectors)
+{
+    *ret_descriptor = wasi_descriptor(c);
+    return *ret_descriptor ? wasi_spans(c, 3, ret_vectors) : WASI_EBADF;
 }
 
 /* Stores the count at argument 3, which is checked before anything moves. */
@@ -167,9 +178,9 @@ enum engine_verdict preview1_fd_write(struct engine_call *c)
         return guest_return(c, WASI_EBADF);
     uint32_t count = engine_u32(c, 2);
     for (uint64_t i = 0; i < c->progress[0]; i++)
-        done += wasi_get32(vectors, i * IOV_BYTES + 4);
+        done += wasi_get32(vectors, i * WASI_IOV_BYTES + 4);
     for (; c->progress[0] < count; c->progress[0]++, c->progress[1] = 0) {
-        const uint8_t *v = vectors + c->progress[0] * IOV_BYTES;
+        const uint8_t *v = vectors + c->progress[0] * WASI_IOV_BYTES;
         uint32_t size = wasi_get32(v, 4);
         int64_t written = 0;
         if (!size)
@@ -203,8 +214,8 @@ enum engine_verdict preview1_fd_read(struct engine_call *c)
     if (!d->scheme->read)
         return guest_return(c, WASI_EBADF);
     for (uint32_t i = 0, count = engine_u32(c, 2); i < count; i++) {
-        uint32_t size = wasi_get32(vectors, i * IOV_BYTES + 4);
-        void *to = engine_span(c, wasi_get32(vectors, i * IOV_BYTES), size);
+        uint32_t size = wasi_get32(vectors, i * WASI_IOV_BYTES + 4);
+        void *to = engine_span(c, wasi_get32(vectors, i * WASI_IOV_BYTES), size);
         int64_t got = 0;
         if (!to) /* what was read went over the vectors themselves */
             return done ? give_count(c, done) : guest_return(c, WASI_EFAULT);
@@ -243,29 +254,13 @@ enum engine_verdict preview1_fd_renumber(struct engine_call *c)
     return guest_return(c, WASI_OK);
 }
 
-/* Operations that descriptors like ours do not have. */
-
-static enum engine_verdict refuse(struct engine_call *c, int error)
-{
-    return guest_return(c, wasi_descriptor(c) ? error : WASI_EBADF);
-}
-
-enum engine_verdict preview1_fd_unseekable(struct engine_call *c)
-{
-    return refuse(c, WASI_ESPIPE);
-}
-
-enum engine_verdict preview1_fd_unsupported(struct engine_call *c)
-{
-    return refuse(c, WASI_ENOTSUP);
-}
-
+/* Rights can't be given up: who has a descriptor uses it or closes it. */
 enum engine_verdict preview1_fd_no_right(struct engine_call *c)
 {
-    return refuse(c, WASI_ENOTCAPABLE);
+    return guest_return(c, wasi_descriptor(c) ? WASI_ENOTCAPABLE : WASI_EBADF);
 }
 
 enum engine_verdict preview1_fd_no_socket(struct engine_call *c)
 {
-    return refuse(c, WASI_ENOTSOCK);
+    return guest_return(c, wasi_descriptor(c) ? WASI_ENOTSOCK : WASI_EBADF);
 }

@@ -21,6 +21,7 @@
 #include "ipc/leash.h"
 #include "ipc/ledger.h"
 #include "ipc/lockdown.h"
+#include "module/bundle.h"
 #include "roles/exec_text.h"
 #include "roles/roles.h"
 
@@ -48,8 +49,9 @@ struct version {
     struct version_load load;
     struct strings env, args;
     struct policy *policy; /* NULL: the empty one */
-    struct image *image;  /* NULL: not open */
-    enum err_code broken; /* why the image can't be opened; 0: it can */
+    struct image *image;   /* NULL: not open */
+    struct bundle *assets; /* open as long as the image is; NULL: it has none */
+    enum err_code broken;  /* why the image can't be opened; 0: it can */
     unsigned runs;
     bool unloaded; /* goes with its last run */
 };
@@ -232,6 +234,8 @@ static void image_close(struct exec *x, struct version *v)
     x->images_open--;
     image_unref(v->image);
     v->image = NULL;
+    bundle_close(v->assets);
+    v->assets = NULL;
 }
 
 static void version_free(struct exec *x, struct version *v)
@@ -277,6 +281,17 @@ static enum err_code bind_project(struct exec *x, struct err *e)
     return rc;
 }
 
+/* Named by its digest, beside the images. */
+static enum err_code open_assets(struct version *v, struct err *e)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    char name[sizeof "assets/" + DIGEST_TEXT] = "assets/";
+    if (memcmp(v->load.assets, none, sizeof none) == 0)
+        return ERR_OK;
+    digest_text(v->load.assets, name + strlen(name));
+    return bundle_open(name, &v->assets, e);
+}
+
 static enum err_code open_image(struct exec *x, struct version *v, struct err *e)
 {
     char name[IMAGE_NAME];
@@ -292,12 +307,18 @@ static enum err_code open_image(struct exec *x, struct version *v, struct err *e
         if (x->images_open == before)
             break; /* all are in use: one more, for now */
     }
+    rc = open_assets(v, e);
+    if (rc)
+        return rc;
     rc = image_open(x->engine, name, host_handlers, &v->image, e);
-    if (rc == ERR_OK) {
-        x->images_open++;
-        list_push(&x->images, &v->node);
+    if (rc) {
+        bundle_close(v->assets);
+        v->assets = NULL;
+        return rc;
     }
-    return rc;
+    x->images_open++;
+    list_push(&x->images, &v->node);
+    return ERR_OK;
 }
 
 static void load_failed(struct exec *x, uint64_t slot, enum err_code rc, const struct err *e)
@@ -513,6 +534,7 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     r->guest.meta = (struct strings){buf_slice(&r->meta), pairs.count};
     r->guest.env = v->env;
     r->guest.args = v->args;
+    r->guest.assets = v->assets;
     r->entered = false;
     r->untraced = 0;
     list_push(&x->ready, &r->node);

@@ -7,7 +7,20 @@
 
 static struct driver d;
 
-enum { HELLO = 1, ECHO, SLEEP, LOOP, FLOOD, EXIT, READ_FOREVER, TRAP, LOG, GROW, GROW_TOO };
+enum {
+    HELLO = 1,
+    ECHO,
+    SLEEP,
+    LOOP,
+    FLOOD,
+    EXIT,
+    READ_FOREVER,
+    TRAP,
+    LOG,
+    GROW,
+    GROW_TOO,
+    FILE_READER
+};
 
 static void compile(uint8_t number, const char *code)
 {
@@ -354,10 +367,27 @@ TEST(malformed)
     }
 }
 
+/* The file's bytes come out of a mapping that the locked-down process made of a bundle. */
+TEST(assets)
+{
+    struct seen s;
+    driver_assets(&d, 7, "hello", SLICE("what lies in the file"));
+    begin();
+    driver_load_assets(&d, 20, FILE_READER, 7, &d.limits, SLICE(""), SLICE("test\0"));
+    driver_load_assets(&d, 21, FILE_READER, 8, &d.limits, SLICE(""), SLICE("test\0"));
+    driver_begin(&d, 1, 20, SLICE(""), false);
+    driver_begin(&d, 2, 21, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_OK);
+    CHECK(s.size == 21 && !memcmp(s.output, "what lies in the file", 21));
+    CHECK(collect(2, &s) && s.ledger.head.reason == ERR_NOT_FOUND);
+    end();
+}
+
 static const struct test_case cases[] = {
     CASE(hello),         CASE(input),         CASE(output_credit), CASE(sleeping),
     CASE(limits),        CASE(causes),        CASE(exec_memory),   CASE(cancelling),
-    CASE(missing_image), CASE(many_versions), CASE(malformed),
+    CASE(missing_image), CASE(many_versions), CASE(malformed),     CASE(assets),
 };
 
 int main(void)
@@ -378,6 +408,9 @@ int main(void)
     compile(GROW, "loop 16 grow -1 eq if 50 cwa.runtime_msleep size wasi.proc_exit end br 0 end");
     compile(GROW_TOO,
             "loop 16 grow -1 eq if 49 cwa.runtime_msleep size wasi.proc_exit end br 0 end");
+    compile(FILE_READER, "3 0 8 5 0 0L 0L 0 100 wasi.path_open drop "
+                         "200 300 store 204 50 store 100 load 200 1 208 wasi.fd_read drop "
+                         "204 208 load store 1 200 1 208 wasi.fd_write drop");
     compile(LOG, "2 8 5 cwa.resource_write drop");
     int status = test_main(cases, (int)(sizeof cases / sizeof *cases));
     driver_done(&d);

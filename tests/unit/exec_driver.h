@@ -9,6 +9,7 @@
 #include "ipc/frame.h"
 #include "ipc/ledger.h"
 #include "ipc/spec.h"
+#include "module/bundle.h"
 #include "roles/roles.h"
 
 #include <errno.h>
@@ -76,6 +77,38 @@ static void driver_compile(struct driver *d, uint8_t number, struct slice module
     close(fd);
 }
 
+/* Puts a bundle, with one file, under a digest that is `number` and zeros. */
+static inline void driver_assets(struct driver *d, uint8_t number, const char *file,
+                                 struct slice content)
+{
+    struct err e = {0};
+    struct buf tar, bundle;
+    char path[256], folder[128], id[UUID_TEXT + 1], digest[DIGEST_TEXT + 1];
+    uint32_t files;
+    buf_init(&tar, 1 << 20);
+    buf_init(&bundle, 1 << 20);
+    uuid_text(d->project, id);
+    digest_text((uint8_t[DIGEST_BYTES]){number}, digest);
+    snprintf(folder, sizeof folder, "%s/%s/assets", d->folder, id);
+    if (mkdir(folder, 0755))
+        driver_die(folder, NULL);
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (fd < 0 || write(fd, content.p, content.n) != (ssize_t)content.n || close(fd))
+        driver_die(path, NULL);
+    if (bundle_pack(folder, &d->limits, &tar, &e) ||
+        bundle_make(buf_slice(&tar), &d->limits, &bundle, &files, &e))
+        driver_die("bundle", &e);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/%s", folder, digest);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (fd < 0 || write(fd, buf_data(&bundle), buf_size(&bundle)) != (ssize_t)buf_size(&bundle) ||
+        close(fd))
+        driver_die(path, NULL);
+    buf_done(&tar);
+    buf_done(&bundle);
+}
+
 /* Starts the process; `strict` also asks for every required fence. */
 static void driver_start(struct driver *d, bool strict)
 {
@@ -135,16 +168,24 @@ static void driver_bind(struct driver *d)
     driver_put(d, FRAME_BIND, 0, 0, &d->project, sizeof d->project);
 }
 
-static void driver_load(struct driver *d, uint32_t slot, uint8_t number,
-                        const struct limits *limits, struct slice env, struct slice args)
+/* `assets`: the number of a bundle; 0: none. */
+static void driver_load_assets(struct driver *d, uint32_t slot, uint8_t number, uint8_t assets,
+                               const struct limits *limits, struct slice env, struct slice args)
 {
-    struct version_load v = {.digest = {number}, .limits = *limits, .env = env, .args = args};
+    struct version_load v = {
+        .digest = {number}, .assets = {assets}, .limits = *limits, .env = env, .args = args};
     struct buf b;
     buf_init(&b, FRAME_LOAD_MOST);
     if (!version_load_write(&v, &b))
         driver_die("version_load_write", NULL);
     driver_put(d, FRAME_LOAD, 0, slot, buf_data(&b), buf_size(&b));
     buf_done(&b);
+}
+
+static void driver_load(struct driver *d, uint32_t slot, uint8_t number,
+                        const struct limits *limits, struct slice env, struct slice args)
+{
+    driver_load_assets(d, slot, number, 0, limits, env, args);
 }
 
 static void driver_begin(struct driver *d, uint64_t id, uint32_t slot, struct slice pairs,

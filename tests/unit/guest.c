@@ -5,6 +5,7 @@
 #include "guest/host.h"
 #include "guest/resource.h"
 #include "guest/wasi.h"
+#include "tar_build.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -385,6 +386,139 @@ TEST(paths)
     CHECK(CALL(WASI_FD_PRESTAT_GET, 4, 64) == WASI_EBADF); /* opened by the guest */
 }
 
+/* Names of the folder, each with a colon behind; "." and ".." are counted and left out. */
+static const char *listed(uint32_t fd, uint32_t buffer)
+{
+    static char names[400];
+    uint64_t cookie = 0;
+    size_t n = 0;
+    int dots = 0;
+    for (;;) {
+        CHECK(CALL(WASI_FD_READDIR, fd, 8000, buffer, cookie, 64) == 0);
+        uint32_t used = wasi_get32(memory, 64), at = 0;
+        while (at + 24 <= used && at + 24 + wasi_get32(memory, 8000 + at + 16) <= used) {
+            struct slice name =
+                slice_make(memory + 8000 + at + 24, wasi_get32(memory, 8000 + at + 16));
+            bool is_dot = slice_eq(name, SLICE(".")) || slice_eq(name, SLICE(".."));
+            dots += is_dot;
+            if (!is_dot)
+                n += (size_t)snprintf(names + n, sizeof names - n, "%.*s:", SLICE_ARG(name));
+            cookie = wasi_get64(memory, 8000 + at);
+            at += 24 + (uint32_t)name.n;
+        }
+        if (used < buffer)
+            break;
+        CHECK(at); /* the buffer has room for one */
+    }
+    CHECK(dots == 2);
+    names[n] = '\0';
+    return names;
+}
+
+/* Opens and gives the descriptor, or minus the errno. */
+static int open_at(uint32_t folder, const char *path, int flags, uint64_t rights)
+{
+    uint32_t n = text(100, path);
+    int64_t error = CALL(WASI_PATH_OPEN, folder, 0, 100, n, flags, rights, 0, 0, 64);
+    return error ? -(int)error : (int)wasi_get32(memory, 64);
+}
+
+TEST(assets)
+{
+    static const char *const files[] = {
+        "index.html", "<p>hello</p>", "a/b/deep", "1",      "a/empty", "",
+        "dev/null",   "hidden",       "net/x",    "hidden", NULL};
+    struct bundle *b = tar_bundle(files);
+    guest.assets = b;
+    begin();
+    CHECK_STR(listed(3, 4000), "a:index.html:");
+    CHECK_STR(listed(3, 36), "a:index.html:"); /* one at a time */
+    int a = open_at(3, "a", 2, 0), dev = open_at(3, "/dev", 0, 0), net = open_at(3, "net", 0, 0);
+    CHECK_STR(listed((uint32_t)a, 4000), "b:empty:");
+    CHECK_STR(listed((uint32_t)dev, 4000), "null:random:urandom:zero:");
+    CHECK_STR(listed((uint32_t)net, 4000), "");
+    static const struct {
+        const char *path;
+        int flags, rights, error;
+    } rows[] = {
+        {"index.html", 0, 2, 0},
+        {"./a/../index.html", 0, 2, 0},
+        {"index.html/", 0, 2, WASI_ENOTDIR},
+        {"index.html/x", 0, 2, WASI_ENOTDIR},
+        {"index.html", 2, 2, WASI_ENOTDIR},
+        {"index.html", 1, 2, 0},
+        {"index.html", 5, 2, WASI_EEXIST},
+        {"index.html", 8, 2, WASI_EROFS},
+        {"index.html", 0, WASI_RIGHT_WRITE, WASI_EROFS},
+        {"a", 0, WASI_RIGHT_WRITE, WASI_EISDIR},
+        {"a", 1, 0, WASI_EISDIR},
+        {"a/new", 1, 0, WASI_EROFS},
+        {"a/new", 0, 0, WASI_ENOENT},
+        {"none/new", 1, 0, WASI_ENOENT},
+        {"index.html/new", 1, 0, WASI_ENOTDIR},
+        {"a/../../x", 0, 0, WASI_ENOTCAPABLE},
+        {"net/x", 0, 0, WASI_ENOENT},
+        {"dev/nothing", 0, 0, WASI_ENOENT},
+        {"dev/null/x", 0, 0, WASI_ENOTDIR},
+        {"a\xff", 0, 0, WASI_EILSEQ},
+        {"index.html", 16, 0, WASI_EINVAL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int fd = open_at(3, rows[i].path, rows[i].flags, (uint64_t)rows[i].rights);
+        CHECK(rows[i].error ? fd == -rows[i].error : fd > 3);
+        if (fd > 3)
+            CHECK(CALL(WASI_FD_CLOSE, fd) == 0);
+    }
+    CHECK(open_at((uint32_t)dev, "null", 0, 0) > 3);
+    CHECK(open_at((uint32_t)net, "null/x", 0, 0) > 3);
+    CHECK(open_at((uint32_t)net, "../a/empty", 0, 0) == -WASI_ENOTCAPABLE);
+    CHECK(open_at((uint32_t)a, "b/deep", 0, 0) > 3);
+    CHECK(open_at((uint32_t)a, "/b/deep", 0, 0) == -WASI_ENOTCAPABLE);
+    CHECK(open_at((uint32_t)a, "..", 0, 0) == -WASI_ENOTCAPABLE);
+
+    uint32_t fd = (uint32_t)open_at(3, "index.html", 0, 2);
+    wasi_put32(memory, 200, 1000); /* two spans: 4 bytes, the rest */
+    wasi_put32(memory, 204, 4);
+    wasi_put32(memory, 208, 1004);
+    wasi_put32(memory, 212, 100);
+    CHECK(CALL(WASI_FD_READ, fd, 200, 1, 64) == 0 && wasi_get32(memory, 64) == 4);
+    CHECK(CALL(WASI_FD_TELL, fd, 72) == 0 && wasi_get64(memory, 72) == 4);
+    CHECK(CALL(WASI_FD_PREAD, fd, 200, 2, 3, 64) == 0 && wasi_get32(memory, 64) == 9);
+    CHECK(!memcmp(memory + 1000, "hello</p>", 9));
+    CHECK(CALL(WASI_FD_READ, fd, 200, 2, 64) == 0 && wasi_get32(memory, 64) == 8);
+    CHECK(CALL(WASI_FD_READ, fd, 200, 2, 64) == 0 && wasi_get32(memory, 64) == 0);
+    CHECK(CALL(WASI_FD_PREAD, fd, 200, 2, 12, 64) == 0 && wasi_get32(memory, 64) == 0);
+    CHECK(CALL(WASI_FD_PREAD, fd, 200, 2, UINT64_MAX, 64) == 0 && wasi_get32(memory, 64) == 0);
+    CHECK(CALL(WASI_FD_SEEK, fd, -3, 2, 72) == 0 && wasi_get64(memory, 72) == 9);
+    CHECK(CALL(WASI_FD_SEEK, fd, -9, 1, 72) == 0 && wasi_get64(memory, 72) == 0);
+    CHECK(CALL(WASI_FD_SEEK, fd, -1, 1, 72) == WASI_EINVAL);
+    CHECK(CALL(WASI_FD_SEEK, fd, 0, 3, 72) == WASI_EINVAL);
+    CHECK(CALL(WASI_FD_SEEK, fd, INT64_MAX, 0, 72) == 0); /* past the end: nothing there */
+    CHECK(CALL(WASI_FD_SEEK, fd, 1, 1, 72) == WASI_EINVAL);
+    CHECK(CALL(WASI_FD_READ, fd, 200, 1, 64) == 0 && wasi_get32(memory, 64) == 0);
+    CHECK(CALL(WASI_FD_SEEK, 1, 0, 0, 72) == WASI_ESPIPE);
+    CHECK(CALL(WASI_FD_SEEK, 3, 0, 0, 72) == WASI_EBADF);
+    CHECK(CALL(WASI_FD_ADVISE, fd, 0, 100, 3) == 0);
+    CHECK(CALL(WASI_FD_ADVISE, fd, 0, 100, 6) == WASI_EINVAL);
+    CHECK(CALL(WASI_FD_WRITE, fd, 200, 1, 64) == WASI_EBADF);
+    CHECK(CALL(WASI_FD_ALLOCATE, fd, 0, 1) == WASI_EBADF);
+    CHECK(CALL(WASI_FD_FILESTAT_SET_TIMES, fd, 0, 0, 0) == WASI_EROFS);
+    CHECK(CALL(WASI_FD_FILESTAT_GET, fd, 400) == 0 && memory[416] == 4 &&
+          wasi_get64(memory, 432) == 12);
+    uint64_t inode = wasi_get64(memory, 408);
+    CHECK(CALL(WASI_PATH_FILESTAT_GET, 3, 0, 100, text(100, "index.html"), 400) == 0 &&
+          wasi_get64(memory, 408) == inode);
+    CHECK(CALL(WASI_FD_FDSTAT_GET, fd, 400) == 0 && memory[400] == 4 && memory[408] & 4);
+    CHECK(CALL(WASI_FD_FDSTAT_GET, 3, 400) == 0 && memory[400] == 3 && !(memory[408] & 66));
+    CHECK(CALL(WASI_PATH_READLINK, 3, 100, text(100, "a"), 200, 4, 64) == WASI_EINVAL);
+    CHECK(CALL(WASI_FD_RENUMBER, fd, 0) == 0 && CALL(WASI_FD_TELL, 0, 72) == 0);
+    CHECK(CALL(WASI_FD_CLOSE, fd) == WASI_EBADF);
+    begin(); /* closes all of it, the sanitizers count */
+    guest.assets = NULL;
+    CHECK_STR(listed(3, 4000), "");
+    bundle_close(b);
+}
+
 TEST(poll)
 {
     begin();
@@ -473,7 +607,7 @@ TEST(anything)
 static const struct test_case cases[] = {
     CASE(strings),     CASE(utf8),      CASE(environment), CASE(arguments),  CASE(output_waits),
     CASE(input_waits), CASE(resources), CASE(log_lines),   CASE(log_limits), CASE(paths),
-    CASE(poll),        CASE(msleep),    CASE(anything),
+    CASE(assets),      CASE(poll),      CASE(msleep),      CASE(anything),
 };
 
 int main(void)
