@@ -3,6 +3,7 @@
  * A small master: a compile job when the image isn't in the user's cache, one
  * exec, both locked down as a server's would be. Standard output is the
  * program's alone; everything that we have to say goes to standard error. */
+#include "api/record.h"
 #include "base/brand.h"
 #include "base/host.h"
 #include "cli/args.h"
@@ -179,25 +180,8 @@ static const char *call_label(const struct ledger_call *c)
     return c->function < HOST_COUNT ? host_functions[c->function].label : "?";
 }
 
-static void print_ledger(const struct ledger *l)
-{
-    const struct ledger_head *h = &l->head;
-    char a[24], b[24];
-    fprintf(stderr, "ended     %s, exit status %d\n", err_slug((enum err_code)h->reason),
-            (int)h->status);
-    fprintf(stderr, "time      %s of CPU, %s in all\n", show_us(h->cpu_us, a),
-            show_us(h->wall_us, b));
-    fprintf(stderr, "memory    %s\n", show_bytes(h->memory_peak, a));
-    fprintf(stderr, "bytes     %s in, %s out\n", show_bytes(h->bytes_in, a),
-            show_bytes(h->bytes_out, b));
-    fprintf(stderr, "log       %u lines, %u lost\n", h->log_lines, h->log_lost);
-    fprintf(stderr, "calls     %ju\n", (uintmax_t)h->calls);
-    for (int i = 0; i < h->call_rows; i++)
-        fprintf(stderr, "  %10ju  %s\n", (uintmax_t)l->calls[i].count, call_label(&l->calls[i]));
-}
-
-/* One line, with the names that the API uses. */
-static void print_ledger_json(const struct ledger *l)
+/* With the names that the API uses. */
+static json_t *record(const struct ledger *l)
 {
     const struct ledger_head *h = &l->head;
     json_t *calls = json_object();
@@ -212,8 +196,24 @@ static void print_ledger_json(const struct ledger *l)
                   (json_int_t)h->bytes_out, "host_calls", calls, "calls", (json_int_t)h->calls,
                   "log_lines", (json_int_t)h->log_lines, "log_lost", (json_int_t)h->log_lost,
                   "text", l->text[0] ? l->text : NULL);
-    json_dumpf(all, stderr, JSON_COMPACT);
-    fputc('\n', stderr);
+    json_t *uses = record_uses(l), *sums = record_sums(l);
+    record_show(all, uses, sums);
+    json_decref(uses);
+    json_decref(sums);
+    return all;
+}
+
+static void print_ledger(const struct ledger *l, bool json)
+{
+    json_t *all = record(l);
+    if (json) {
+        json_dumpf(all, stderr, JSON_COMPACT);
+        fputc('\n', stderr);
+    } else {
+        fprintf(stderr, "ended     %s, exit status %d\n", err_slug((enum err_code)l->head.reason),
+                (int)l->head.status);
+        show_ledger(stderr, all);
+    }
     json_decref(all);
 }
 
@@ -221,10 +221,8 @@ static int report(const struct run_args *a, const struct runner_end *end)
 {
     const struct ledger *l = &end->ledger;
     print_end(l);
-    if (a->ledger && !a->json)
-        print_ledger(l);
-    else if (a->ledger || a->json)
-        print_ledger_json(l);
+    if (a->ledger || a->json)
+        print_ledger(l, a->json);
     return end->signal ? 128 + end->signal
                        : exit_of_run((enum err_code)l->head.reason, l->head.status);
 }

@@ -33,8 +33,7 @@ static void print_runs(const json_t *items)
 
 static void print_run(const json_t *r)
 {
-    char a[24], b[24];
-    const char *name;
+    char a[24];
     json_t *value;
     size_t i;
     printf("run       %s\n", answer_text(r, "id"));
@@ -55,16 +54,7 @@ static void print_run(const json_t *r)
         show_text(stdout, slice_str(answer_text(r, "text")));
         putchar('\n');
     }
-    printf("time      %s of CPU, %s in all\n", show_us(answer_count(r, "cpu_us"), a),
-           show_us(answer_count(r, "wall_us"), b));
-    printf("memory    %s\n", show_bytes(answer_count(r, "memory_peak"), a));
-    printf("bytes     %s in, %s out\n", show_bytes(answer_count(r, "bytes_in"), a),
-           show_bytes(answer_count(r, "bytes_out"), b));
-    printf("log       %ju lines, %ju lost\n", (uintmax_t)answer_count(r, "log_lines"),
-           (uintmax_t)answer_count(r, "log_lost"));
-    printf("calls     %ju\n", (uintmax_t)answer_count(r, "calls"));
-    json_object_foreach(json_object_get(r, "host_calls"), name, value)
-        printf("  %10ju  %s\n", (uintmax_t)json_integer_value(value), name);
+    show_ledger(stdout, r);
     json_array_foreach(json_object_get(r, "logs"), i, value)
     {
         printf("%-8s  ", answer_text(value, "level"));

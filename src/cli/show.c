@@ -117,6 +117,73 @@ void show_table(struct show_table *t, const char *empty)
     *t = (struct show_table){0};
 }
 
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *s = json_string_value(json_object_get(object, name));
+    return s ? s : "";
+}
+
+static uint64_t count_of(const json_t *object, const char *name)
+{
+    return (uint64_t)json_integer_value(json_object_get(object, name));
+}
+
+static void show_uses(FILE *f, const json_t *record)
+{
+    const json_t *opened = json_object_get(record, "descriptors"),
+                 *refused = json_object_get(record, "refusals"), *use;
+    char a[24], b[24];
+    size_t i;
+    if (count_of(record, "opens"))
+        fprintf(f, "opened    %ju\n", (uintmax_t)count_of(record, "opens"));
+    json_array_foreach(opened, i, use)
+    {
+        fprintf(f, "  %10ju  ", (uintmax_t)count_of(use, "fd"));
+        show_text(f, slice_str(text_of(use, "url")));
+        fprintf(f, ": %s in, %s out", show_bytes(count_of(use, "bytes_in"), a),
+                show_bytes(count_of(use, "bytes_out"), b));
+        if (count_of(use, "requests"))
+            fprintf(f, ", requests %ju", (uintmax_t)count_of(use, "requests"));
+        fputc('\n', f);
+    }
+    if (count_of(record, "refused"))
+        fprintf(f, "refused   %ju\n", (uintmax_t)count_of(record, "refused"));
+    json_array_foreach(refused, i, use)
+    {
+        fprintf(f, "  %10ju  ", (uintmax_t)count_of(use, "times"));
+        show_text(f, slice_str(text_of(use, "url")));
+        fputs(": ", f);
+        show_text(f, slice_str(text_of(use, "rule")));
+        fprintf(f, "%s\n",
+                strcmp(text_of(use, "layer"), "operator") == 0 ? " (the operator's policy)" : "");
+    }
+    if (count_of(record, "uses_lost"))
+        fprintf(f, "  %10ju  more, only counted\n", (uintmax_t)count_of(record, "uses_lost"));
+}
+
+void show_ledger(FILE *f, const json_t *record)
+{
+    char a[24], b[24];
+    const char *name;
+    json_t *value;
+    fprintf(f, "time      %s of CPU, %s in all\n", show_us(count_of(record, "cpu_us"), a),
+            show_us(count_of(record, "wall_us"), b));
+    if (count_of(record, "gas"))
+        fprintf(f, "gas       %ju\n", (uintmax_t)count_of(record, "gas"));
+    fprintf(f, "memory    %s\n", show_bytes(count_of(record, "memory_peak"), a));
+    fprintf(f, "bytes     %s in, %s out\n", show_bytes(count_of(record, "bytes_in"), a),
+            show_bytes(count_of(record, "bytes_out"), b));
+    if (count_of(record, "egress_bytes_in") || count_of(record, "egress_bytes_out"))
+        fprintf(f, "network   %s in, %s out\n", show_bytes(count_of(record, "egress_bytes_in"), a),
+                show_bytes(count_of(record, "egress_bytes_out"), b));
+    fprintf(f, "log       %ju lines, %ju lost\n", (uintmax_t)count_of(record, "log_lines"),
+            (uintmax_t)count_of(record, "log_lost"));
+    show_uses(f, record);
+    fprintf(f, "calls     %ju\n", (uintmax_t)count_of(record, "calls"));
+    json_object_foreach(json_object_get(record, "host_calls"), name, value)
+        fprintf(f, "  %10ju  %s\n", (uintmax_t)json_integer_value(value), name);
+}
+
 void show_json(const json_t *json)
 {
     json_dumpf(json, stdout, JSON_INDENT(2));

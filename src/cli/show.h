@@ -32,5 +32,8 @@ void show_row(struct show_table *t, const char *const head[], const char *const 
 /* Prints and frees it. `empty` is said on a terminal when it has no rows. */
 void show_table(struct show_table *t, const char *empty);
 
+/* What a run used: its record (api/record.h), as the API and `run --json` have it, for people. */
+void show_ledger(FILE *f, const json_t *record);
+
 /* JSON on standard output, as it came, readable. */
 void show_json(const json_t *json);
