@@ -7,10 +7,8 @@
  * costs no memory, it just reads later. */
 #include "api/request.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     PAGE = 100,
@@ -26,50 +24,6 @@ static const struct {
     uint32_t most;
 } levels[] = {{"error", 1}, {"warning", 3}, {"info", UINT32_MAX}};
 
-/* RFC 3339, or Unix seconds, or "15m" / "2h" / "1d" / "30s" ago. */
-static bool read_when(const char *text, uint64_t now_ms, uint64_t *ret_ms)
-{
-    struct slice s = slice_str(text);
-    uint64_t n;
-    struct tm tm = {0};
-    if (s.n > 1 && strchr("smhd", s.p[s.n - 1]) && slice_u64(slice_make(s.p, s.n - 1), &n)) {
-        char unit = s.p[s.n - 1];
-        uint64_t ms = unit == 's' ? 1000 : unit == 'm' ? 60000 : unit == 'h' ? 3600000 : 86400000;
-        if (n > now_ms / ms)
-            n = now_ms / ms;
-        *ret_ms = now_ms - n * ms;
-        return true;
-    }
-    if (slice_u64(s, &n)) {
-        *ret_ms = n * 1000;
-        return n < UINT64_MAX / 1000;
-    }
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (!end)
-        return false;
-    uint64_t ms = 0, scale = 100;
-    if (*end == '.')
-        for (end++; isdigit((unsigned char)*end); end++, scale /= 10)
-            ms += (uint64_t)(*end - '0') * scale;
-    time_t t = timegm(&tm);
-    if (strcmp(end, "Z") != 0 || t < 0)
-        return false;
-    *ret_ms = (uint64_t)t * 1000 + ms;
-    return true;
-}
-
-static bool read_time(struct api_request *r, const char *name, uint64_t *ret_ms)
-{
-    char text[40];
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (!api_query(r, name, text, sizeof text) ||
-        read_when(text, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000, ret_ms))
-        return true;
-    api_refuse_field(r, name, "%s is a time like 2026-01-31T12:00:00Z, or 15m, 2h, 1d ago", name);
-    return false;
-}
-
 static bool read_query(struct api_request *r, struct store_log_query *q)
 {
     char text[64];
@@ -77,7 +31,7 @@ static bool read_query(struct api_request *r, struct store_log_query *q)
                                         "level", "run",    "follow", NULL};
     *q = (struct store_log_query){.function = r->function.id, .level = UINT32_MAX, .newest = true};
     if (!api_known_query(r, known) || !api_limit(r, PAGE, PAGE_MOST, &q->limit) ||
-        !read_time(r, "since", &q->since_ms) || !read_time(r, "until", &q->until_ms))
+        !api_time(r, "since", &q->since_ms) || !api_time(r, "until", &q->until_ms))
         return false;
     if (api_query(r, "cursor", text, sizeof text) && !slice_u64(slice_str(text), &q->before)) {
         api_refuse_field(r, "cursor", "this is no cursor of this list");

@@ -120,6 +120,9 @@ struct slice api_var(const struct api_request *r, const char *name);
 bool api_query(const struct api_request *r, const char *name, char *out, size_t cap);
 /* `limit` of the query, 1…`most`; false (and answered) if it is no number. */
 bool api_limit(struct api_request *r, uint32_t normal, uint32_t most, uint32_t *ret_limit);
+/* A time of the query: RFC 3339, Unix seconds, or "15m" ago; *ret_ms stays if it is absent. False
+ * (and answered) if it is none of these. */
+bool api_time(struct api_request *r, const char *name, uint64_t *ret_ms);
 /* Refuses members of the body, or of the query, that are not among `names` (ends with NULL). */
 bool api_known_fields(struct api_request *r, const char *const *names);
 bool api_known_query(struct api_request *r, const char *const *names);
@@ -183,6 +186,7 @@ void versions_get(struct api_request *r);
 void versions_create(struct api_request *r);
 void logs_list(struct api_request *r);
 void logs_more(struct api_request *r); /* a follower: new lines may be there */
+void audit_egress(struct api_request *r);
 void runs_of_function(struct api_request *r);
 void runs_of_project(struct api_request *r);
 void runs_get(struct api_request *r);

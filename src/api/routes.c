@@ -148,5 +148,11 @@ const struct api_route api_routes[] = {
      .scope = SCOPE_READ,
      .handler = runs_get,
      .summary = "Show a run with its log lines"},
+
+    {.method = "GET",
+     .path = "/v1/audit/egress",
+     .scope = SCOPE_ADMIN,
+     .handler = audit_egress,
+     .summary = "Show which functions connected to an address (operators)"},
     {0},
 };

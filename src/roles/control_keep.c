@@ -1,6 +1,6 @@
 /* Housekeeping, a little at a time: deleted functions whose name is free again, modules and assets
- * that no version has used for a while. Receipts and log lines are trimmed where they are written.
- */
+ * that no version has used for a while, connections of guests that nobody has to answer for any
+ * more. Receipts and log lines are trimmed where they are written. */
 #include "roles/control.h"
 
 #include "api/request.h"
@@ -9,9 +9,10 @@
 
 enum {
     KEEP_US = 10000000,
-    MORE_US = 100000,            /* to the next piece while there is work */
-    ROWS = 2000,                 /* deleted at once */
-    MODULE_MS = 24 * 3600 * 1000 /* an upload without a version is kept this long */
+    MORE_US = 100000,             /* to the next piece while there is work */
+    ROWS = 2000,                  /* deleted at once */
+    MODULE_MS = 24 * 3600 * 1000, /* an upload without a version is kept this long */
+    JOURNAL_DAYS = 30,
 };
 
 static enum err_code purge_function(struct control *c, struct err *e)
@@ -70,6 +71,14 @@ static enum err_code remove_assets(struct control *c, struct err *e)
     return last ? blob_delete(c->api.blobs, digest, e) : ERR_OK;
 }
 
+static enum err_code trim_journal(struct control *c, struct err *e)
+{
+    uint64_t before = clock_real_us() / 1000 - JOURNAL_DAYS * 24ull * 3600 * 1000;
+    enum err_code rc = store_begin(c->api.store, e);
+    return rc ? rc
+              : store_end(c->api.store, store_connections_trim(c->api.store, before, ROWS, e), e);
+}
+
 static void on_keep(struct loop_timer *t)
 {
     struct control *c = LIST_ITEM(t, struct control, keep);
@@ -83,7 +92,10 @@ static void on_keep(struct loop_timer *t)
     enum err_code d = remove_assets(c, &e);
     if (d && d != ERR_NOT_FOUND)
         log_line(LOG_WARNING, "keep_assets", "error=\"%s\"", e.text);
-    bool more = a == ERR_OK || b == ERR_OK || d == ERR_OK;
+    enum err_code j = trim_journal(c, &e);
+    if (j && j != ERR_NOT_FOUND)
+        log_line(LOG_WARNING, "keep_journal", "error=\"%s\"", e.text);
+    bool more = a == ERR_OK || b == ERR_OK || d == ERR_OK || j == ERR_OK;
     loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
 }
 

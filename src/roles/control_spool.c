@@ -1,6 +1,6 @@
-/* From the edges' spools into the database.
+/* From the spools of the edges and of egress into the database.
  *
- * A batch of receipts and log lines, the growth of the counters and the place
+ * A batch of receipts, log lines and connections, the growth of the counters and the place
  * up to which the ring was read are written in one piece; only after its COMMIT
  * is the room given back to the edge. A crash in between reads the same records
  * again, from the place that the database remembers. An edge is not believed: a
@@ -46,7 +46,8 @@ struct ring {
     struct control *control;
     struct list node;
     char name[32];
-    struct spool *spool; /* NULL: the edge has not made it yet */
+    struct spool *spool; /* NULL: it has not been made yet */
+    ino_t file;          /* that it is */
     struct uuid id;
     bool placed;  /* `at` is known */
     uint64_t at;  /* read and written up to here, perhaps not committed */
@@ -125,6 +126,25 @@ static enum err_code put_line(struct control *c, const struct spool_log *l, stru
                             .source = l->source,
                             .text = line};
     return store_log_put(c->api.store, &log, e);
+}
+
+static enum err_code put_connection(struct control *c, const struct spool_connection *s,
+                                    struct err *e)
+{
+    struct store_connection connection = {
+        .at_ms = s->at_us / 1000,
+        .port = s->port,
+        .scheme = slice_str(s->scheme),
+        .host = slice_str(s->host),
+        .outcome = slice_str(s->outcome ? err_slug((enum err_code)s->outcome) : ""),
+        .project = s->project,
+        .function = s->function,
+        .run = s->run,
+        .sent = s->sent,
+        .received = s->received,
+    };
+    memcpy(connection.address, s->address, sizeof connection.address);
+    return store_connection_put(c->api.store, &connection, e);
 }
 
 /* ---- counters ---- */
@@ -233,11 +253,17 @@ static enum err_code take_batch(struct ring *r, struct err *e)
     int n = 0;
     while (rc == ERR_OK && n < BATCH && spool_next(r->spool, &r->at, &record)) {
         n++;
-        if (record.type == SPOOL_RECEIPT) {
+        switch (record.type) {
+        case SPOOL_RECEIPT:
             rc = put_receipt(c, &record.receipt, &record.ledger, e);
-        } else {
+            break;
+        case SPOOL_LOG:
             rc = put_line(c, &record.log, record.line, e);
             r->lines = true;
+            break;
+        case SPOOL_CONNECTION:
+            rc = put_connection(c, &record.connection, e);
+            break;
         }
     }
     r->more = n == BATCH;
@@ -283,10 +309,17 @@ static void ring_close(struct ring *r)
     r->waiting = r->lines = r->more = r->placed = false;
 }
 
-/* Opens the file if it is there. */
+/* Opens the file if it is there. A damaged one was replaced by whoever writes to it. */
 static enum err_code ring_open(struct ring *r, struct err *e)
 {
     struct control *c = r->control;
+    struct stat st;
+    if (fstatat(c->spool_folder, r->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? ERR_OK : err_errno(e, "spool: %s", r->name);
+    if (r->spool && r->file == st.st_ino)
+        return ERR_OK;
+    ring_close(r);
+    r->file = st.st_ino;
     size_t size = (size_t)option_number(&c->options, OPTION_SPOOL_SIZE);
     enum err_code rc = spool_open(c->spool_folder, r->name, size, false, &r->spool, e);
     if (rc)
@@ -333,7 +366,7 @@ enum err_code control_drain(struct api *api, struct err *e)
     LIST_EACH(n, &c->spools)
     {
         struct ring *r = LIST_ITEM(n, struct ring, node);
-        if (rc == ERR_OK && !r->spool)
+        if (rc == ERR_OK)
             rc = ring_open(r, e);
         if (rc == ERR_OK && r->spool)
             rc = drain_ring(r, e);
@@ -371,6 +404,7 @@ enum err_code control_spools_open(struct control *c, struct err *e)
     DIR *d = again < 0 ? NULL : fdopendir(again);
     if (!d)
         return err_errno(e, "opening the folder spool");
+    ring_add(c, "egress");
     /* Rings of a run with more edges than there are now, too. */
     for (struct dirent *f; (f = readdir(d));) {
         struct slice number = slice_str(f->d_name);

@@ -19,7 +19,7 @@
 
 enum {
     MAGIC = 0x31505357, /* "WSP1" */
-    FORMAT = 1,
+    FORMAT = 2,
     PAGE = 4096,
     SUMS = 65536,
     SUMS_STEP = 256, /* places whose disk blocks are allocated together */
@@ -29,11 +29,12 @@ enum {
 
 struct file_head {
     uint32_t magic, format;
-    uint32_t receipt_bytes, log_bytes; /* sizes of the structs: another build, another format */
+    /* Sizes of the structs: another build, another format. */
+    uint32_t receipt_bytes, log_bytes, connection_bytes, reserved;
     uint64_t ring_bytes;
     struct uuid id;
     _Alignas(64) _Atomic uint64_t head; /* written by the edge */
-    _Atomic uint64_t dropped[2];
+    _Atomic uint64_t dropped[3];
     _Atomic uint32_t sums_used;
     _Alignas(64) _Atomic uint64_t tail; /* written by control */
 };
@@ -76,6 +77,7 @@ static enum err_code make(int fd, size_t ring_bytes, struct err *e)
                           .format = FORMAT,
                           .receipt_bytes = sizeof(struct spool_receipt),
                           .log_bytes = sizeof(struct spool_log),
+                          .connection_bytes = sizeof(struct spool_connection),
                           .ring_bytes = ring_bytes,
                           .id = uuid_new()};
     off_t whole = (off_t)(ring_offset() + ring_bytes);
@@ -99,7 +101,8 @@ static bool sound(const struct file_head *h, off_t size)
     uint64_t head = atomic_load(&h->head), tail = atomic_load(&h->tail);
     return h->magic == MAGIC && h->format == FORMAT &&
            h->receipt_bytes == sizeof(struct spool_receipt) &&
-           h->log_bytes == sizeof(struct spool_log) && h->ring_bytes >= PAGE &&
+           h->log_bytes == sizeof(struct spool_log) &&
+           h->connection_bytes == sizeof(struct spool_connection) && h->ring_bytes >= PAGE &&
            h->ring_bytes % 8 == 0 && (uint64_t)size == ring_offset() + h->ring_bytes &&
            atomic_load(&h->sums_used) <= SUMS && tail <= head && head - tail <= h->ring_bytes &&
            head % 8 == 0 && tail % 8 == 0;
@@ -319,6 +322,43 @@ uint64_t spool_tail(const struct spool *s)
     return atomic_load_explicit(&s->file->tail, memory_order_relaxed);
 }
 
+static size_t body_bytes(uint16_t type)
+{
+    switch (type) {
+    case SPOOL_RECEIPT:
+        return sizeof(struct spool_receipt);
+    case SPOOL_LOG:
+        return sizeof(struct spool_log);
+    case SPOOL_CONNECTION:
+        return sizeof(struct spool_connection);
+    default:
+        return 0;
+    }
+}
+
+/* Takes the record of a known type apart. */
+static bool read_body(uint16_t type, const char *p, struct slice tail, struct spool_record *r)
+{
+    struct err e;
+    switch (type) {
+    case SPOOL_RECEIPT:
+        memcpy(&r->receipt, p, sizeof r->receipt);
+        r->receipt.method[sizeof r->receipt.method - 1] = '\0';
+        r->receipt.path[sizeof r->receipt.path - 1] = '\0';
+        r->receipt.client[sizeof r->receipt.client - 1] = '\0';
+        return r->receipt.cause < ERR_COUNT && ledger_read(tail, &r->ledger, &e) == ERR_OK;
+    case SPOOL_LOG:
+        memcpy(&r->log, p, sizeof r->log);
+        r->line = tail;
+        return true;
+    default:
+        memcpy(&r->connection, p, sizeof r->connection);
+        r->connection.host[sizeof r->connection.host - 1] = '\0';
+        r->connection.scheme[sizeof r->connection.scheme - 1] = '\0';
+        return r->connection.outcome < ERR_COUNT;
+    }
+}
+
 static void skip_all(struct spool *s, uint64_t head)
 {
     log_line(LOG_ERROR, "spool_malformed", "file=%s skipped_bytes=%llu", s->name,
@@ -349,27 +389,13 @@ bool spool_next(struct spool *s, uint64_t *at, struct spool_record *ret_record)
     bool ok = to_end >= sizeof h;
     if (ok) {
         memcpy(&h, s->ring + place, sizeof h);
-        body = h.type == SPOOL_RECEIPT ? sizeof(struct spool_receipt)
-               : h.type == SPOOL_LOG   ? sizeof(struct spool_log)
-                                       : 0;
+        body = body_bytes(h.type);
         ok = body && h.bytes % 8 == 0 && h.bytes <= to_end && h.bytes <= head - *at &&
              h.bytes <= RECORD_MOST && h.bytes >= sizeof h + body &&
              h.tail_bytes <= h.bytes - sizeof h - body;
     }
-    struct err e;
     const char *p = s->ring + place + sizeof h;
-    if (ok && h.type == SPOOL_RECEIPT) {
-        memcpy(&ret_record->receipt, p, body);
-        ret_record->receipt.method[sizeof ret_record->receipt.method - 1] = '\0';
-        ret_record->receipt.path[sizeof ret_record->receipt.path - 1] = '\0';
-        ret_record->receipt.client[sizeof ret_record->receipt.client - 1] = '\0';
-        ok = ret_record->receipt.cause < ERR_COUNT &&
-             ledger_read(slice_make(p + body, h.tail_bytes), &ret_record->ledger, &e) == ERR_OK;
-    } else if (ok) {
-        memcpy(&ret_record->log, p, body);
-        ret_record->line = slice_make(p + body, h.tail_bytes);
-    }
-    if (!ok) {
+    if (!ok || !read_body(h.type, p, slice_make(p + body, h.tail_bytes), ret_record)) {
         skip_all(s, head);
         *at = head;
         return false;

@@ -104,5 +104,5 @@ bool spool_next(struct spool *s, uint64_t *at, struct spool_record *ret_record);
 void spool_take(struct spool *s, uint64_t at);
 /* Visits the sums in use: start with *at = 0; NULL at the end. */
 const struct spool_sums *spool_sums_next(const struct spool *s, size_t *at);
-/* Records dropped for lack of room since the file was made: receipts, log lines. */
+/* Records of a type dropped for lack of room since the file was made. */
 uint64_t spool_dropped(const struct spool *s, enum spool_type type);

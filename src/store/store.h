@@ -375,6 +375,37 @@ enum err_code store_logs(struct store *st, const struct store_log_query *q,
 enum err_code store_logs_trim(struct store *st, struct uuid project, uint64_t keep_bytes,
                               uint32_t most, struct err *e) MUST_CHECK;
 
+/* ---- egress's journal ---- */
+
+struct store_connection {
+    uint64_t id; /* grows in the order in which they were stored */
+    uint64_t at_ms;
+    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint64_t port;
+    struct slice scheme, host;
+    struct slice outcome;                     /* a slug of errors.def; empty: it was made */
+    struct uuid project, function, run;
+    struct slice project_name, function_name; /* empty: there is none of this id any more */
+    uint64_t sent, received;
+};
+/* id and names are not read. */
+enum err_code store_connection_put(struct store *st, const struct store_connection *c,
+                                   struct err *e) MUST_CHECK;
+struct store_connection_query {
+    uint8_t address[16];
+    uint64_t port;               /* 0: any */
+    uint64_t since_ms, until_ms; /* both inclusive */
+    uint64_t before;             /* id, exclusive; 0: from the newest */
+    uint32_t limit;
+};
+/* Newest first. */
+enum err_code store_connections(struct store *st, const struct store_connection_query *q,
+                                void (*each)(void *arg, const struct store_connection *c),
+                                void *arg, struct err *e) MUST_CHECK;
+/* Deletes those older than `before_ms`, at most `most`; ERR_NOT_FOUND if there are none. */
+enum err_code store_connections_trim(struct store *st, uint64_t before_ms, uint32_t most,
+                                     struct err *e) MUST_CHECK;
+
 /* ---- usage and the spools ---- */
 
 /* How far a ring was taken; 0 if it is new (it gets its row). */

@@ -192,6 +192,45 @@ TEST(a_hostile_ring_is_skipped_not_believed)
     remove_folder(folder, path);
 }
 
+TEST(connections_have_a_ring_of_their_own)
+{
+    char path[64];
+    int folder = temp_folder(path);
+    struct err e;
+    struct spool *egress, *control;
+    struct spool_connection c = {.project = project,
+                                 .at_us = 5,
+                                 .port = 443,
+                                 .outcome = ERR_UNREACHABLE,
+                                 .sent = 7,
+                                 .received = 9,
+                                 .host = "api.example",
+                                 .scheme = "https"};
+    CHECK(!spool_open(folder, "egress", 1 << 20, true, &egress, &e));
+    CHECK(!spool_open(folder, "egress", 1 << 20, false, &control, &e));
+    uint64_t kept = 0, got = 0, at = spool_tail(control);
+    for (; spool_connection(egress, &c); c.at_us++)
+        kept++;
+    CHECK(kept > 2000 && spool_dropped(egress, SPOOL_CONNECTION) == 1);
+    struct spool_record rec;
+    for (; spool_next(control, &at, &rec); got++) {
+        CHECK(rec.type == SPOOL_CONNECTION && rec.connection.at_us == 5 + got);
+        CHECK(rec.connection.outcome == ERR_UNREACHABLE && rec.connection.received == 9);
+        CHECK_STR(rec.connection.host, "api.example");
+    }
+    CHECK(got == kept);
+    spool_take(control, at);
+    c.outcome = ERR_COUNT; /* not one of ours: it is skipped with what comes with it */
+    CHECK(spool_connection(egress, &c) && !spool_next(control, &at, &rec));
+    memset(c.host, 'x', sizeof c.host);
+    c.outcome = ERR_OK;
+    CHECK(spool_connection(egress, &c) && spool_next(control, &at, &rec));
+    CHECK(strlen(rec.connection.host) == sizeof c.host - 1);
+    spool_close(egress);
+    spool_close(control);
+    remove_folder(folder, path);
+}
+
 TEST(a_file_of_another_kind_is_put_aside)
 {
     char path[64];
@@ -211,4 +250,4 @@ TEST(a_file_of_another_kind_is_put_aside)
 TEST_MAIN(CASE(records_come_out_as_they_went_in_also_around_the_end),
           CASE(a_full_ring_drops_and_counts_but_keeps_room_for_failures),
           CASE(sums_only_grow_and_survive_a_kill), CASE(a_hostile_ring_is_skipped_not_believed),
-          CASE(a_file_of_another_kind_is_put_aside))
+          CASE(connections_have_a_ring_of_their_own), CASE(a_file_of_another_kind_is_put_aside))

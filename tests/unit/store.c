@@ -493,6 +493,75 @@ TEST(logs)
     end(st);
 }
 
+struct connections {
+    int n;
+    struct store_connection last;
+    char project[STORE_NAME + 1], function[STORE_NAME + 1], outcome[32];
+};
+static void keep_connection(void *arg, const struct store_connection *c)
+{
+    struct connections *k = arg;
+    k->n++;
+    k->last = *c;
+    slice_copy(c->project_name, k->project, sizeof k->project);
+    slice_copy(c->function_name, k->function, sizeof k->function);
+    slice_copy(c->outcome, k->outcome, sizeof k->outcome);
+}
+
+TEST(journal)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct connections got = {0};
+    struct err e;
+    OK(store_begin(st, &e));
+    for (uint64_t i = 0; i < 20; i++) {
+        struct store_connection c = {.at_ms = 1000 + i * 100,
+                                     .address = {1, 2, 3, i % 2},
+                                     .port = i % 4 < 2 ? 443 : 80,
+                                     .scheme = SLICE("https"),
+                                     .host = SLICE("api.example"),
+                                     .outcome = i == 19 ? SLICE("timeout") : SLICE(""),
+                                     .project = w.project,
+                                     .function = i == 18 ? uuid_new() : w.function,
+                                     .run = uuid_new(),
+                                     .sent = i,
+                                     .received = 2 * i};
+        OK(store_connection_put(st, &c, &e));
+    }
+    OK(store_end(st, ERR_OK, &e));
+    struct store_connection_query q = {
+        .address = {1, 2, 3, 1}, .until_ms = UINT64_MAX, .limit = 100};
+    OK(store_connections(st, &q, keep_connection, &got, &e));
+    CHECK(got.n == 10 && got.last.at_ms == 1100 && got.last.address[3] == 1);
+    CHECK_STR(got.function, "hello");
+    CHECK_STR(got.project, "default");
+    CHECK_STR(got.outcome, "");
+    q.limit = 1;
+    OK(store_connections(st, &q, keep_connection, &got, &e));
+    CHECK(got.n == 11 && got.last.sent == 19 && got.last.received == 38 && got.last.port == 80);
+    CHECK_STR(got.outcome, "timeout");
+    q = (struct store_connection_query){.address = {1, 2, 3, 0},
+                                        .port = 443,
+                                        .since_ms = 1400,
+                                        .until_ms = 2200,
+                                        .before = got.last.id,
+                                        .limit = 100};
+    got.n = 0;
+    OK(store_connections(st, &q, keep_connection, &got, &e));
+    CHECK(got.n == 3); /* 4, 8, 12 */
+    q = (struct store_connection_query){.address = {1, 2, 3}, .until_ms = UINT64_MAX, .limit = 1};
+    OK(store_connections(st, &q, keep_connection, &got, &e));
+    CHECK_STR(got.function, ""); /* it is gone; the row stays */
+    OK(store_begin(st, &e));
+    OK(store_connections_trim(st, 1500, 3, &e));
+    OK(store_connections_trim(st, 1500, 3, &e));
+    CHECK(store_connections_trim(st, 1500, 3, &e) == ERR_NOT_FOUND);
+    OK(store_end(st, ERR_OK, &e));
+    CHECK(number(st, "SELECT count(*) FROM connections") == 15);
+    end(st);
+}
+
 TEST(sums)
 {
     struct store *st = begin();
@@ -532,4 +601,4 @@ TEST(sums)
 
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
           CASE(group_commit), CASE(no_space), CASE(names), CASE(versions), CASE(runs), CASE(logs),
-          CASE(sums))
+          CASE(journal), CASE(sums))
