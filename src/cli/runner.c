@@ -1,6 +1,7 @@
 #include "cli/runner.h"
 
 #include "cli/image_cache.h"
+#include "cli/runner_egress.h"
 #include "cli/show.h"
 #include "ipc/channel.h"
 #include "ipc/leash.h"
@@ -40,6 +41,9 @@ struct runner {
     struct channel exec;
     struct leash leash;
     pid_t pid;
+    const struct runner_job *job;
+    struct runner_egress egress;
+    int egress_end; /* egress's end of the exec's socket; -1: handed on */
     struct stream in, out;
     int signal_fd;
     struct loop_io signals;
@@ -273,6 +277,17 @@ static void print_log(struct slice payload)
     fputc('\n', stderr);
 }
 
+/* It opens something remote, for the first time. */
+static void reach(struct runner *r)
+{
+    struct err e;
+    int end = r->egress_end;
+    r->egress_end = -1;
+    if (end >= 0 && runner_egress_start(&r->egress, r->loop, r->job->options, r->job->load,
+                                        r->job->project, end, &e))
+        fprintf(stderr, "the network can't be reached from here: %s\n", e.text);
+}
+
 static void on_frame(struct channel *c, const struct frame *f, struct slice payload)
 {
     struct runner *r = c->owner;
@@ -299,6 +314,9 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         return;
     case FRAME_LOG:
         print_log(payload);
+        return;
+    case FRAME_REACH:
+        reach(r);
         return;
     case FRAME_END:
         end(r, ledger_read(payload, &r->result->ledger, r->e));
@@ -356,11 +374,12 @@ static void on_leash_closed(struct leash *l)
 
 static enum err_code start_exec(struct runner *r, const struct runner_job *job, struct err *e)
 {
-    int frames[2] = {-1, -1}, leash[2] = {-1, -1};
+    int frames[2] = {-1, -1}, leash[2] = {-1, -1}, egress[2] = {-1, -1};
     const char **words =
         role_words("exec", job->load->kind == ENGINE_FUEL ? "fuel" : NULL, job->options);
     enum err_code rc = ERR_OK;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, frames) < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, egress) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, leash) < 0)
         rc = err_errno(e, "no sockets for running the program");
     if (!rc) {
@@ -368,12 +387,16 @@ static enum err_code start_exec(struct runner *r, const struct runner_job *job, 
         role_give(&start, leash[1], ROLE_LEASH);
         role_give(&start, frames[1], EXEC_FRAMES);
         role_give(&start, job->images_fd, EXEC_IMAGES);
+        role_give(&start, egress[1], EXEC_EGRESS);
         rc = role_start(&start, &r->pid, NULL, e);
     }
     if (frames[1] >= 0)
         close(frames[1]);
     if (leash[1] >= 0)
         close(leash[1]);
+    if (egress[1] >= 0)
+        close(egress[1]);
+    r->egress_end = egress[0];
     free(words);
     if (rc) {
         if (frames[0] >= 0)
@@ -401,12 +424,8 @@ static enum err_code send_load(struct runner *r, const struct version_load *load
                                                     : err_set(e, ERR_TOO_LARGE,
                                                               "arguments and environment are over "
                                                               "1 MiB");
-    while (!rc && buf_size(&b)) {
-        size_t n = buf_size(&b) < FRAME_MOST ? buf_size(&b) : FRAME_MOST;
-        channel_send(&r->exec, FRAME_LOAD, n < buf_size(&b) ? FRAME_MORE : 0, SLOT, buf_data(&b),
-                     n);
-        buf_consume(&b, n);
-    }
+    if (!rc)
+        channel_send_pieces(&r->exec, FRAME_LOAD, SLOT, buf_slice(&b));
     buf_done(&b);
     return rc;
 }
@@ -435,6 +454,8 @@ enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_en
         .exec.io.fd = -1,
         .leash.io.fd = -1,
         .signal_fd = -1,
+        .job = job,
+        .egress_end = -1,
         .credit = FRAME_CREDIT_INITIAL,
         .expected = FRAME_CREDIT_INITIAL,
         .limits = &job->load->limits,
@@ -466,6 +487,9 @@ enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_en
     }
     channel_done(&r.exec);
     leash_done(&r.leash);
+    runner_egress_done(&r.egress);
+    if (r.egress_end >= 0)
+        close(r.egress_end);
     if (r.pid > 0) { /* it holds nothing that is not in the ledger */
         kill(r.pid, SIGKILL);
         while (waitpid(r.pid, NULL, 0) < 0 && errno == EINTR)

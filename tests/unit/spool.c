@@ -18,6 +18,7 @@ static void remove_folder(int folder, const char *path)
 {
     unlinkat(folder, "edge-0", 0);
     unlinkat(folder, "edge-0.damaged", 0);
+    unlinkat(folder, "egress", 0);
     close(folder);
     CHECK(rmdir(path) == 0);
 }
