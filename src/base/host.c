@@ -5,9 +5,12 @@
 
 #define MODULE_CWA "cwa"
 #define ALIAS_CWA "env"
+#define MODULE_DAGGER "dagger"
+#define ALIAS_DAGGER "dagger"
 #define MODULE_WASI "wasi_snapshot_preview1"
 #define ALIAS_WASI "wasi_unstable"
 #define LABEL_CWA "cwa."
+#define LABEL_DAGGER "dagger."
 #define LABEL_WASI "wasi."
 #define WAIT_DIRECT false
 #define WAIT_WAITS true
@@ -50,18 +53,28 @@ bool host_module_known(struct slice module)
     return false;
 }
 
+static bool types_fit(const char *wanted, struct slice found)
+{
+    if (strlen(wanted) != found.n)
+        return false;
+    for (size_t i = 0; i < found.n; i++)
+        if (wanted[i] != found.p[i] &&
+            !(wanted[i] == 'n' && (found.p[i] == 'i' || found.p[i] == 'I')))
+            return false;
+    return true;
+}
+
 bool host_fits(const struct host_function *f, struct slice params, struct slice result)
 {
-    struct slice wanted = slice_str(f->result);
-    return slice_eq(params, slice_str(f->params)) &&
-           (slice_eq(result, wanted) || (wanted.n == 0 && slice_eq(result, SLICE("i"))));
+    return types_fit(f->params, params) &&
+           (types_fit(f->result, result) || (!f->result[0] && slice_eq(result, SLICE("i"))));
 }
 
 const char *host_number(char type, uint64_t value, char out[HOST_NUMBER])
 {
     enum { NEGATIVE = 4096 };
     int32_t half = (int32_t)value;
-    if (type == 'I')
+    if (type == 'I' || (type == 'n' && value > UINT32_MAX))
         snprintf(out, HOST_NUMBER, "%jd", (intmax_t)(int64_t)value);
     else if (half < 0 && half >= -NEGATIVE)
         snprintf(out, HOST_NUMBER, "%d", (int)half);

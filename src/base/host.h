@@ -15,9 +15,9 @@ enum host_id {
 };
 
 struct host_function {
-    const char *module, *alias; /* the import module's two names */
+    const char *module, *alias; /* the import module's names, which may be equal */
     const char *name;
-    const char *params, *result; /* i: i32, I: i64; "" for none */
+    const char *params, *result; /* i: i32, I: i64, n: either; "" for none */
     const char *label;           /* "cwa.resource_write": in ledgers and answers */
     bool waits;                  /* may suspend the guest */
 };

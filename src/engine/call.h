@@ -21,7 +21,8 @@ struct engine_call {
     void *owner;               /* as given to instance_begin() */
     uint8_t *memory;           /* NULL when the guest has none */
     uint64_t memory_size;      /* bytes */
-    uint64_t arg[ENGINE_ARGS]; /* the upper half of an i32 holds anything: use engine_u32() */
+    uint64_t arg[ENGINE_ARGS]; /* the upper half of an i32 holds anything: use engine_u32(); of a
+                                  parameter that may be an i64 too it is 0 */
     uint64_t result;
     uint64_t progress[2]; /* the handler's own between tries; 0 at the first */
     bool alias;           /* imported under the module's second name */

@@ -93,6 +93,9 @@ static enum err_code link_import(struct image *image, wasmtime_linker_t *linker,
     b->handler = handlers[id];
     b->function = (uint16_t)id;
     b->params = (uint8_t)strlen(params);
+    for (int k = 0; k < b->params; k++)
+        if (f->params[k] == 'n' && params[k] == 'i')
+            b->narrow |= (uint16_t)(1u << k);
     b->has_result = result[0] != '\0';
     b->wide = result[0] == 'I';
     b->added = b->has_result && !f->result[0];

@@ -61,6 +61,10 @@ wasm_trap_t *engine_call_direct(void *env, wasmtime_caller_t *caller, wasmtime_v
     find_memory(i, caller);
     for (int k = 0; k < b->params; k++)
         c->arg[k] = (uint64_t)values[k].i64;
+    for (unsigned narrow = b->narrow; narrow; narrow &= narrow - 1) {
+        int k = __builtin_ctz(narrow);
+        c->arg[k] = (uint32_t)c->arg[k];
+    }
     c->alias = b->alias;
     c->result = 0;
     i->calls[b->function]++;

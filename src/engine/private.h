@@ -17,6 +17,7 @@ struct binding {
     engine_handler handler;
     uint16_t function; /* enum host_id */
     uint8_t params;
+    uint16_t narrow; /* bits of parameters that may be i64 and are i32 here */
     bool has_result; /* the import has one */
     bool wide;       /* the result is an i64 */
     bool added;      /* the table has none: the import gets 0 */

@@ -1,6 +1,6 @@
 /* A guest: what one run of a program has, as seen by the host functions.
  *
- * Both ABIs (cwa.c, wasi_*.c) work on the same descriptors, streams, log and
+ * All ABIs (cwa.c, dagger.c, wasi_*.c) work on the same descriptors, streams, log and
  * counters. Whatever leaves or enters the process goes through `struct
  * guest_host`, so that exec, `run` and the tests can each stand behind it. */
 #pragma once

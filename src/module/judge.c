@@ -30,6 +30,8 @@ static const struct elsewhere {
     {"env", "emscripten_*", FOR_JAVASCRIPT "link with emcc -sSTANDALONE_WASM"},
     {"env", "__syscall*", FOR_JAVASCRIPT "link with emcc -sSTANDALONE_WASM"},
     {"env", "invoke_*", FOR_JAVASCRIPT "link with emcc -sSTANDALONE_WASM"},
+    {"env", "runtime.*", FOR_JAVASCRIPT "build it with tinygo build -target=wasip1"},
+    {"env", "syscall/js.*", FOR_JAVASCRIPT "build it with tinygo build -target=wasip1"},
     {"env", "abort", "AssemblyScript wants an abort: compile with --use abort= or its WASI shim"},
     {"wasi:*", "*", "this is WASI preview 2: build for preview 1 (--target wasm32-wasip1)"},
     {"wasix_*", "*", "WASIX is not WASI: build for WASI preview 1"},
@@ -37,7 +39,6 @@ static const struct elsewhere {
     {"wasi_*", "*", "there is WASI preview 1 as it was published, without extensions"},
     {"fastly_*", "*", "this was built for Fastly: build a WASI program that speaks CGI"},
     {"wapc", "*", "this was built for waPC: build a WASI program that speaks CGI"},
-    {"dagger", "*", "Dagger's functions are not here: build for WASI or cwa"},
 };
 
 static bool matches(struct slice s, const char *pattern)
@@ -61,7 +62,7 @@ static enum err_code refuse_unknown(const struct module_import *im, struct err *
     if (!host_module_known(im->module))
         return err_set(e, ERR_UNKNOWN_IMPORT,
                        "the module imports \"%s\" from \"%s\", which is not offered: there are "
-                       "\"cwa\" and \"wasi_snapshot_preview1\"",
+                       "\"cwa\", \"dagger\" and \"wasi_snapshot_preview1\"",
                        name.text, module.text);
     const char *names[HOST_COUNT];
     size_t n = 0;
@@ -129,10 +130,13 @@ enum err_code module_judge_import(const struct module *m, const struct module_im
         module_type_text(found, found_text, sizeof found_text);
         module_type_text(&wanted, wanted_text, sizeof wanted_text);
         return err_set(e, ERR_IMPORT_TYPE,
-                       "the module imports \"%s\" from \"%s\" with the type %s, wanted is %s",
-                       f->name, quote(im->module).text, found_text, wanted_text);
+                       "the module imports \"%s\" from \"%s\" with the type %s, wanted is %s%s",
+                       f->name, quote(im->module).text, found_text, wanted_text,
+                       strchr(f->params, 'n') ? ", with i64 in any place" : "");
     }
-    *abi |= strcmp(f->module, "cwa") == 0 ? ABI_CWA : ABI_WASI;
+    *abi |= strcmp(f->module, "cwa") == 0      ? ABI_CWA
+            : strcmp(f->module, "dagger") == 0 ? ABI_DAGGER
+                                               : ABI_WASI;
     return ERR_OK;
 }
 

@@ -55,8 +55,9 @@ void module_type_text(const struct module_type *t, char *out, size_t cap)
 
 const char *abi_text(uint32_t abi)
 {
-    static const char *const names[] = {"none", "cwa", "wasi", "cwa+wasi"};
-    return names[abi & (ABI_CWA | ABI_WASI)];
+    static const char *const names[] = {"none",   "cwa",        "wasi",        "cwa+wasi",
+                                        "dagger", "cwa+dagger", "wasi+dagger", "cwa+wasi+dagger"};
+    return names[abi & (ABI_CWA | ABI_WASI | ABI_DAGGER)];
 }
 
 const char *extern_text(enum extern_kind kind)

@@ -519,6 +519,32 @@ TEST(assets)
     bundle_close(b);
 }
 
+TEST(dagger)
+{
+    begin();
+    uint32_t n = text(100, "zero://");
+    CHECK(CALL(DAGGER_OPEN, 100, 0) == 4);
+    CHECK(CALL(DAGGER_READ, 4, 200, 50) == 50);
+    CHECK(CALL(DAGGER_WRITE, 4, 200, 50) == 50);
+    CHECK(CALL(DAGGER_SYNC, 4) == 0 && CALL(DAGGER_FLUSH, 4) == 0);
+    CHECK(CALL(DAGGER_CLOSE, 4) == 0 && CALL(DAGGER_CLOSE, 4) == -1);
+    CHECK(CALL(DAGGER_SYNC, 4) == -1 && CALL(DAGGER_READ, 4, 200, 1) == -1);
+    text(100, "null://");
+    CHECK(CALL(DAGGER_OPEN, 100, 7) == 4 && CALL(DAGGER_READ, 4, 200, 50) == 0);
+    CHECK(CALL(DAGGER_WRITE, 1, 100, n) == 7 && !memcmp(world.output, "null://", 7));
+    /* Nothing of 64 bits is taken for its lower half. */
+    static const uint64_t high = UINT64_C(1) << 32;
+    CHECK(CALL(DAGGER_WRITE, 1 + high, 100, 1) == -1 && CALL(DAGGER_WRITE, 1, 100 + high, 1) == -1);
+    CHECK(CALL(DAGGER_WRITE, 1, 100, 1 + high) == -1 && CALL(DAGGER_OPEN, 100 + high, 0) == -1);
+    CHECK(CALL(DAGGER_CLOSE, 4 + high) == -1 && CALL(DAGGER_CLOSE, UINT64_MAX) == -1);
+    CHECK(world.output_size == 7);
+    memset(memory + MEMORY - 5, 'x', 5); /* no NUL before the end of memory */
+    CHECK(CALL(DAGGER_OPEN, MEMORY - 5, 0) == RESOURCE_INVALID);
+    CHECK(CALL(DAGGER_OPEN, MEMORY, 0) == -1);
+    memset(memory + 10000, 'x', 9000);
+    CHECK(CALL(DAGGER_OPEN, 10000, 0) == RESOURCE_INVALID);
+}
+
 TEST(poll)
 {
     begin();
@@ -607,7 +633,7 @@ TEST(anything)
 static const struct test_case cases[] = {
     CASE(strings),     CASE(utf8),      CASE(environment), CASE(arguments),  CASE(output_waits),
     CASE(input_waits), CASE(resources), CASE(log_lines),   CASE(log_limits), CASE(paths),
-    CASE(assets),      CASE(poll),      CASE(msleep),      CASE(anything),
+    CASE(assets),      CASE(dagger),    CASE(poll),        CASE(msleep),     CASE(anything),
 };
 
 int main(void)
