@@ -3,7 +3,8 @@
  * It reads its own configuration and fixed-size messages of its own roles, nothing else; it opens
  * keys and sockets, but only to pass them on. Long-lived roles have a slot each: when the process
  * in it ends, another is started, at once the first time, later and later if that keeps happening.
- * Control and the edges are joined by socket pairs, made anew whenever one side is new. */
+ * Control and the edges, egress and the edges are joined by socket pairs, made anew whenever one
+ * side is new. */
 #include "roles/master.h"
 
 #include "base/brand.h"
@@ -39,7 +40,7 @@ enum {
 
 static const char *const kind_names[] = {
     [CHILD_CONTROL] = "control", [CHILD_PLATFORM] = "edge",   [CHILD_EDGE] = "edge",
-    [CHILD_EXEC] = "exec",       [CHILD_COMPILE] = "compile",
+    [CHILD_EXEC] = "exec",       [CHILD_COMPILE] = "compile", [CHILD_EGRESS] = "egress",
 };
 
 uint64_t master_back_off(unsigned failures)
@@ -113,6 +114,7 @@ static void on_child_end(struct loop_io *io, uint32_t events)
     case CHILD_CONTROL:
     case CHILD_PLATFORM:
     case CHILD_EDGE:
+    case CHILD_EGRESS:
         slot_ended(c->slot, c, status);
         break;
     case CHILD_EXEC:
@@ -160,8 +162,13 @@ struct child *child_start(struct master *m, enum child_kind kind, const char *wo
         free(c);
         return NULL;
     }
-    *c = (struct child){
-        .master = m, .kind = kind, .frames = -1, .egress = -1, .end.fd = -1, .log.fd = -1, .leash.io.fd = -1};
+    *c = (struct child){.master = m,
+                        .kind = kind,
+                        .frames = -1,
+                        .egress = -1,
+                        .end.fd = -1,
+                        .log.fd = -1,
+                        .leash.io.fd = -1};
     role_give(start, pair[1], ROLE_LEASH);
     enum err_code rc = role_start(start, &c->pid, &pidfd, &e);
     close(pair[1]);
@@ -199,12 +206,12 @@ struct child *child_start(struct master *m, enum child_kind kind, const char *wo
 
 /* Slots */
 
-/* Joins control and one edge by a socket pair, if both are there. */
-static void join(struct master *m, struct slot *edge)
+/* Joins control or egress and one edge by a socket pair, if both are there. */
+static void join(struct master *m, struct slot *inner, struct slot *edge)
 {
-    struct child *control = m->control.child, *e = edge->child;
+    struct child *c = inner->child, *e = edge->child;
     int pair[2];
-    if (!control || !e)
+    if (!c || !e || (inner->kind == CHILD_EGRESS && edge->kind == CHILD_PLATFORM))
         return;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
         log_line(LOG_ERROR, "join", "error=\"%s\"", strerror(errno));
@@ -212,10 +219,24 @@ static void join(struct master *m, struct slot *edge)
         return;
     }
     uint32_t number = edge->kind == CHILD_PLATFORM ? LEASH_PLATFORM_EDGE : (uint32_t)edge->index;
-    leash_send(&control->leash, LEASH_EDGE, number, 0, NULL, &pair[0], 1);
-    leash_send(&e->leash, LEASH_CONTROL, 0, 0, NULL, &pair[1], 1);
+    leash_send(&c->leash, LEASH_EDGE, number, 0, NULL, &pair[0], 1);
+    leash_send(&e->leash, inner->kind == CHILD_EGRESS ? LEASH_EGRESS : LEASH_CONTROL, 0, 0, NULL,
+               &pair[1], 1);
     close(pair[0]);
     close(pair[1]);
+}
+
+static void join_all(struct slot *s)
+{
+    struct master *m = s->master;
+    if (s->kind == CHILD_EDGE || s->kind == CHILD_PLATFORM) {
+        join(m, &m->control, s);
+        join(m, &m->egress, s);
+        return;
+    }
+    join(m, s, &m->platform);
+    for (int i = 0; i < m->edge_count; i++)
+        join(m, s, &m->edges[i]);
 }
 
 static void on_slot_retry(struct loop_timer *t);
@@ -232,6 +253,10 @@ static void slot_start(struct slot *s)
         role_give(&start, d->signing, CONTROL_SIGNING);
         role_give(&start, d->secrets, CONTROL_SECRETS);
         role_give(&start, d->node, CONTROL_NODE);
+    } else if (s->kind == CHILD_EGRESS) {
+        role_give(&start, d->spool, EGRESS_SPOOL);
+        if (m->policy >= 0)
+            role_give(&start, m->policy, EGRESS_POLICY);
     } else {
         role_give(&start, s->listen, EDGE_LISTEN);
         if (s->kind == CHILD_EDGE) {
@@ -249,13 +274,7 @@ static void slot_start(struct slot *s)
         return;
     }
     s->child->slot = s;
-    if (s->kind != CHILD_CONTROL) {
-        join(m, s);
-        return;
-    }
-    join(m, &m->platform);
-    for (int i = 0; i < m->edge_count; i++)
-        join(m, &m->edges[i]);
+    join_all(s);
 }
 
 static void on_slot_retry(struct loop_timer *t)
@@ -337,7 +356,8 @@ static void role_ready(struct child *c)
             slot_start(&m->edges[i]);
     }
     if (m->announced || !m->exec_seen || !m->control.child || !m->control.child->ready ||
-        !m->platform.child || !m->platform.child->ready)
+        !m->platform.child || !m->platform.child->ready || !m->egress.child ||
+        !m->egress.child->ready)
         return;
     for (int i = 0; i < m->edge_count; i++)
         if (!m->edges[i].child || !m->edges[i].child->ready)
@@ -456,19 +476,28 @@ static void on_drain_deadline(struct loop_timer *t)
     loop_stop(m->loop);
 }
 
-/* Edges first: they answer what they have; control, which they may need for it, last. */
+static void drain_slot(struct slot *s)
+{
+    if (s->child)
+        leash_send(&s->child->leash, LEASH_DRAIN, 0, 0, NULL, NULL, 0);
+}
+
+/* Edges first: they answer what they have. Then egress, which they may need for it, and control
+ * last: it keeps what all of them have written down. */
 static void drain_next(struct master *m)
 {
     bool edges = m->platform.child != NULL;
     for (int i = 0; i < m->edge_count; i++)
         edges = edges || m->edges[i].child;
-    if (edges)
-        return;
-    if (m->phase == MASTER_DRAINS_EDGES && m->control.child) {
-        m->phase = MASTER_DRAINS_CONTROL;
-        leash_send(&m->control.child->leash, LEASH_DRAIN, 0, 0, NULL, NULL, 0);
+    if (m->phase == MASTER_DRAINS_EDGES && !edges) {
+        m->phase = MASTER_DRAINS_EGRESS;
+        drain_slot(&m->egress);
     }
-    if (!m->control.child)
+    if (m->phase == MASTER_DRAINS_EGRESS && !m->egress.child) {
+        m->phase = MASTER_DRAINS_CONTROL;
+        drain_slot(&m->control);
+    }
+    if (m->phase == MASTER_DRAINS_CONTROL && !m->control.child)
         loop_stop(m->loop);
 }
 
@@ -479,11 +508,9 @@ static void drain(struct master *m)
     m->phase = MASTER_DRAINS_EDGES;
     loop_timer_start(m->loop, &m->drain_deadline,
                      loop_now(m->loop) + m->options->limits.v[LIMIT_DRAIN], on_drain_deadline);
-    if (m->platform.child)
-        leash_send(&m->platform.child->leash, LEASH_DRAIN, 0, 0, NULL, NULL, 0);
+    drain_slot(&m->platform);
     for (int i = 0; i < m->edge_count; i++)
-        if (m->edges[i].child)
-            leash_send(&m->edges[i].child->leash, LEASH_DRAIN, 0, 0, NULL, NULL, 0);
+        drain_slot(&m->edges[i]);
     drain_next(m);
 }
 
@@ -562,6 +589,8 @@ static enum err_code open_all(struct master *m, struct err *e)
     if (rc == ERR_OK)
         rc = options_set(m->options, SLICE("data"), slice_str(m->data.path), e);
     if (rc == ERR_OK)
+        rc = master_open_policy(m->options, &m->policy, e);
+    if (rc == ERR_OK)
         rc = master_listen(m->options, OPTION_LISTEN_PLATFORM, 1, &m->platform.listen, e);
     if (rc == ERR_OK)
         rc = master_listen(m->options, OPTION_LISTEN_FUNCTIONS, m->edge_count, fds, e);
@@ -585,6 +614,8 @@ static void close_all(struct master *m)
     for (int i = 0; i < m->edge_count; i++)
         if (m->edges[i].listen >= 0)
             close(m->edges[i].listen);
+    if (m->policy >= 0)
+        close(m->policy);
     if (m->announced)
         master_local_remove(m);
     master_data_close(&m->data);
@@ -597,8 +628,10 @@ static void close_all(struct master *m)
 
 int master_run(struct options *o)
 {
-    struct master m = {
-        .options = o, .signals.fd = -1, .ready_fd = (int)option_number(o, OPTION_READY_FD)};
+    struct master m = {.options = o,
+                       .policy = -1,
+                       .signals.fd = -1,
+                       .ready_fd = (int)option_number(o, OPTION_READY_FD)};
     struct err e = {0};
     int64_t edges = option_number(o, OPTION_EDGES);
     m.edge_count = edges > 0 ? (int)edges : get_nprocs();
@@ -611,6 +644,7 @@ int master_run(struct options *o)
     list_init(&m.children);
     slot_init(&m.control, &m, CHILD_CONTROL, 0);
     slot_init(&m.platform, &m, CHILD_PLATFORM, 0);
+    slot_init(&m.egress, &m, CHILD_EGRESS, 0);
     for (int i = 0; i < m.edge_count; i++)
         slot_init(&m.edges[i], &m, CHILD_EDGE, i);
     execs_init(&m);
@@ -632,6 +666,7 @@ int master_run(struct options *o)
     m.flags = options_as_flags(o);
     loop_timer_start(m.loop, &m.check, loop_now(m.loop) + CHECK_US, on_check);
     slot_start(&m.control);
+    slot_start(&m.egress);
     execs_refill(&m);
     loop_run(m.loop);
     close_all(&m);

@@ -19,6 +19,9 @@ struct master_data {
 enum err_code master_data_open(struct master_data *d, const char *path, struct err *e) MUST_CHECK;
 void master_data_close(struct master_data *d);
 
+/* Opens the file of the option `policy`; *ret_fd is -1 without one. */
+enum err_code master_open_policy(const struct options *o, int *ret_fd, struct err *e) MUST_CHECK;
+
 /* Listening sockets. `count` of them on one address (SO_REUSEPORT shares the connections out); port
  * 0 is replaced in *address, which is the option's text "host:port". */
 enum err_code master_listen(struct options *o, enum option_id address, int count, int *ret_fds,
@@ -28,7 +31,14 @@ enum err_code master_listen(struct options *o, enum option_id address, int count
 void master_local_write(const struct master *m);
 void master_local_remove(const struct master *m);
 
-enum child_kind { CHILD_CONTROL, CHILD_PLATFORM, CHILD_EDGE, CHILD_EXEC, CHILD_COMPILE };
+enum child_kind {
+    CHILD_CONTROL,
+    CHILD_PLATFORM,
+    CHILD_EDGE,
+    CHILD_EGRESS,
+    CHILD_EXEC,
+    CHILD_COMPILE
+};
 
 /* A process that we started. Freed when it has ended and been waited for. */
 struct child {
@@ -42,7 +52,7 @@ struct child {
     bool killed; /* by us: its end is no surprise */
     uint64_t started_us, beat_us;
 
-    struct slot *slot;   /* CONTROL, PLATFORM, EDGE */
+    struct slot *slot;   /* CONTROL, PLATFORM, EDGE, EGRESS */
     struct child *owner; /* of EXEC the edge that got it, NULL while blank; of COMPILE control */
 
     /* EXEC */
@@ -74,7 +84,8 @@ struct master {
     struct master_data data;
     char platform_url[256], functions_url[256], token_file[4096];
 
-    struct slot control, platform, *edges;
+    struct slot control, platform, egress, *edges;
+    int policy; /* the operator's policy, for egress; -1: there is none */
     int edge_count;
     struct list children;
 
@@ -94,7 +105,7 @@ struct master {
     struct loop_io signals;
     int ready_fd;   /* -1: nobody waits */
     bool announced; /* the ready line is out */
-    enum { MASTER_RUNS, MASTER_DRAINS_EDGES, MASTER_DRAINS_CONTROL } phase;
+    enum { MASTER_RUNS, MASTER_DRAINS_EDGES, MASTER_DRAINS_EGRESS, MASTER_DRAINS_CONTROL } phase;
     struct loop_timer drain_deadline;
     int status; /* exit status */
 };

@@ -51,7 +51,7 @@ static void on_deadline(struct loop_timer *t)
 
 static void next(struct master *m)
 {
-    while (m->compiling < get_nprocs() && m->phase != MASTER_DRAINS_CONTROL) {
+    while (m->compiling < get_nprocs() && m->phase <= MASTER_DRAINS_EDGES) {
         struct list *n = list_pop(&m->jobs);
         if (!n)
             return;

@@ -146,6 +146,25 @@ void master_data_close(struct master_data *d)
     d->path = NULL;
 }
 
+enum err_code master_open_policy(const struct options *o, int *ret_fd, struct err *e)
+{
+    const char *path = option_text(o, OPTION_POLICY);
+    struct stat st;
+    *ret_fd = -1;
+    if (!path[0])
+        return ERR_OK;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, "can't open the operator's policy %s (option policy)", path);
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return err_set(e, ERR_INVALID, "the operator's policy %s (option policy) is not a file",
+                       path);
+    }
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
 /* local.json */
 
 static bool local_path(char *out, size_t cap)

@@ -138,7 +138,7 @@ static void on_exec_retry(struct loop_timer *t)
 
 void execs_refill(struct master *m)
 {
-    if (m->phase == MASTER_DRAINS_CONTROL || m->exec_retry.slot)
+    if (m->phase > MASTER_DRAINS_EDGES || m->exec_retry.slot)
         return;
     for (int engine = ENGINE_PLAIN; engine <= ENGINE_FUEL; engine++) {
         int wanted = count_wants(m, (enum engine_kind)engine);
