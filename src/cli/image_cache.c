@@ -179,29 +179,29 @@ static void prune(const struct image_cache *c)
 
 /* ---- the compile job ---- */
 
-const char **role_words(const char *role, const char *word, const struct options *options)
+const char **role_words(const char *const *words, const struct options *options)
 {
     char **flags = options_as_flags(options);
-    size_t n = 0, bytes = strlen(role) + 1 + (word ? strlen(word) + 1 : 0);
-    for (; flags[n]; n++)
-        bytes += strlen(flags[n]) + 1;
-    const char **words = malloc((n + 3) * sizeof *words + bytes), **at = words;
-    if (!words)
+    size_t n = 0, bytes = 0;
+    for (size_t i = 0; words[i]; i++, n++)
+        bytes += strlen(words[i]) + 1;
+    for (size_t i = 0; flags[i]; i++, n++)
+        bytes += strlen(flags[i]) + 1;
+    const char **all = malloc((n + 1) * sizeof *all + bytes), **at = all;
+    if (!all)
         abort();
-    char *text = (char *)(words + n + 3);
-    *at++ = text;
-    text = stpcpy(text, role) + 1;
-    if (word) {
+    char *text = (char *)(all + n + 1);
+    for (; *words; words++) {
         *at++ = text;
-        text = stpcpy(text, word) + 1;
+        text = stpcpy(text, *words) + 1;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; flags[i]; i++) {
         *at++ = text;
         text = stpcpy(text, flags[i]) + 1;
     }
     *at = NULL;
     free(flags);
-    return words;
+    return all;
 }
 
 /* The job may read this copy only: nobody can change it meanwhile. */
@@ -254,7 +254,8 @@ static enum err_code compile(struct slice module, enum engine_kind kind, int ima
     struct compile_result described;
     int module_fd = -1, pipe_fds[2] = {-1, -1}, wait_status = 0;
     pid_t pid;
-    const char **words = role_words("compile", kind == ENGINE_FUEL ? "fuel" : NULL, options);
+    const char **words =
+        role_words((const char *[]){"compile", kind == ENGINE_FUEL ? "fuel" : NULL, NULL}, options);
     buf_init(&result, sizeof(struct compile_result) + 1024);
     enum err_code rc = ERR_IO;
     if ((module_fd = sealed_copy(module, e)) < 0)

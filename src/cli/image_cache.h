@@ -33,6 +33,6 @@ void image_cache_close(struct image_cache *c); /* accepts {-1, -1} */
 void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
                       enum engine_kind kind);
 
-/* `role`, `word` (NULL: none) and the options as flags: the command line of a role, in one
- * allocation to be freed. */
-const char **role_words(const char *role, const char *word, const struct options *options);
+/* `words` (NULL-terminated) and the options as flags: the command line of a role, in one allocation
+ * to be freed. */
+const char **role_words(const char *const *words, const struct options *options);

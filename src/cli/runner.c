@@ -375,8 +375,9 @@ static void on_leash_closed(struct leash *l)
 static enum err_code start_exec(struct runner *r, const struct runner_job *job, struct err *e)
 {
     int frames[2] = {-1, -1}, leash[2] = {-1, -1}, egress[2] = {-1, -1};
-    const char **words =
-        role_words("exec", job->load->kind == ENGINE_FUEL ? "fuel" : NULL, job->options);
+    bool fuel = job->load->kind == ENGINE_FUEL;
+    const char *own[] = {"exec", fuel ? "fuel" : "one", fuel ? "one" : NULL, NULL};
+    const char **words = role_words(own, job->options);
     enum err_code rc = ERR_OK;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, frames) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, egress) < 0 ||

@@ -51,7 +51,7 @@ static enum err_code start(struct runner_egress *g, struct loop *loop,
         close_pair(leash);
         return rc;
     }
-    const char **words = role_words("egress", NULL, options);
+    const char **words = role_words((const char *[]){"egress", NULL}, options);
     struct role_start start = {.words = words, .stderr_fd = -1};
     role_give(&start, leash[1], ROLE_LEASH);
     enum err_code rc = role_start(&start, &g->pid, NULL, e);

@@ -168,8 +168,11 @@ void show_ledger(FILE *f, const json_t *record)
     json_t *value;
     fprintf(f, "time      %s of CPU, %s in all\n", show_us(count_of(record, "cpu_us"), a),
             show_us(count_of(record, "wall_us"), b));
+    if (count_of(record, "start_ns"))
+        fprintf(f, "start     %.1f µs of it made the instance\n",
+                (double)count_of(record, "start_ns") / 1000);
     if (count_of(record, "gas"))
-        fprintf(f, "gas       %ju\n", (uintmax_t)count_of(record, "gas"));
+        fprintf(f, "gas       %ju instructions\n", (uintmax_t)count_of(record, "gas"));
     fprintf(f, "memory    %s\n", show_bytes(count_of(record, "memory_peak"), a));
     fprintf(f, "bytes     %s in, %s out\n", show_bytes(count_of(record, "bytes_in"), a),
             show_bytes(count_of(record, "bytes_out"), b));

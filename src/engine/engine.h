@@ -12,6 +12,7 @@ struct engine;
 
 enum engine_use {
     ENGINE_TO_RUN,     /* a pool of places for instances, made at once */
+    ENGINE_TO_RUN_ONE, /* one place: half as long to make */
     ENGINE_TO_COMPILE, /* no places; compiles on all cores that it is given */
 };
 
@@ -20,7 +21,7 @@ enum engine_use {
  * the other's. */
 const char *engine_name(void);
 
-/* Uses the node's limits: STACK, and PROJECT_CONCURRENCY's maximum for the number of places.
+/* Uses the node's limits: STACK, and PROJECT_CONCURRENCY's maximum for the number of places of a pool.
  * About a millisecond. */
 enum err_code engine_new(enum engine_kind kind, enum engine_use use, const struct limits *node,
                          struct engine **ret_engine, struct err *e) MUST_CHECK;

@@ -84,6 +84,7 @@ struct exec {
     struct remotes *remotes; /* the way to egress; NULL: there is none */
     struct engine *engine;
     enum engine_kind kind;
+    bool one; /* run at a time */
     bool stop, relaxed, bound, has_project;
     char project[UUID_TEXT + 1];
     int statm; /* /proc/self/statm, opened before the lock-down; -1: not there */
@@ -423,7 +424,7 @@ static struct run *new_run(struct exec *x)
     struct list *node = list_pop(&x->free);
     if (node)
         return LIST_ITEM(node, struct run, node);
-    if (x->made == limit_rows[LIMIT_PROJECT_CONCURRENCY].maximum)
+    if (x->made == (x->one ? 1 : limit_rows[LIMIT_PROJECT_CONCURRENCY].maximum))
         return NULL; /* as many as the engine has places */
     struct run *r = calloc(1, sizeof *r);
     if (!r || !(r->instance = instance_new()))
@@ -807,7 +808,7 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
     /* The leash first: by it master learns why we can't start. */
     enum err_code rc = leash_init(&x->leash, x->loop, ROLE_LEASH, true, e);
     if (rc == ERR_OK)
-        rc = engine_new(x->kind, ENGINE_TO_RUN, &o->limits, &x->engine, e);
+        rc = engine_new(x->kind, x->one ? ENGINE_TO_RUN_ONE : ENGINE_TO_RUN, &o->limits, &x->engine, e);
     /* The limit is what guests may add: the pool's stacks and tables are reserved, not used. */
     if (limits.v[LIMIT_EXEC_MEMORY])
         limits.v[LIMIT_EXEC_MEMORY] += read_statm(x).data;
@@ -832,9 +833,13 @@ int role_exec(int argc, char **argv)
     int at = 1;
     if (!x)
         abort();
-    if (argc > 1 && strcmp(argv[1], "fuel") == 0) {
+    if (at < argc && strcmp(argv[at], "fuel") == 0) {
         x->kind = ENGINE_FUEL;
-        at = 2;
+        at++;
+    }
+    if (at < argc && strcmp(argv[at], "one") == 0) {
+        x->one = true;
+        at++;
     }
     options_init(&o);
     if (options_flags(&o, argc, argv, &at, &e) || options_finish(&o, &e)) {

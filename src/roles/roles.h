@@ -6,7 +6,7 @@
  *
  *   master      `serve` itself
  *   edge N      functions edge number N (0 …);  edge platform: the platform's
- *   exec [fuel] one project's guests; fuel: the engine that counts gas
+ *   exec [fuel] [one]  one project's guests; fuel: the engine that counts gas; one: one at a time
  *   control     the database and the API
  *   egress      what guests open beyond this machine
  *   compile [fuel|assets]  one module (or bundle of assets) in, one image out */
