@@ -17,12 +17,12 @@ bool scheme_is_free(struct slice scheme)
 }
 
 /* Asks PCRE2, with the policy's working memory or, if another thread is using that, its own. */
-static int match_regex(const struct policy *p, const struct regex *r, struct slice text)
+static int match_regex(const struct policy *p, const pcre2_code *code, struct slice text)
 {
     struct policy *kept = (struct policy *)p; /* only the working memory changes */
     bool ours = !atomic_flag_test_and_set_explicit(&kept->matching_taken, memory_order_acquire);
     pcre2_match_data *data = ours ? kept->matching : pcre2_match_data_create(1, NULL);
-    int rc = data ? pcre2_match(r->code, (PCRE2_SPTR)text.p, text.n, 0, 0, data, p->limits)
+    int rc = data ? pcre2_match(code, (PCRE2_SPTR)text.p, text.n, 0, 0, data, p->limits)
                   : PCRE2_ERROR_NOMEMORY;
     if (ours)
         atomic_flag_clear_explicit(&kept->matching_taken, memory_order_release);
@@ -31,16 +31,22 @@ static int match_regex(const struct policy *p, const struct regex *r, struct sli
     return rc;
 }
 
-enum verdict_of_rule rule_match(const struct policy *p, const struct rule *r, const struct url *u,
-                                uint32_t *steps)
+struct question question_about(const struct url *url)
 {
-    if (!r->is_regex) {
-        bool yes = glob_match(&r->glob, u, steps);
-        return *steps == 0 ? RULE_TOO_HARD : yes ? RULE_MATCHES : RULE_NO;
-    }
-    if (!regex_may_match(&r->regex, url_slice(u)))
+    struct question q = {.url = url, .steps = GLOB_STEPS};
+    pairs_of(&q.pairs, url_slice(url), false);
+    return q;
+}
+
+enum verdict_of_rule rule_match(const struct policy *p, const struct rule *r, struct question *q)
+{
+    if (!pairs_within(&r->pairs, &q->pairs))
         return RULE_NO;
-    int rc = match_regex(p, &r->regex, url_slice(u));
+    if (!r->is_regex) {
+        bool yes = glob_match(&r->glob, q->url, &q->steps);
+        return q->steps == 0 ? RULE_TOO_HARD : yes ? RULE_MATCHES : RULE_NO;
+    }
+    int rc = match_regex(p, r->regex, url_slice(q->url));
     return rc >= 0 ? RULE_MATCHES : rc == PCRE2_ERROR_NOMATCH ? RULE_NO : RULE_TOO_HARD;
 }
 
@@ -61,11 +67,10 @@ static void say(char out[POLICY_WHY], const char *what, const struct rule *r, co
 
 /* Looks for the first rule that matches or can't be judged; NULL if there is none. */
 static const struct rule *find(const struct policy *p, const struct rules *rules,
-                               const struct url *u, uint32_t *steps,
-                               enum verdict_of_rule *ret_verdict)
+                               struct question *q, enum verdict_of_rule *ret_verdict)
 {
     for (size_t i = 0; i < rules->n; i++) {
-        *ret_verdict = rule_match(p, &rules->at[i], u, steps);
+        *ret_verdict = rule_match(p, &rules->at[i], q);
         if (*ret_verdict != RULE_NO)
             return &rules->at[i];
     }
@@ -89,13 +94,13 @@ void policy_decide(const struct policy *p, const struct url *url, struct slice m
     struct policy_decision *d = ret_decision;
     const struct rule *r = NULL;
     enum verdict_of_rule verdict = RULE_NO;
-    uint32_t steps = GLOB_STEPS;
     d->allowed = false;
-    if (p) {
-        r = find(p, &p->disallow, url, &steps, &verdict);
+    if (p && (p->allow.n || p->disallow.n)) {
+        struct question q = question_about(url);
+        r = find(p, &p->disallow, &q, &verdict);
         bool disallowed = r != NULL;
         if (!r)
-            r = find(p, &p->allow, url, &steps, &verdict);
+            r = find(p, &p->allow, &q, &verdict);
         if (verdict == RULE_TOO_HARD) {
             say(d->why, "", r, r->is_regex ? ": backtracks too far" : ": too much to compare");
             return;

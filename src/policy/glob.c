@@ -157,6 +157,15 @@ enum err_code glob_parse(struct slice text, struct glob *ret_glob, struct err *e
     return rc;
 }
 
+void glob_pairs(const struct glob *g, struct pairs *ret_pairs)
+{
+    *ret_pairs = (struct pairs){{0}};
+    pairs_of(ret_pairs, g->scheme, true);
+    pairs_of(ret_pairs, g->host, true);
+    pairs_of(ret_pairs, g->path, true);
+    pairs_of(ret_pairs, g->query, true);
+}
+
 void glob_done(struct glob *g)
 {
     free(g->text);

@@ -47,9 +47,6 @@ static bool is_dotted_quad(struct slice s)
 static enum err_code parse_name(struct slice name, struct host *h, struct err *e)
 {
     for (size_t i = 0; i < name.n; i++) {
-        if (name.p[i] == '@')
-            return err_set(e, ERR_INVALID,
-                           "it has user and password before the host: put them in a header field");
         if ((unsigned char)name.p[i] >= 0x80)
             return err_set(e, ERR_INVALID,
                            "the host is not ASCII: write it in its \"xn--\" form (IDNA)");
@@ -97,6 +94,9 @@ enum err_code host_parse(struct slice authority, struct host *ret_host, struct e
     struct host h = {.n = 0};
     struct slice rest = authority;
     enum err_code rc;
+    if (authority.n && memchr(authority.p, '@', authority.n))
+        return err_set(e, ERR_INVALID,
+                       "it has user and password before the host: put them in a header field");
     if (authority.n && authority.p[0] == '[') {
         const char *end = memchr(authority.p, ']', authority.n);
         if (!end)
@@ -107,10 +107,8 @@ enum err_code host_parse(struct slice authority, struct host *ret_host, struct e
         if (!rc && rest.n && rest.p[0] != ':')
             rc = err_set(e, ERR_INVALID, "after an IPv6 address's ']' comes nothing but a port");
     } else {
-        /* The first ':' only: with userinfo there may be more, and '@' is refused below. */
         const char *colon = authority.n ? memchr(authority.p, ':', authority.n) : NULL;
-        bool user = authority.n && memchr(authority.p, '@', authority.n);
-        size_t n = colon && !user ? (size_t)(colon - authority.p) : authority.n;
+        size_t n = colon ? (size_t)(colon - authority.p) : authority.n;
         rc = parse_name(slice_make(authority.p, n), &h, e);
         rest = slice_from(authority, n);
     }

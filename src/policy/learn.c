@@ -140,9 +140,9 @@ static enum err_code refused(const struct policy *base, const struct url *u, str
 
 static bool disallowed(const struct policy *p, const struct url *u)
 {
-    uint32_t steps = GLOB_STEPS;
+    struct question q = question_about(u);
     for (size_t i = 0; p && i < p->disallow.n; i++)
-        if (rule_match(p, &p->disallow.at[i], u, &steps) != RULE_NO)
+        if (rule_match(p, &p->disallow.at[i], &q) != RULE_NO)
             return true;
     return false;
 }

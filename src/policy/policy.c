@@ -20,7 +20,7 @@ static void rules_done(struct rules *rules)
     for (size_t i = 0; i < rules->n; i++) {
         free((char *)rules->at[i].text.p);
         glob_done(&rules->at[i].glob);
-        regex_done(&rules->at[i].regex);
+        pcre2_code_free(rules->at[i].regex);
     }
     free(rules->at);
 }
@@ -80,9 +80,9 @@ static size_t written_bytes(struct slice text)
     return n;
 }
 
-static enum err_code count_regex(struct policy *p, const struct regex *r, struct err *e)
+static enum err_code count_regex(struct policy *p, const pcre2_code *code, struct err *e)
 {
-    p->code_bytes += regex_code_bytes(r);
+    p->code_bytes += regex_code_bytes(code);
     if (++p->regexes > POLICY_REGEXES)
         return err_set(e, ERR_INVALID,
                        "a policy has at most %d regular expressions: write globs where they do",
@@ -132,12 +132,16 @@ enum err_code policy_add(struct policy *p, struct rules *rules, struct slice tex
         return err_set(e, ERR_MEMORY, "no memory for a policy");
     rc = is_regex ? regex_parse(text, &r.regex, e) : glob_parse(text, &r.glob, e);
     if (!rc && is_regex)
-        rc = count_regex(p, &r.regex, e);
+        rc = count_regex(p, r.regex, e);
     if (rc) {
-        regex_done(&r.regex);
+        pcre2_code_free(r.regex);
         free(copy);
         return rc;
     }
+    if (is_regex)
+        regex_pairs(text, &r.pairs);
+    else
+        glob_pairs(&r.glob, &r.pairs);
     rules->at[rules->n++] = r;
     return ERR_OK;
 }

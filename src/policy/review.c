@@ -52,9 +52,9 @@ static bool matches_samples(const struct policy *p, const struct rule *regex, st
                 url_put(&out, slice_make(glob.p + i, 1));
             else if (i == 0 || glob.p[i - 1] != '*')
                 url_put(&out, slice_str(fill[k]));
-        uint32_t steps = GLOB_STEPS;
-        all = !url_parse(slice_make(text, out.n), u, NULL) &&
-              rule_match(p, regex, u, &steps) == RULE_MATCHES;
+        all = !url_parse(slice_make(text, out.n), u, NULL);
+        struct question q = question_about(u);
+        all = all && rule_match(p, regex, &q) == RULE_MATCHES;
     }
     free(u);
     return all;

@@ -1,10 +1,11 @@
 /* Rules, as the folder's own files see them.
  *
  * A rule is a glob, taken apart into the parts of a URL so that a `*` in the host can never reach
- * into the path, or a compiled regular expression with the text that any match must contain: a
- * memory compare spares most URLs the matcher. */
+ * into the path, or a compiled regular expression. Both come with the pairs of bytes that any match
+ * must have: most rules are ruled out by them. */
 #pragma once
 
+#include "policy/pairs.h"
 #include "policy/policy.h"
 
 #include <pcre2.h>
@@ -36,32 +37,25 @@ struct glob {
 
 /* Reads a glob. ERR_INVALID with the reason and what to write instead. */
 enum err_code glob_parse(struct slice text, struct glob *ret_glob, struct err *e) MUST_CHECK;
+void glob_pairs(const struct glob *g, struct pairs *ret_pairs);
 void glob_done(struct glob *g);
 /* Takes what it does from *steps; when that has become 0 the answer means nothing. */
 bool glob_match(const struct glob *g, const struct url *u, uint32_t *steps);
 /* Surely matches everything that `narrow` matches; false when that isn't plain to see. */
 bool glob_covers(const struct glob *wide, const struct glob *narrow);
 
-struct regex {
-    pcre2_code *code;
-    size_t prefix_bytes; /* `literal` begins with what every match begins with */
-    size_t needle_bytes; /* and goes on with what every match contains behind it */
-    char *literal;       /* owned */
-};
-
-enum err_code regex_parse(struct slice text, struct regex *ret_regex, struct err *e) MUST_CHECK;
-void regex_done(struct regex *r);
-/* false for a URL that has not the literal text: needs no matcher. */
-bool regex_may_match(const struct regex *r, struct slice text);
-size_t regex_code_bytes(const struct regex *r);
+enum err_code regex_parse(struct slice text, pcre2_code **ret_code, struct err *e) MUST_CHECK;
+void regex_pairs(struct slice text, struct pairs *ret_pairs);
+size_t regex_code_bytes(const pcre2_code *code);
 /* Matches anything at all, by its looks: ".*", "^", "^.*$". */
 bool regex_catches_all(struct slice text);
 
 struct rule {
     struct slice text; /* as written, owned */
+    struct pairs pairs;
     bool is_regex;
     struct glob glob;
-    struct regex regex;
+    pcre2_code *regex;
 };
 
 struct rules {
@@ -92,8 +86,14 @@ enum err_code policy_copy(const struct policy *p, struct policy **ret_policy,
                           struct err *e) MUST_CHECK;
 
 enum verdict_of_rule { RULE_NO, RULE_MATCHES, RULE_TOO_HARD };
-enum verdict_of_rule rule_match(const struct policy *p, const struct rule *r, const struct url *u,
-                                uint32_t *steps);
+/* A URL to decide about, and what that may still cost. */
+struct question {
+    const struct url *url;
+    struct pairs pairs;
+    uint32_t steps;
+};
+struct question question_about(const struct url *url);
+enum verdict_of_rule rule_match(const struct policy *p, const struct rule *r, struct question *q);
 /* As glob_covers, for any two rules. */
 bool rule_covers(const struct rule *wide, const struct rule *narrow);
 /* null, zero, random, log and fd need no rule. */
