@@ -84,7 +84,7 @@ enum err_code egress_new(const struct egress_config *config, struct egress **ret
     list_init(&g->edges);
     list_init(&g->members);
     list_init(&g->pins_by_age);
-    enum err_code rc = resolver_new(g->loop, &g->resolver, e);
+    enum err_code rc = resolver_new(g->loop, config->servers, &g->resolver, e);
     if (rc) {
         free(g);
         return rc;

@@ -23,6 +23,7 @@ struct egress_config {
     struct cidr_list allowed;       /* networks that may be reached although special */
     struct port_set refused;
     struct spool *journal;       /* NULL: none is kept */
+    const char *servers;         /* of names, "address:port,…"; NULL: those of the system */
     void (*on_alone)(void *arg); /* the last exec has left; may be NULL */
     void *arg;
 };

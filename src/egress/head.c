@@ -2,12 +2,10 @@
 
 #include "ipc/exchange.h"
 
-enum { OWN = 64 /* room for the fields that we add */ };
-
 void head_init(struct head *h)
 {
     *h = (struct head){0};
-    buf_init(&h->text, EXCHANGE_HEAD + OWN);
+    buf_init(&h->text, EXCHANGE_HEAD);
     buf_init(&h->nominated, EXCHANGE_HEAD);
 }
 

@@ -28,6 +28,7 @@ struct resolver {
     uint64_t look_us;
     struct timespec changed; /* of resolv.conf, when it was read */
     bool closing;
+    const char *servers;
 };
 
 /* A socket of c-ares. */
@@ -122,17 +123,24 @@ static enum err_code open_channel(struct resolver *r, ares_channel *ret_channel,
     int rc = ares_init_options(ret_channel, &options,
                                ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
                                    ARES_OPT_SOCK_STATE_CB);
+    if (rc == ARES_SUCCESS && r->servers) {
+        rc = ares_set_servers_ports_csv(*ret_channel, r->servers);
+        if (rc != ARES_SUCCESS)
+            ares_destroy(*ret_channel);
+    }
     return rc == ARES_SUCCESS
                ? ERR_OK
                : err_set(e, ERR_IO, "the resolver does not start: %s", ares_strerror(rc));
 }
 
-enum err_code resolver_new(struct loop *loop, struct resolver **ret_resolver, struct err *e)
+enum err_code resolver_new(struct loop *loop, const char *servers, struct resolver **ret_resolver,
+                           struct err *e)
 {
     struct resolver *r = calloc(1, sizeof *r);
     if (!r)
         return err_set(e, ERR_MEMORY, "no memory for the resolver");
     r->loop = loop;
+    r->servers = servers;
     list_init(&r->sockets);
     list_init(&r->queries);
     int rc = ares_library_init(ARES_LIB_INIT_ALL);

@@ -26,8 +26,9 @@ struct resolve {
     struct query *query; /* private; NULL: nothing is asked */
 };
 
-/* Reads /etc/resolv.conf: before the lock-down. It is read again when it has changed. */
-enum err_code resolver_new(struct loop *loop, struct resolver **ret_resolver,
+/* `servers`: comma-separated "address:port", borrowed; NULL: those of /etc/resolv.conf, which is
+ * read now, before the lock-down, and again when it has changed. */
+enum err_code resolver_new(struct loop *loop, const char *servers, struct resolver **ret_resolver,
                            struct err *e) MUST_CHECK;
 void resolver_free(struct resolver *r); /* no answer follows */
 

@@ -208,7 +208,7 @@ static void on_resolved(struct resolve *r, const struct http_address *addresses,
     }
     char text[2 * EXCHANGE_TEXT];
     snprintf(text, sizeof text, "%.*s: %s", SLICE_ARG(t->url.host), why->text);
-    transfer_finish(t, ERR_UNREACHABLE, text);
+    transfer_finish(t, why->code == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_UNREACHABLE, text);
 }
 
 static void begin(struct transfer *t)
