@@ -1,6 +1,7 @@
 """What the tables share: pinned servers, CPU by process family, the answer of one part."""
 
 import dataclasses
+import http.client
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -191,4 +193,27 @@ def cli(server, *arguments, **environment):
 def deploy(server, path, name, *flags, **environment):
     """Its URL by path: wrk looks no NAME.localhost up."""
     cli(server, "deploy", path, "--name", name, "--no-check", *flags, **environment)
+    return f"{server.ready['functions']}/{name}/"
+
+
+def call_api(server, method, path, body, media="application/json"):
+    """Its answer; `body` is bytes, or an object that is sent as JSON."""
+    address = urllib.parse.urlsplit(server.ready["platform"])
+    connection = http.client.HTTPConnection(address.hostname, address.port)
+    connection.request(method, path, body if isinstance(body, bytes) else json.dumps(body), {
+        "Authorization": "Bearer " + server.env["WASMCLOUD_TOKEN"], "Content-Type": media})
+    answer = connection.getresponse()
+    text = answer.read()
+    if answer.status >= 300:
+        fail(f"{method} {path} answered {answer.status} {text.decode()}")
+    return json.loads(text)
+
+
+def deploy_version(server, path, name, settings):
+    """A function with these settings of its version, unasked; its URL by path."""
+    project = "/v1/projects/default"
+    module = call_api(server, "POST", f"{project}/modules", Path(path).read_bytes(), "application/wasm")
+    call_api(server, "POST", f"{project}/functions", {"name": name})
+    call_api(server, "POST", f"{project}/functions/{name}/versions",
+             {"digest": module["digest"], "check": "none", **settings})
     return f"{server.ready['functions']}/{name}/"

@@ -6,15 +6,14 @@ a request is user and system time of all processes of a server, from /proc, over
 wrk counted. The ledger is on, as always, and the plan is `unlimited`."""
 
 import http.client
-import json
 import re
 import statistics
 import subprocess
 import time
 import urllib.parse
 
-from benches.common import (CLIENT_CORE, GUESTS, Goal, Part, build_guests, cli, cpu_us, deploy, fail, family, note,
-                            own_memory, role, start_nginx, start_wasmcloud)
+from benches.common import (CLIENT_CORE, GUESTS, Goal, Part, build_guests, call_api, cli, cpu_us, deploy, fail, family,
+                            note, own_memory, role, start_nginx, start_wasmcloud)
 
 
 def in_us(text):
@@ -61,18 +60,6 @@ def first_requests(server, path, count):
         warm.append(statistics.median(ask(connection, url) for _ in range(20)))
         connection.close()
     return first, warm
-
-
-def call_api(server, method, path, body):
-    address = urllib.parse.urlsplit(server.ready["platform"])
-    connection = http.client.HTTPConnection(address.hostname, address.port)
-    connection.request(method, path, json.dumps(body), {
-        "Authorization": "Bearer " + server.env["WASMCLOUD_TOKEN"], "Content-Type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read()
-    if answer.status >= 300:
-        fail(f"{method} {path} answered {answer.status} {text.decode()}")
-    return json.loads(text)
 
 
 # ---- A module of a given size ----
