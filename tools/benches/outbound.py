@@ -4,10 +4,10 @@ nginx answers on the client's core. What asks it is pinned to the other: the who
 egress and all; or a program of fifty lines with curl's multi interface. Both have as many requests
 under way, on kept connections."""
 
+import concurrent.futures
 import http.client
 import statistics
 import subprocess
-import threading
 import time
 import urllib.parse
 
@@ -17,28 +17,23 @@ from benches.common import (CLIENT_CORE, PROGRAMS, ROOT, SERVER_CORE, Goal, Part
 RUNS, EACH, AT_ONCE = 10, 1000, 10
 
 
-def ask(url, failures):
+def ask(url):
+    """One run of EACH requests."""
     address = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=120)
     connection.request("GET", f"{address.path}?n={EACH}&at-once=1")
     answer = connection.getresponse()
     text = answer.read()
     if answer.status != 200 or not int(text or b"-1") > 0:
-        failures.append(f"{url} answered {answer.status} {answer.getheader('Wasmcloud-Error')} {text!r}")
+        fail(f"{url} answered {answer.status} {answer.getheader('Wasmcloud-Error')} {text!r}")
     connection.close()
 
 
 def guests(url):
     """Requests a second of RUNS guests at once."""
-    failures = []
-    threads = [threading.Thread(target=ask, args=(url, failures)) for _ in range(RUNS)]
     begin = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        fail(failures[0])
+    with concurrent.futures.ThreadPoolExecutor(RUNS) as pool:
+        list(pool.map(ask, [url] * RUNS))
     return RUNS * EACH / (time.perf_counter() - begin)
 
 

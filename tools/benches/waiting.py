@@ -1,7 +1,6 @@
 """What guests cost that wait: 64 reads of slow servers at once, one byte a second each."""
 
 import http.client
-import socket
 import subprocess
 import threading
 import time
@@ -44,11 +43,11 @@ def reader(url, first, over):
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
     connection.request("GET", address.path + "?slow=1")
     answer = connection.getresponse()
-    if answer.status != 200:
-        fail(f"{url} answered {answer.status} {answer.getheader('Wasmcloud-Error')}")
-    while not over.is_set() and answer.read1(100):
-        first.release()
-    connection.sock.shutdown(socket.SHUT_RDWR)
+    try:
+        while not over.is_set() and answer.read1(100):
+            first.release()
+    except (OSError, http.client.HTTPException):
+        pass  # whoever waits for `first` says that nothing came
     connection.close()
 
 
