@@ -21,7 +21,8 @@ const struct limit_row limit_rows[LIMIT_COUNT] = {
 static bool zero_is_off(enum limit_id id)
 {
     return id == LIMIT_RESPONSE_BODY || id == LIMIT_DEPLOYS || id == LIMIT_API_RATE ||
-           id == LIMIT_KEEP_REQUESTS || id == LIMIT_ADDRESS_CONNECTIONS;
+           id == LIMIT_KEEP_REQUESTS || id == LIMIT_ADDRESS_CONNECTIONS ||
+           id == LIMIT_EGRESS_OPEN || id == LIMIT_EGRESS_RUN || id == LIMIT_EGRESS_RATE;
 }
 
 void limits_init(struct limits *l, bool unlimited)

@@ -191,6 +191,7 @@ TEST(the_unlimited_plan_is_every_maximum)
         CHECK(limit_rows[i].normal <= limit_rows[i].maximum || !limit_rows[i].maximum);
     }
     CHECK(l.v[LIMIT_CPU] == 30000000 && l.v[LIMIT_API_RATE] == 0 && l.v[LIMIT_DEPLOYS] == 0);
+    CHECK(l.v[LIMIT_EGRESS_RATE] == 0 && l.v[LIMIT_EGRESS_RUN] == 0 && l.v[LIMIT_EGRESS_OPEN] == 0);
 }
 
 TEST(options_come_from_flags_and_environment)

@@ -6,8 +6,8 @@ import threading
 import time
 import urllib.parse
 
-from benches.common import (CLIENT_CORE, PROGRAMS, Goal, Part, Server, build_programs, cpu_us, deploy_version, fail,
-                            family, pinned, role, start_wasmcloud)
+from benches.common import (CLIENT_CORE, PROGRAMS, Goal, Part, Server, build_programs, deploy_version, fail,
+                            family, pinned, role, running_us, start_wasmcloud)
 
 READS, SECONDS = 64, 10
 
@@ -68,14 +68,14 @@ def measure(options, folder):
         for first in firsts:  # every guest has read something
             if not first.acquire(timeout=60):
                 fail("a guest reads nothing")
-        before = {pid: cpu_us(pid) for pid in family(server.process.pid)}
+        before = {pid: running_us(pid) for pid in family(server.process.pid)}
         begin = time.monotonic()
         time.sleep(SECONDS)
         took = time.monotonic() - begin
         used = {}
         for pid, was in before.items():
             name = role(pid) or "master"
-            used[name] = used.get(name, 0) + cpu_us(pid) - was
+            used[name] = used.get(name, 0) + running_us(pid) - was
         over.set()
         for thread in threads:
             thread.join()
@@ -85,6 +85,6 @@ def measure(options, folder):
     roles = {name: 100 * us / 1e6 / took for name, us in used.items() if name.split()[0] in ("exec", "egress", "edge")}
     total = sum(roles.values())
     print(f"{READS} reads of slow servers for {SECONDS} s: " +
-          ", ".join(f"{name} {percent:.1f} %" for name, percent in sorted(roles.items())) + " of a core\n")
+          ", ".join(f"{name} {percent:.2f} %" for name, percent in sorted(roles.items())) + " of a core\n")
     return Part([Goal(f"CPU while {READS} reads of slow servers wait", total, "% of a core", most=2)],
                 {"percent": roles})
