@@ -86,6 +86,7 @@ static bool on_verdict(struct remote *r, struct slice payload)
     r->end = end;
     if (!slice_copy(text, r->text, sizeof r->text))
         return false;
+    r->allowed = !opening && end.reason == ERR_OK;
     if (end.reason == ERR_OK)
         r->state = opening ? REMOTE_OPEN : REMOTE_RUNNING;
     else
@@ -275,7 +276,7 @@ void remote_abort(struct remote *r, const char *why)
         cancel(r);
     say(r, ERR_INVALID, why);
     r->state = REMOTE_BROKEN;
-    r->answered = false;
+    r->allowed = r->answered = false;
     buf_clear(&r->in);
 }
 
@@ -305,7 +306,7 @@ void remote_request(struct remote *r, struct slice method, struct slice url, str
     free(r->url);
     r->url = copy;
     url.p = copy;
-    r->answered = r->told = false;
+    r->allowed = r->answered = r->told = false;
     r->head = 0;
     if (r->state == REMOTE_BROKEN) {
         if (r->end.reason == ERR_OK)
@@ -335,7 +336,7 @@ int32_t remote_allowed(struct guest *g, struct remote *r)
 {
     if (r->state == REMOTE_ASKING)
         return wait(g);
-    return r->answered || r->state == REMOTE_RUNNING ? 0 : remote_failed(g, r);
+    return r->allowed ? 0 : remote_failed(g, r);
 }
 
 uint32_t remote_room(const struct remote *r)

@@ -313,7 +313,7 @@ static int32_t write_chunks(struct guest *g, struct exchange *x, struct slice by
 static int32_t write_body(struct guest *g, struct exchange *x, struct slice bytes)
 {
     int32_t rc = remote_allowed(g, &x->remote);
-    if (rc == 0 && x->remote.state == REMOTE_BROKEN)
+    if (rc == 0) /* what failed meanwhile is not worth writing to */
         rc = remote_failed(g, &x->remote);
     if (rc < 0)
         return rc;
