@@ -49,6 +49,8 @@ static bool prints(struct slice s)
                                          {"\xef\xbf\xbe", 3},
                                          {"\xef\xbf\xbf", 3}};
     for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] < 0x80)
+            continue;
         if ((unsigned char)s.p[i] == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0)
             return false; /* U+0080 to U+009F */
         for (size_t k = 0; k < sizeof never / sizeof *never; k++)
