@@ -21,7 +21,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PART_SECONDS = 3600 /* no compile job takes so long */ };
+enum {
+    PART_SECONDS = 3600, /* no compile job takes so long */
+    PART_NAME = IMAGE_NAME + 16,
+};
 
 const struct uuid image_cache_project = {{0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1}};
 
@@ -107,13 +110,13 @@ void image_cache_close(struct image_cache *c)
 /* ---- images ---- */
 
 /* Is it there? Then it counts as used now. */
-static bool has(const struct image_cache *c, const char *name)
+static bool has(int folder, const char *name)
 {
     struct stat st;
-    if (fstatat(c->project_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
         st.st_size == 0 || st.st_uid != geteuid() || (st.st_mode & 022))
         return false;
-    utimensat(c->project_fd, name, NULL, AT_SYMLINK_NOFOLLOW);
+    utimensat(folder, name, NULL, AT_SYMLINK_NOFOLLOW);
     return true;
 }
 
@@ -143,9 +146,9 @@ static bool is_image(struct slice name)
 
 /* Looks through the folder once: removes what runs that were killed left of images, counts the
  * images and finds the one that was used longest ago. */
-static int look(const struct image_cache *c, char oldest[IMAGE_NAME])
+static int look(int folder, char oldest[IMAGE_NAME])
 {
-    int count = 0, fd = openat(c->project_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int count = 0, fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct timespec when = {0};
     if (!dir) {
@@ -155,10 +158,10 @@ static int look(const struct image_cache *c, char oldest[IMAGE_NAME])
     }
     for (struct dirent *d; (d = readdir(dir));) {
         struct stat st;
-        if (fstatat(c->project_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        if (fstatat(folder, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
             continue;
         if (d->d_name[0] == '.' && st.st_mtim.tv_sec + PART_SECONDS < time(NULL)) {
-            unlinkat(c->project_fd, d->d_name, 0);
+            unlinkat(folder, d->d_name, 0);
         } else if (is_image(slice_str(d->d_name))) {
             if (count++ == 0 || older(st.st_mtim, when)) {
                 slice_copy(slice_str(d->d_name), oldest, IMAGE_NAME);
@@ -170,10 +173,10 @@ static int look(const struct image_cache *c, char oldest[IMAGE_NAME])
     return count;
 }
 
-static void prune(const struct image_cache *c)
+static void prune(int folder)
 {
     char oldest[IMAGE_NAME];
-    while (look(c, oldest) > IMAGE_CACHE_KEPT && unlinkat(c->project_fd, oldest, 0) == 0)
+    while (look(folder, oldest) > IMAGE_CACHE_KEPT && unlinkat(folder, oldest, 0) == 0)
         ;
 }
 
@@ -204,18 +207,22 @@ const char **role_words(const char *const *words, const struct options *options)
     return all;
 }
 
+static bool write_all(int fd, struct slice bytes)
+{
+    while (bytes.n) {
+        ssize_t n = write(fd, bytes.p, bytes.n);
+        if (n < 0 && errno != EINTR)
+            return false;
+        bytes = slice_from(bytes, n > 0 ? (size_t)n : 0);
+    }
+    return true;
+}
+
 /* The job may read this copy only: nobody can change it meanwhile. */
 static int sealed_copy(struct slice bytes, struct err *e)
 {
     int fd = memfd_create("module", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    size_t at = 0;
-    while (fd >= 0 && at < bytes.n) {
-        ssize_t n = write(fd, bytes.p + at, bytes.n - at);
-        if (n < 0 && errno != EINTR)
-            break;
-        at += n > 0 ? (size_t)n : 0;
-    }
-    if (fd < 0 || at < bytes.n ||
+    if (fd < 0 || !write_all(fd, bytes) ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
         err_errno(e, "no memory for a copy of the module");
         if (fd >= 0)
@@ -289,25 +296,66 @@ out:
     return rc;
 }
 
+/* A new file in the folder, which gets its name in keep(). -1: it could not be made. */
+static int begin_file(int folder, const char *name, char part[PART_NAME], struct err *e)
+{
+    snprintf(part, PART_NAME, ".%s.%d", name, (int)getpid());
+    unlinkat(folder, part, 0); /* of a run that was killed */
+    int fd = openat(folder, part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        err_errno(e, "can't make a file for the compiled image");
+    return fd;
+}
+
+/* Gives the file its name unless `rc` says that it failed. Closes it. */
+static enum err_code keep_file(int folder, const char *name, const char *part, int fd,
+                               enum err_code rc, struct err *e)
+{
+    /* on the disk before it has its name: a torn image would be run as it is */
+    if (!rc &&
+        (fchmod(fd, 0444) < 0 || fdatasync(fd) < 0 || renameat(folder, part, folder, name) < 0))
+        rc = err_errno(e, "can't keep the compiled image");
+    if (rc)
+        unlinkat(folder, part, 0);
+    else
+        prune(folder);
+    close(fd);
+    return rc;
+}
+
 static enum err_code add(const struct image_cache *c, const char *name, struct slice module,
                          enum engine_kind kind, const struct options *options, struct err *e)
 {
-    char part[IMAGE_NAME + 32];
-    snprintf(part, sizeof part, ".%s.%d", name, (int)getpid());
-    unlinkat(c->project_fd, part, 0); /* of a run that was killed */
-    int fd = openat(c->project_fd, part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    char part[PART_NAME];
+    int fd = begin_file(c->project_fd, name, part, e);
     if (fd < 0)
-        return err_errno(e, "can't make a file for the compiled image");
+        return e->code;
     enum err_code rc = compile(module, kind, fd, options, e);
-    /* on the disk before it has its name: a torn image would be run as it is */
-    if (!rc && (fchmod(fd, 0444) < 0 || fdatasync(fd) < 0 ||
-                renameat(c->project_fd, part, c->project_fd, name) < 0))
-        rc = err_errno(e, "can't keep the compiled image");
+    return keep_file(c->project_fd, name, part, fd, rc, e);
+}
+
+enum err_code image_cache_assets(const struct image_cache *c, struct slice bundle,
+                                 uint8_t ret_digest[DIGEST_BYTES], struct err *e)
+{
+    uint8_t digest[DIGEST_BYTES];
+    char name[DIGEST_TEXT + 1], part[PART_NAME];
+    int folder = fcntl(c->project_fd, F_DUPFD_CLOEXEC, 3);
+    enum err_code rc = enter(folder, "assets", true, &folder, e);
     if (rc)
-        unlinkat(c->project_fd, part, 0);
-    else
-        prune(c);
-    close(fd);
+        return rc;
+    crypto_hash_sha256(digest, (const unsigned char *)bundle.p, bundle.n);
+    digest_text(digest, name);
+    if (!has(folder, name)) {
+        int fd = begin_file(folder, name, part, e);
+        rc = fd < 0 ? e->code : ERR_OK;
+        if (!rc && !write_all(fd, bundle))
+            rc = err_errno(e, "can't keep the assets");
+        if (fd >= 0)
+            rc = keep_file(folder, name, part, fd, rc, e);
+    }
+    close(folder);
+    if (!rc)
+        memcpy(ret_digest, digest, sizeof digest);
     return rc;
 }
 
@@ -331,7 +379,7 @@ enum err_code image_cache_find(struct slice module, enum engine_kind kind,
         return rc;
     crypto_hash_sha256(digest, (const unsigned char *)module.p, module.n);
     image_name(digest, kind, name);
-    if (!has(&c, name))
+    if (!has(c.project_fd, name))
         rc = add(&c, name, module, kind, options, e);
     if (rc) {
         image_cache_close(&c);

@@ -21,13 +21,19 @@ struct image_cache {
 extern const struct uuid image_cache_project;
 
 /* Judges the module, opens the user's cache and makes sure that the image is in it: compiles it, in
- * a job of its own, if it is not. `kind` is the engine's that will run it. Judged in every case: a limit that was lowered holds for an image
- * from the cache too. On success *ret_cache is the caller's: image_cache_close(). */
+ * a job of its own, if it is not. `kind` is the engine's that will run it. Judged in every case: a
+ * limit that was lowered holds for an image from the cache too. On success *ret_cache is the
+ * caller's: image_cache_close(). */
 enum err_code image_cache_find(struct slice module, enum engine_kind kind,
-                               const struct options *options,
-                               struct image_cache *ret_cache, uint8_t ret_digest[DIGEST_BYTES],
-                               struct verdict *ret_verdict, struct err *e) MUST_CHECK;
+                               const struct options *options, struct image_cache *ret_cache,
+                               uint8_t ret_digest[DIGEST_BYTES], struct verdict *ret_verdict,
+                               struct err *e) MUST_CHECK;
 void image_cache_close(struct image_cache *c); /* accepts {-1, -1} */
+
+/* Makes sure that this bundle of assets lies in the project's folder `assets`, named by its digest.
+ */
+enum err_code image_cache_assets(const struct image_cache *c, struct slice bundle,
+                                 uint8_t ret_digest[DIGEST_BYTES], struct err *e) MUST_CHECK;
 
 /* The next run compiles it again. */
 void image_cache_drop(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],

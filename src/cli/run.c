@@ -10,6 +10,7 @@
 #include "cli/image_cache.h"
 #include "cli/local.h"
 #include "cli/play.h"
+#include "cli/run_version.h"
 #include "cli/runner.h"
 #include "cli/show.h"
 #include "ipc/frame.h"
@@ -19,11 +20,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { STRINGS = 768 << 10 /* bytes of arguments, and of the environment: both fit into a LOAD */ };
-
 struct run_args {
     bool ledger, json, trace;
-    const char *memory, *cpu, *gas, *cgi;
+    const char *memory, *cpu, *gas, *cgi, *body, *policy, *assets;
     struct words env, limits, headers;
     const char *file;
     int argc; /* of the program, without argv[0] */
@@ -41,10 +40,31 @@ static int file_at(int argc, char **argv, const struct flag *flags)
         if (strcmp(argv[i], "--") == 0)
             return i + 1;
         for (const struct flag *f = flags; f->name; f++)
-            if (f->value && strcmp(argv[i] + 1, "-") && strcmp(argv[i] + 2, f->name) == 0)
+            if (f->value &&
+                (strcmp(argv[i] + 2, f->name) == 0 || (argv[i][1] == f->letter && !argv[i][2]))) {
                 i++; /* --flag VALUE */
+                break;
+            }
     }
     return i;
+}
+
+/* `--cgi METHOD URL` becomes `--cgi "METHOD URL"`: the one flag with two values. */
+static void join_request(int *argc, char **argv, int end)
+{
+    for (int i = 1; i + 2 < *argc && i < end; i++) {
+        char *method = argv[i + 1], *url = argv[i + 2], *both;
+        if (strcmp(argv[i], "--cgi") || strpbrk(method, " /:") ||
+            (url[0] != '/' && !strstr(url, "://")))
+            continue;
+        if (asprintf(&both, "%s %s", method, url) < 0)
+            abort();
+        argv[i + 1] = both; /* as long-lived as argv */
+        for (int k = i + 2; k + 1 < *argc; k++)
+            argv[k] = argv[k + 1];
+        (*argc)--;
+        return;
+    }
 }
 
 /* -1: go on; otherwise the exit status. */
@@ -68,17 +88,28 @@ static int parse(int argc, char **argv, struct run_args *a)
          .value = "NAME=VALUE",
          .help = "another limit (`" BRAND_COMMAND " limits` lists them)",
          .many = &a->limits},
+        {.name = "policy",
+         .value = "FILE",
+         .help = "what it may open: YAML, JSON, or Olin's *.policy; else nothing remote",
+         .text = &a->policy},
+        {.name = "assets",
+         .value = "DIR",
+         .help = "a folder that it can read as \"/\"",
+         .text = &a->assets},
         {.name = "cgi",
-         .value = "[METHOD ]/PATH",
-         .help = "play a request; standard input is its body",
+         .value = "[METHOD] URL",
+         .help = "play a request and show the answer; standard input is its body",
          .text = &a->cgi},
+        {.name = "body", .value = "FILE", .help = "… or this file", .text = &a->body},
         {.name = "header",
+         .letter = 'H',
          .value = "NAME: VALUE",
          .help = "a header field of that request",
          .many = &a->headers},
         {0},
     };
     struct words file;
+    join_request(&argc, argv, file_at(argc, argv, flags));
     int at = file_at(argc, argv, flags);
     int status = args_parse("run", at < argc ? at + 1 : argc, argv, flags, &file, 0, 1);
     if (status >= 0)
@@ -134,27 +165,6 @@ static enum err_code run_options(const struct run_args *a, struct options *ret, 
     if (!rc)
         rc = make_room(ret, e);
     return rc;
-}
-
-/* Environment and arguments as the version's strings, in `strings`. */
-static enum err_code version(const struct run_args *a, struct buf *strings,
-                             struct version_load *load, struct err *e)
-{
-    bool ok = true;
-    for (size_t i = 0; i < a->env.n; i++) {
-        struct slice value = slice_str(a->env.at[i]), name = slice_split(&value, '=');
-        ok = ok && buf_add(strings, name.p, name.n) && buf_add(strings, "", 1) &&
-             buf_add(strings, value.p, value.n + 1);
-    }
-    size_t env = buf_size(strings);
-    ok = ok && buf_add(strings, a->file, strlen(a->file) + 1);
-    for (int i = 0; i < a->argc; i++)
-        ok = ok && buf_add(strings, a->argv[i], strlen(a->argv[i]) + 1);
-    if (!ok)
-        return err_set(e, ERR_USAGE, "arguments and environment are over %d KiB", STRINGS >> 10);
-    load->env = slice_make(buf_data(strings), env);
-    load->args = slice_from(buf_slice(strings), env);
-    return ERR_OK;
 }
 
 /* ---- afterwards ---- */
@@ -249,50 +259,56 @@ int cmd_run(int argc, char **argv)
     struct err e = {0};
     struct options options;
     struct image_cache cache = {-1, -1};
-    struct version_load load = {0};
     struct verdict verdict;
-    struct buf bytes, strings, meta;
+    struct run_version v;
+    struct buf bytes, meta;
     static struct runner_end end;
-    buf_init(&strings, STRINGS);
+    const struct run_source source = {.file = a.file,
+                                      .argc = a.argc,
+                                      .argv = a.argv,
+                                      .env = a.env.at,
+                                      .env_count = a.env.n,
+                                      .policy = a.policy,
+                                      .assets = a.assets};
     buf_init(&meta, FRAME_MOST);
     enum err_code rc = run_options(&a, &options, &e);
+    enum err_code made = run_version_make(&source, &options, &v, rc ? NULL : &e);
+    rc = rc ? rc : made;
     buf_init(&bytes, options.limits.v[LIMIT_MODULE] + LOCAL_READ);
-    if (rc)
-        goto out;
-    load.limits = options.limits;
-    load.trace = a.trace;
-    load.kind = load.limits.v[LIMIT_GAS] ? ENGINE_FUEL : ENGINE_PLAIN;
-    rc = version(&a, &strings, &load, &e);
+    v.load.trace = a.trace;
     if (!rc)
         rc = local_read(a.file, &options.limits, LIMIT_MODULE, &bytes, &e);
     if (!rc)
-        rc = image_cache_find(buf_slice(&bytes), load.kind, &options, &cache, load.digest, &verdict,
-                              &e);
-    if (rc)
-        goto out;
+        rc = image_cache_find(buf_slice(&bytes), v.load.kind, &options, &cache, v.load.digest,
+                              &verdict, &e);
+    if (!rc)
+        rc = run_version_assets(&source, &cache, &options.limits, &v, &e);
     buf_done(&bytes);
-    if (a.cgi)
-        rc = play_request(a.cgi, &a.headers, &options.limits, &meta, &e);
-    if (rc)
+    if (!rc && a.cgi)
+        rc = play_request(a.cgi, a.body, &a.headers, &options.limits, &meta, &e);
+    if (rc) {
+        status = local_fail(&e);
         goto out;
+    }
+    struct play_answer answer;
+    play_answer_init(&answer, &options.limits);
     const struct runner_job job = {.images_fd = cache.engine_fd,
                                    .project = image_cache_project,
-                                   .load = &load,
+                                   .load = &v.load,
                                    .meta = buf_slice(&meta),
+                                   .answer = a.cgi ? &answer : NULL,
                                    .options = &options};
     rc = runner_run(&job, &end, &e);
     if (rc) {
-        image_cache_drop(&cache, load.digest,
-                         load.kind); /* should it be the image: it is made again */
+        /* should it be the image: it is made again */
+        image_cache_drop(&cache, v.load.digest, v.load.kind);
         command_fail(&e);
     }
     status = rc ? EXIT_OWN_FAILURE : report(&a, &end);
+    play_answer_done(&answer);
 out:
-    if (status < 0)
-        status = local_fail(&e);
     image_cache_close(&cache);
-    buf_done(&bytes);
-    buf_done(&strings);
+    run_version_done(&v);
     buf_done(&meta);
     options_done(&options);
     return status;

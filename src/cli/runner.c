@@ -1,6 +1,7 @@
 #include "cli/runner.h"
 
 #include "cli/image_cache.h"
+#include "cli/play.h"
 #include "cli/runner_egress.h"
 #include "cli/show.h"
 #include "ipc/channel.h"
@@ -52,7 +53,9 @@ struct runner {
 
     uint64_t credit;   /* bytes of BODY that we may send */
     uint64_t expected; /* bytes of OUTPUT that exec may send */
-    struct buf output; /* received and not written yet: at most FRAME_CREDIT_INITIAL */
+    struct buf output; /* received and not written yet: FRAME_CREDIT_INITIAL, a head's additions */
+    uint64_t gratis;   /* bytes at its start that exec did not send */
+    unsigned again;    /* runs that are still to come */
 
     /* Wall time does not pass while we wait for whoever is at the standard streams. */
     const struct limits *limits;
@@ -224,6 +227,14 @@ static void move_input(struct runner *r)
     wake(r);
 }
 
+static void grant(struct runner *r, uint32_t bytes)
+{
+    if (!bytes || r->ended)
+        return;
+    r->expected += bytes;
+    channel_send(&r->exec, FRAME_CREDIT, 0, RUN, &bytes, sizeof bytes);
+}
+
 static void move_output(struct runner *r)
 {
     uint32_t written = 0;
@@ -240,10 +251,9 @@ static void move_output(struct runner *r)
             give_up(r, SIGPIPE);
         }
     }
-    if (written && !r->ended) {
-        r->expected += written;
-        channel_send(&r->exec, FRAME_CREDIT, 0, RUN, &written, sizeof written);
-    }
+    uint32_t free = r->gratis < written ? (uint32_t)r->gratis : written;
+    r->gratis -= free;
+    grant(r, written - free);
 }
 
 static void on_pump(struct loop_task *t)
@@ -288,6 +298,76 @@ static void reach(struct runner *r)
         fprintf(stderr, "the network can't be reached from here: %s\n", e.text);
 }
 
+/* False: there is no room for it. */
+static bool take_output(struct runner *r, struct slice bytes)
+{
+    struct play_answer *answer = r->job->answer;
+    size_t before = buf_size(&r->output);
+    r->expected -= bytes.n;
+    if (r->job->each) {
+        grant(r, (uint32_t)bytes.n); /* nobody wants to see it */
+        return true;
+    }
+    if (!answer)
+        return buf_add(&r->output, bytes.p, bytes.n);
+    if (!play_answer_feed(answer, bytes, &r->output)) {
+        cancel(r, ERR_BAD_CGI);
+        return true;
+    }
+    size_t put = buf_size(&r->output) - before;
+    if (put > bytes.n)
+        r->gratis += put - bytes.n;
+    else
+        grant(r, (uint32_t)(bytes.n - put));
+    return true;
+}
+
+/* What the answer's judge says comes before what exec tells of the program. */
+static void judge_answer(struct runner *r, struct ledger *l)
+{
+    char why[512], told[sizeof l->text];
+    enum err_code reason = (enum err_code)l->head.reason;
+    if (reason != ERR_OK && reason != ERR_BAD_CGI &&
+        !(reason == ERR_EXIT_STATUS && r->job->answer->ready))
+        return;
+    if (!play_answer_end(r->job->answer, &r->output, why, sizeof why))
+        return;
+    l->head.reason = ERR_BAD_CGI;
+    memcpy(told, l->text, sizeof told);
+    snprintf(l->text, sizeof l->text, "%s%s%.500s", why, told[0] ? "\n" : "", told);
+}
+
+static void send_begin(struct runner *r)
+{
+    const uint32_t slot = SLOT;
+    char *begin = channel_place(&r->exec, FRAME_BEGIN, r->job->each ? FRAME_LAST : 0, RUN,
+                                sizeof slot + r->job->meta.n);
+    if (!begin)
+        return;
+    memcpy(begin, &slot, sizeof slot);
+    memcpy(begin + sizeof slot, r->job->meta.p, r->job->meta.n);
+    r->expected = FRAME_CREDIT_INITIAL;
+    r->started_us = loop_now(r->loop);
+    r->first_us = r->last_us = r->waited_us = 0;
+}
+
+static void on_end(struct runner *r, struct slice payload)
+{
+    struct ledger *l = &r->result->ledger;
+    enum err_code rc = ledger_read(payload, l, r->e);
+    if (!rc && r->job->answer)
+        judge_answer(r, l);
+    if (!rc && r->job->each)
+        r->job->each(r->job->arg, l);
+    if (rc || !r->again || (l->head.reason && l->head.reason != ERR_EXIT_STATUS)) {
+        end(r, rc);
+        return;
+    }
+    r->again--;
+    send_begin(r);
+    wake(r);
+}
+
 static void on_frame(struct channel *c, const struct frame *f, struct slice payload)
 {
     struct runner *r = c->owner;
@@ -296,11 +376,10 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         return;
     switch (f->type) {
     case FRAME_OUTPUT:
-        if (payload.n > r->expected || !buf_add(&r->output, payload.p, payload.n)) {
+        if (payload.n > r->expected || !take_output(r, payload)) {
             protocol_error(r, "sent more than it may");
             return;
         }
-        r->expected -= payload.n;
         r->last_us = wall_now(r) + 1;
         r->first_us = r->first_us ? r->first_us : r->last_us;
         wake(r);
@@ -319,7 +398,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         reach(r);
         return;
     case FRAME_END:
-        end(r, ledger_read(payload, &r->result->ledger, r->e));
+        on_end(r, payload);
         return;
     case FRAME_LOAD_FAILED: {
         uint16_t code;
@@ -447,9 +526,8 @@ static enum err_code watch_signals(struct runner *r, struct err *e)
 
 enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_end, struct err *e)
 {
-    const uint32_t slot = SLOT;
     struct runner r = {
-        .in = {.io.fd = -1, .fd = STDIN_FILENO, .open = true},
+        .in = {.io.fd = -1, .fd = STDIN_FILENO, .open = !job->each},
         .out = {.io.fd = -1, .fd = STDOUT_FILENO, .open = true},
         .signals.fd = -1,
         .exec.io.fd = -1,
@@ -457,6 +535,7 @@ enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_en
         .signal_fd = -1,
         .job = job,
         .egress_end = -1,
+        .again = job->again,
         .credit = FRAME_CREDIT_INITIAL,
         .expected = FRAME_CREDIT_INITIAL,
         .limits = &job->load->limits,
@@ -464,7 +543,7 @@ enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_en
         .result = ret_end,
     };
     ret_end->signal = 0;
-    buf_init(&r.output, FRAME_CREDIT_INITIAL);
+    buf_init(&r.output, FRAME_CREDIT_INITIAL + PLAY_HEAD);
     loop_task_init(&r.pump, on_pump);
     r.loop = loop_new(e);
     if (!r.loop)
@@ -477,12 +556,7 @@ enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_en
         r.rc = send_load(&r, job->load, e);
     }
     if (!r.rc) {
-        char *begin = channel_place(&r.exec, FRAME_BEGIN, 0, RUN, sizeof slot + job->meta.n);
-        if (begin) {
-            memcpy(begin, &slot, sizeof slot);
-            memcpy(begin + sizeof slot, job->meta.p, job->meta.n);
-        }
-        r.started_us = loop_now(r.loop);
+        send_begin(&r);
         wake(&r);
         loop_run(r.loop);
     }

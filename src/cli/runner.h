@@ -9,11 +9,18 @@
 #include "ipc/ledger.h"
 #include "ipc/spec.h"
 
+struct play_answer;
+
 struct runner_job {
     int images_fd;       /* folder ENGINE */
     struct uuid project; /* folder in it */
     const struct version_load *load;
-    struct slice meta;             /* meta-variables of the run: pairs, as in a BEGIN frame */
+    struct slice meta;          /* meta-variables of the run: pairs, as in a BEGIN frame */
+    struct play_answer *answer; /* shows the output as a CGI response; NULL: as it is */
+    unsigned again;             /* further runs, one after another, all without input and output */
+    /* Hears how each of several runs ended. */
+    void (*each)(void *arg, const struct ledger *l);
+    void *arg;
     const struct options *options; /* of the exec */
 };
 

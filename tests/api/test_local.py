@@ -17,7 +17,7 @@ def local(program, guests, tmp_path_factory):
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
 
     def command(verb, *words, **settings):
-        words = [str(guests / f"{w[1:]}.wasm") if w.startswith(":") else w for w in words]
+        words = [str(guests / f"{w[1:]}.wasm") if str(w).startswith(":") else str(w) for w in words]
         settings = {"env": environment, "stdin": subprocess.DEVNULL} | settings
         if "input" in settings:
             settings.pop("stdin")
@@ -77,13 +77,124 @@ def test_plays_a_request(local):
                  "REQUEST_URI=/a%20b?x=1", "HTTP_X_SOME=field", "HTTP_HOST=localhost", "OWN=1"):
         assert line in lines
     assert any(line.startswith("RUN_ID=") for line in lines)
-    done = local("run", "--cgi", "POST /echo", ":go-cgi", input=b"to be echoed")
-    assert done.returncode == 0 and b"to be echoed" in done.stdout
+    assert lines[:3] == ["HTTP/1.1 200 OK", "Content-Type: text/plain", ""]
     done = local("run", "--cgi", "/", "--limit", "request-body=4", ":cwa-raw", input=b"12345")
     assert done.returncode == 2 and b"request-body" in done.stderr
-    for wrong in "x", "GET x", " /", "/%00":
+    for wrong in "x", "GET x", " /", "/%00", "GET http:///", "GET http://host:0/":
         assert local("run", "--cgi", wrong, ":cwa-raw").returncode == 2
     assert local("run", "--cgi", "/", "--header", "x", ":cwa-raw").returncode == 2
+
+
+def test_plays_a_request_with_a_url_and_a_file(local, tmp_path):
+    body = tmp_path / "body"
+    body.write_bytes(b"123")
+    done = local("run", "--cgi", "PUT", "https://host.example/a?b", "-H", "X-Some: field", "--body", body,
+                 ":wasi-env", "--cgi", "GET", "/its-own", input=b"12345")
+    lines = done.stdout.decode().splitlines()
+    for line in ("REQUEST_METHOD=PUT", "HTTPS=on", "SERVER_NAME=host.example", "SERVER_PORT=443",
+                 "HTTP_HOST=host.example", "CONTENT_LENGTH=3", "HTTP_X_SOME=field", "argv[2]=GET"):
+        assert line in lines
+    done = local("run", "--cgi", "GET http://[::1]:8080", ":wasi-env")
+    assert {"SERVER_PORT=8080", "HTTP_HOST=[::1]:8080", "PATH_INFO=/"} <= set(done.stdout.decode().splitlines())
+
+
+@pytest.mark.parametrize("output, shown, cause", [
+    (b"Content-Type: a/b\r\nStatus: 404 No\r\n\r\nbody\n",
+     b"HTTP/1.1 404 Not Found\nContent-Type: a/b\n\nbody\n", None),
+    (b"Location: http://host/\n\n", b"HTTP/1.1 302 Found\nLocation: http://host/\n\n", None),
+    (b"Content-Type: a/b\nContent-Length: 2\n\nbody",
+     b"HTTP/1.1 200 OK\nContent-Type: a/b\nContent-Length: 2\n\nbo", b"longer than its Content-Length"),
+    (b"Content-Type: a/b\nContent-Length: 9\n\nbody",
+     b"HTTP/1.1 200 OK\nContent-Type: a/b\nContent-Length: 9\n\nbody", b"shorter than its Content-Length"),
+    (b"body", b"", b"doesn't begin with a header field"),
+    (b"Status: 200\n\nbody", b"", b"no Content-Type"),
+    (b"", b"", b"nothing was printed"),
+])
+def test_shows_the_answer_as_a_server_makes_it(local, output, shown, cause):
+    done = local("run", "--cgi", "POST /", ":cwa-raw", input=output)
+    assert done.stdout == shown
+    assert done.returncode == (1 if cause else 0)
+    assert (cause or b"") in done.stderr and (b"(bad_cgi)" in done.stderr) == bool(cause)
+
+
+def test_an_answer_without_end(local):
+    """Streams through the judge of heads; credit is given back for the head's bytes too."""
+    head = b"Content-Type: text/plain\n\n"
+    body = os.urandom(1 << 20)
+    done = local("run", "--cpu=20s", "--cgi", "POST /", ":cwa-raw", input=head + body)
+    assert done.returncode == 0 and done.stdout == b"HTTP/1.1 200 OK\n" + head + body
+
+
+# ---- policy, gas, trace ----
+
+def test_policy(local, tmp_path):
+    done = local("run", ":cwa-resources")
+    assert done.returncode == 159
+    for part in "http://example.com/", "no rule allows it", "policy allow", "(policy)":
+        assert part in done.stderr.decode()
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("disallow: ['zero://**']\non_violation: error\n")
+    done = local("run", "--json", "--policy", policy, ":cwa-resources")
+    ledger = json.loads(done.stderr.splitlines()[-1])
+    assert done.returncode == 0 and b"zero:// open -3" in done.stdout
+    refused = {row["url"]: row["rule"] for row in ledger["refusals"]}
+    assert "zero://**" in refused["zero://"] and "no rule" in refused["http://example.com/"]
+    assert ledger["opens"] == 3 and ledger["refused"] == 2 and len(ledger["policy"]) == 64
+    policy.write_text("allow: [\n")
+    done = local("run", "--policy", policy, ":cwa-hello")
+    assert done.returncode == 2 and f"{policy}:".encode() in done.stderr
+    assert local("run", "--policy", tmp_path / "none", ":cwa-hello").returncode == 127
+
+
+def test_limits_in_a_policy(local, tmp_path):
+    """Olin's page and gas limits: the smallest of all counts."""
+    policy = tmp_path / "old.policy"
+    policy.write_text("ram-page-limit 32\ngas-limit 500\nallow .*\n")
+    done = local("run", "--json", "--policy", policy, ":cwa-resources")
+    ledger = json.loads(done.stderr.splitlines()[-1])
+    assert done.returncode == 152 and ledger["cause"] == "gas_limit" and ledger["gas"] == 500
+    done = local("run", "--json", "--gas=300", "--policy", policy, ":cwa-resources")
+    assert json.loads(done.stderr.splitlines()[-1])["gas"] == 300
+    policy.write_text("ram-page-limit 1\nallow .*\n")
+    done = local("run", "--policy", policy, ":cwa-hello")
+    assert done.returncode == 126 and b'limit "memory"' in done.stderr
+
+
+def test_gas_is_the_same_each_time(local):
+    def gas(*flags):
+        done = local("run", "--json", *flags, ":cwa-raw", input=b"five\n" * 1000)
+        assert done.returncode == 0
+        return json.loads(done.stderr)["gas"]
+    first = gas("--gas", "10000000")
+    assert first > 20
+    assert {gas("--gas", "20000000") for _ in range(5)} == {first}
+    assert gas() == 0
+
+
+def test_trace(local):
+    done = local("run", "--trace", ":cwa-hello")
+    assert done.returncode == 0 and done.stdout.startswith(b"Content-Type")
+    lines = done.stderr.decode().splitlines()
+    assert any(line.startswith('cwa.log_write(6, "said hello", 10)  (') for line in lines)
+    write, = (line for line in lines if line.startswith("cwa.resource_write(1, "))
+    assert '"Content-Type: text/plain\\n' in write and ", 56) -> 56  (" in write and write.endswith(" µs)")
+    assert "said hello" in lines  # the log goes on as before
+    assert "wasi.proc_exit(3) ends the run" in local("run", "--trace", ":wasi-exit").stderr.decode()
+
+
+def test_assets(local, tmp_path):
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    (folder / "page.html").write_text("<p>hello")
+    for _ in range(2):
+        done = local("run", "--assets", folder, ":cwa-hello")
+        assert done.returncode == 0, done.stderr
+    kept = [p for p in local.cache.rglob("assets/*")]
+    assert len(kept) >= 1 and all(p.stat().st_mode & 0o777 == 0o444 for p in kept)
+    (folder / "pipe").symlink_to("/etc/passwd")
+    done = local("run", "--assets", folder, ":cwa-hello")
+    assert done.returncode != 0 and b"pipe" in done.stderr
+    assert local("run", "--assets", tmp_path / "none", ":cwa-hello").returncode == 127
 
 
 def test_runs_under_its_short_name(local, tmp_path, program, guests):
