@@ -45,7 +45,8 @@ const struct command commands[] = {
     {.name = "deploy",
      .run = cmd_deploy,
      .usage = "FILE.wasm [--name NAME] [--response cgi|text] [--env NAME=VALUE]… "
-              "[--limit NAME=VALUE]… [--check REQUEST|--no-check] [--project P] [--json]",
+              "[--limit NAME=VALUE]… [--policy FILE [--yes]] [--assets DIR] [--timing] "
+              "[--check REQUEST|--no-check] [--project P] [--json]",
      .summary = "put a module behind a URL, or a new version of it",
      .example =
          BRAND_COMMAND " deploy hello.wasm\n" BRAND_COMMAND
@@ -92,9 +93,11 @@ const struct command commands[] = {
                               " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
     {.name = "policy",
      .sub = policy_commands,
-     .usage = "test|convert …",
-     .summary = "what functions may open: try a policy, translate one",
-     .example = BRAND_COMMAND " policy test policy.yaml https://api.example.com/v1/users"},
+     .usage = "get|set|allow|learn|test|convert …",
+     .summary = "what functions may open: see, change, try, learn",
+     .example =
+         BRAND_COMMAND " policy test policy.yaml https://api.example.com/v1/users\n" BRAND_COMMAND
+                       " policy allow 'https://api.example.com/v1/**' hello"},
     {.name = "audit",
      .sub = audit_commands,
      .usage = "egress …",

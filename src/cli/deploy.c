@@ -1,27 +1,34 @@
 /* `wasmcloud deploy`: a module becomes a function, or a new version of one.
  *
- * Without settings it is one request: the module's bytes, streamed. With --env
- * or --limit the module is stored first, and then a version is made of its
- * digest and these settings. What the command line doesn't name stays as it is
- * in the live version. The server compiles, checks and promotes; when it
- * answers, the URL works. */
+ * Without settings it is one request: the module's bytes, streamed. With --env,
+ * --limit, --policy, --assets or --timing the module (and the assets) are stored
+ * first, and then a version is made of their digests and these settings. What
+ * the command line doesn't name stays as it is in the live version. What the new
+ * version may open beyond the live one is shown and must be agreed to. The server
+ * compiles, checks and promotes; when it answers, the URL works. */
 #include "base/brand.h"
 #include "base/limits.h"
 #include "cli/args.h"
 #include "cli/client.h"
 #include "cli/namegen.h"
-#include "cli/show.h"
+#include "cli/opens.h"
+#include "cli/outcome.h"
+#include "cli/policy_file.h"
+#include "module/bundle.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct deploy {
-    const char *file, *name, *response, *project, *check;
+    const char *file, *name, *response, *project, *check, *policy_file, *assets;
     struct words env, limits;
-    int fd;
+    bool timing;
+    struct opens typed;
+    struct policy *policy;
+    int fd, assets_fd; /* the module, the archive of the assets */
 };
 
 /* ── judging the input before anything is sent ───────────────────────────────────────────── */
@@ -131,6 +138,36 @@ static enum err_code judge_flags(const struct deploy *d, struct err *e)
     return rc;
 }
 
+static enum err_code open_policy(struct deploy *d, struct err *e)
+{
+    if (!d->policy_file)
+        return ERR_OK;
+    return policy_file(d->policy_file, policy_file_note, (void *)d->policy_file, &d->policy, e);
+}
+
+/* Packs the folder; the server judges by its own limits. */
+static enum err_code open_assets(struct deploy *d, struct err *e)
+{
+    struct limits most;
+    struct buf tar;
+    if (!d->assets)
+        return ERR_OK;
+    limits_init(&most, true);
+    buf_init(&tar, most.v[LIMIT_ASSETS] + most.v[LIMIT_ASSET_FILES] * 4096);
+    enum err_code rc = bundle_pack(d->assets, &most, &tar, e);
+    if (rc == ERR_OK) {
+        d->assets_fd = memfd_create("assets", MFD_CLOEXEC);
+        struct slice rest = buf_slice(&tar);
+        ssize_t n = d->assets_fd < 0 ? -1 : 1;
+        for (; rest.n && n > 0; rest = slice_from(rest, n > 0 ? (size_t)n : 0))
+            n = write(d->assets_fd, rest.p, rest.n);
+        if (n <= 0 || lseek(d->assets_fd, 0, SEEK_SET) < 0)
+            rc = err_errno(e, "can't pack %s", d->assets);
+    }
+    buf_done(&tar);
+    return rc;
+}
+
 /* ── the requests ────────────────────────────────────────────────────────────────────────── */
 
 static enum err_code deploy_bytes(struct client *c, const struct deploy *d, json_t **ret_answer,
@@ -147,21 +184,42 @@ static enum err_code deploy_bytes(struct client *c, const struct deploy *d, json
         ret_answer, NULL, e);
 }
 
+static bool has_settings(const struct deploy *d)
+{
+    return d->env.n || d->limits.n || d->policy || d->assets || d->timing;
+}
+
+/* Streams a file to where the server stores such; *ret_stored has its digest. */
+static enum err_code store(struct client *c, const char *path, const char *type, int fd,
+                           json_t **ret_stored, struct err *e)
+{
+    return client_call(
+        c, &(struct client_request){.method = "POST", .path = path, .content_type = type, .fd = fd},
+        ret_stored, NULL, e);
+}
+
 static enum err_code deploy_settings(struct client *c, const struct deploy *d, json_t **ret_answer,
                                      struct err *e)
 {
-    json_t *module = NULL, *env = json_object(), *limits = json_object(), *body = NULL;
+    json_t *module = NULL, *assets = NULL, *policy = NULL, *body = NULL;
+    json_t *env = json_object(), *limits = json_object();
     enum err_code rc = pairs_to_json("env", &d->env, env, e);
-    if (rc || (rc = pairs_to_json("limit", &d->limits, limits, e)) ||
-        (rc = client_call(c,
-                          &(struct client_request){.method = "POST",
-                                                   .path = "{P}/modules",
-                                                   .content_type = "application/wasm",
-                                                   .fd = d->fd},
-                          &module, NULL, e)))
+    if (rc == ERR_OK)
+        rc = pairs_to_json("limit", &d->limits, limits, e);
+    if (rc == ERR_OK && d->policy)
+        rc = opens_to_json(d->policy, &policy, e);
+    if (rc == ERR_OK)
+        rc = store(c, "{P}/modules", "application/wasm", d->fd, &module, e);
+    if (rc == ERR_OK && d->assets)
+        rc = store(c, "{P}/assets", "application/x-tar", d->assets_fd, &assets, e);
+    if (rc)
         goto out;
-    body = json_pack("{s:s, s:O, s:O, s:s*, s:s*}", "digest", answer_text(module, "digest"), "env",
-                     env, "limits", limits, "response", d->response, "check", d->check);
+    body = json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:O*, s:s*}", "digest",
+                     answer_text(module, "digest"), "env", env, "limits", limits, "response",
+                     d->response, "check", d->check, "policy", policy, "assets",
+                     assets ? answer_text(assets, "digest") : NULL);
+    if (d->timing)
+        json_object_set_new(body, "timing", json_true());
     rc = client_call(
         c,
         &(struct client_request){
@@ -169,109 +227,44 @@ static enum err_code deploy_settings(struct client *c, const struct deploy *d, j
         ret_answer, NULL, e);
 out:
     json_decref(module);
+    json_decref(assets);
+    json_decref(policy);
     json_decref(env);
     json_decref(limits);
     json_decref(body);
     return rc;
 }
 
-/* ── the outcome ─────────────────────────────────────────────────────────────────────────── */
-
-/* The record of the check's run; NULL if it can't be had, which is no failure of the deploy. */
-static json_t *check_record(struct client *c, const json_t *check)
-{
-    json_t *run = NULL;
-    if (*answer_text(check, "run") &&
-        client_call(
-            c, &(struct client_request){.path = "{P}/runs/{}", .at = {answer_text(check, "run")}},
-            &run, NULL, NULL))
-        return NULL;
-    return run;
-}
-
-static void print_success(const struct deploy *d, const json_t *answer, const json_t *run)
-{
-    const json_t *version = json_object_get(answer, "version"),
-                 *check = json_object_get(answer, "check");
-    char a[24], b[24], m[24];
-    printf("%s: version %ju is live (%s, %.12s)\n", d->name,
-           (uintmax_t)answer_count(version, "number"), show_bytes(answer_count(version, "size"), a),
-           answer_text(version, "digest"));
-    if (json_is_object(check) && run)
-        printf("its check %s answered %ju: %s, %s of CPU, %s of memory\n",
-               answer_text(version, "check"), (uintmax_t)answer_count(check, "status"),
-               show_us(answer_count(run, "wall_us"), a), show_us(answer_count(run, "cpu_us"), b),
-               show_bytes(answer_count(run, "memory_peak"), m));
-    else if (json_is_object(check))
-        printf("its check %s answered %ju\n", answer_text(version, "check"),
-               (uintmax_t)answer_count(check, "status"));
-}
-
-static void print_failed_check(const struct deploy *d, const json_t *answer, const json_t *run)
-{
-    const json_t *version = json_object_get(answer, "version"),
-                 *check = json_object_get(answer, "check"), *line;
-    const char *number = answer_text(check, "run");
-    size_t i;
-    fprintf(stderr, "%s: version %ju of %s is kept, but it is not live: its check ", BRAND_COMMAND,
-            (uintmax_t)answer_count(version, "number"), d->name);
-    show_text(stderr, slice_str(answer_text(version, "check")));
-    fprintf(stderr, " failed (%s)\n",
-            *answer_text(check, "error") ? answer_text(check, "error") : "no answer");
-    if (*answer_text(check, "text")) {
-        fputs("  ", stderr);
-        show_text(stderr, slice_str(answer_text(check, "text")));
-        fputc('\n', stderr);
-    }
-    json_array_foreach(json_object_get(run, "logs"), i, line)
-    {
-        fprintf(stderr, "  %-8s", answer_text(line, "level"));
-        show_text(stderr, slice_str(answer_text(line, "text")));
-        fputc('\n', stderr);
-    }
-    if (*number)
-        fprintf(stderr, "next: %s runs show %s, or deploy with --no-check\n", BRAND_COMMAND,
-                number);
-}
-
 static int deploy(struct deploy *d, bool json)
 {
     struct client *c = NULL;
     struct err e;
-    json_t *answer = NULL, *run = NULL;
+    json_t *answer = NULL;
     int status;
-    if (judge_flags(d, &e) || open_module(d, &e))
-        return command_fail(&e);
-    if (client_open(d->project, &c, &e) ||
-        (d->env.n + d->limits.n ? deploy_settings(c, d, &answer, &e)
-                                : deploy_bytes(c, d, &answer, &e))) {
-        status = client_fail(NULL, &e);
+    if (judge_flags(d, &e) || open_module(d, &e) || open_policy(d, &e) || open_assets(d, &e)) {
+        status = command_fail(&e);
         goto out;
     }
-    bool live = json_is_true(json_object_get(answer, "promoted"));
-    if (!live || (!json && show_on_terminal()))
-        run = check_record(c, json_object_get(answer, "check"));
-    if (json)
-        show_json(answer);
-    if (!live)
-        print_failed_check(d, answer, run);
-    else if (!json && show_on_terminal())
-        print_success(d, answer, run);
-    if (live && !json)
-        printf("%s\n", answer_text(answer, "url"));
-    status = live ? 0 : err_cli(ERR_CONFLICT);
+    enum err_code rc = client_open(d->project, &c, &e);
+    if (rc == ERR_OK && d->policy)
+        rc = opens_agreed(c, d->name, d->policy, &d->typed, &e);
+    if (rc == ERR_OK)
+        rc = has_settings(d) ? deploy_settings(c, d, &answer, &e) : deploy_bytes(c, d, &answer, &e);
+    status = rc ? opens_fail(NULL, &d->typed, &e) : outcome_print(c, d->name, answer, json);
 out:
     json_decref(answer);
-    json_decref(run);
     client_close(c);
+    policy_free(d->policy);
     if (d->fd > STDIN_FILENO)
         close(d->fd);
+    if (d->assets_fd >= 0)
+        close(d->assets_fd);
     return status;
 }
 
 int cmd_deploy(int argc, char **argv)
 {
-    struct deploy d = {.fd = -1};
+    struct deploy d = {.fd = -1, .assets_fd = -1};
     bool json = false, no_check = false;
     char made[NAME_MOST + 1];
     const struct flag flags[] = {
@@ -291,6 +284,16 @@ int cmd_deploy(int argc, char **argv)
          .value = "NAME=VALUE",
          .help = "one of `" BRAND_COMMAND " limits`; repeatable",
          .many = &d.limits},
+        {.name = "policy",
+         .value = "FILE",
+         .help = "what it may open; nothing at first",
+         .text = &d.policy_file},
+        {.name = "assets",
+         .value = "DIR",
+         .help = "its read-only files: they appear below /",
+         .text = &d.assets},
+        {.name = "timing", .help = "answers say what they took, in Server-Timing", .on = &d.timing},
+        {.name = "yes", .help = "agree to what it newly opens", .on = &d.typed.yes},
         {.name = "check",
          .value = "REQUEST",
          .help = "asked before it goes live, \"GET /\" at first; none: not asked",
@@ -307,6 +310,9 @@ int cmd_deploy(int argc, char **argv)
     if (d.response && strcmp(d.response, "cgi") && strcmp(d.response, "text"))
         return command_usage("deploy", "--response is cgi or text, not \"%s\"", d.response);
     d.file = words.at[0];
+    d.typed.verb = "deploy";
+    d.typed.argc = argc;
+    d.typed.argv = argv;
     if (no_check && d.check)
         return command_usage("deploy", "--check and --no-check exclude each other");
     if (no_check)

@@ -1,9 +1,48 @@
 /* `wasmcloud get`: one function, with its exact counters. */
 #include "cli/args.h"
 #include "cli/client.h"
+#include "cli/opens.h"
 #include "cli/show.h"
 
-static void print_function(const json_t *f)
+enum { RULES_SHOWN = 10 };
+
+static void count_rule(void *arg, const char *rule)
+{
+    unsigned *n = arg;
+    ++*n;
+    if (*n <= RULES_SHOWN)
+        printf("%s%s\n", *n == 1 ? "opens     " : "          ", rule);
+}
+
+/* What the function's live version says beyond the function itself. */
+static void print_version(const json_t *v)
+{
+    struct policy *p = NULL;
+    struct err e;
+    unsigned n = 0;
+    const char *name;
+    json_t *value;
+    if (opens_of_version(v, &p, &e) == ERR_OK)
+        policy_opens(NULL, p, count_rule, &n);
+    policy_free(p);
+    if (n == 0)
+        puts("opens     nothing beyond this machine's own (no policy)");
+    else if (n > RULES_SHOWN)
+        printf("          and %u more\n", n - RULES_SHOWN);
+    if (*answer_text(v, "assets"))
+        printf("assets    %s\n", answer_text(v, "assets"));
+    n = 0;
+    json_object_foreach(json_object_get(v, "limits"), name, value)
+        printf("%s%s=%s", n++ ? ", " : "limits    ", name, json_string_value(value));
+    if (n)
+        putchar('\n');
+    if (json_is_true(json_object_get(v, "timing")))
+        puts("timing    in Server-Timing");
+    if (strcmp(answer_text(v, "kind"), "fuel") == 0)
+        puts("engine    counts gas");
+}
+
+static void print_function(const json_t *f, const json_t *v)
 {
     const json_t *c = json_object_get(f, "counters");
     char a[24], b[24];
@@ -13,6 +52,8 @@ static void print_function(const json_t *f)
         printf("version   %ju: %s, %s, response %s\n", (uintmax_t)answer_count(f, "version"),
                answer_text(f, "digest"), show_bytes(answer_count(f, "size"), a),
                answer_text(f, "response"));
+    if (v)
+        print_version(v);
     printf("created   %s\n", show_time(answer_text(f, "created_at"), a));
     printf("updated   %s\n", show_time(answer_text(f, "updated_at"), a));
     if (*answer_text(f, "deleted_at"))
@@ -36,14 +77,25 @@ int cmd_get(int argc, char **argv)
     int status = args_parse("get", argc, argv, flags, &words, 1, 1);
     if (status >= 0)
         return status;
-    json_t *answer = NULL;
-    status = client_once(project,
-                         &(struct client_request){.path = "{P}/functions/{}", .at = {words.at[0]}},
-                         CLIENT_ONE, &answer);
-    if (status == 0 && json)
-        show_json(answer);
-    else if (status == 0)
-        print_function(answer);
-    json_decref(answer);
-    return status;
+    struct client *c = NULL;
+    struct client_request request = {.path = "{P}/functions/{}", .at = {words.at[0]}};
+    json_t *function = NULL, *version = NULL;
+    struct err e;
+    enum err_code rc = client_open(project, &c, &e);
+    if (rc == ERR_OK)
+        rc = client_call(c, &request, &function, NULL, &e);
+    if (rc == ERR_OK && !json && answer_count(function, "version")) {
+        request.path = "{P}/functions/{}/versions/live";
+        rc = client_call(c, &request, &version, NULL, &e);
+    }
+    if (rc)
+        status = client_fail(&request, &e);
+    else if (json)
+        show_json(function);
+    else
+        print_function(function, version);
+    json_decref(function);
+    json_decref(version);
+    client_close(c);
+    return rc ? status : 0;
 }

@@ -1,6 +1,7 @@
 /* `wasmcloud policy`: what functions may open. `test` and `convert` need no server. */
 #include "base/brand.h"
 #include "cli/args.h"
+#include "cli/policy_commands.h"
 #include "cli/policy_file.h"
 #include "cli/show.h"
 
@@ -115,6 +116,28 @@ static int policy_convert(int argc, char **argv)
 }
 
 const struct command policy_commands[] = {
+    {.name = "get",
+     .run = policy_get,
+     .usage = "NAME [--version NUMBER] [--project P] [--json]",
+     .summary = "what a function may open",
+     .example = BRAND_COMMAND " policy get hello > policy.yaml"},
+    {.name = "set",
+     .run = policy_set,
+     .usage = "NAME FILE [--yes] [--project P] [--json]",
+     .summary = "give a function another policy: a new version",
+     .example = BRAND_COMMAND " policy set hello policy.yaml"},
+    {.name = "allow",
+     .run = policy_allow_command,
+     .usage = "URL NAME [--project P] [--json] | URL --file FILE",
+     .summary = "one more URL (or pattern) that a function may open",
+     .example = BRAND_COMMAND " policy allow 'https://api.example.com/v1/**' hello\n" BRAND_COMMAND
+                              " policy allow https://api.example.com/v1/users --file policy.yaml"},
+    {.name = "learn",
+     .run = policy_learn_command,
+     .usage = "NAME [--runs N] [--project P] [--json] | FILE.wasm [ARGS]…",
+     .summary = "the least policy that past runs, or a run here, would have needed",
+     .example = BRAND_COMMAND " policy learn hello > policy.yaml\n" BRAND_COMMAND
+                              " policy learn build/app.wasm < request.txt"},
     {.name = "test",
      .run = policy_test,
      .usage = "FILE URL… [--method METHOD] [--json]",

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-static enum err_code read_text(const char *path, struct buf *out, struct err *e)
+enum err_code policy_file_text(const char *path, struct buf *out, struct err *e)
 {
     bool input = strcmp(path, "-") == 0;
     FILE *f = input ? stdin : fopen(path, "re");
@@ -37,7 +37,7 @@ enum err_code policy_file_as(const char *path, enum policy_form form, policy_not
     size_t line, column;
     int reason = 0;
     buf_init(&text, POLICY_TEXT);
-    enum err_code rc = read_text(path, &text, e);
+    enum err_code rc = policy_file_text(path, &text, e);
     if (rc)
         goto out;
     rc = policy_parse(buf_slice(&text), form, note, arg, ret_policy, &why);

@@ -3,23 +3,42 @@
 #include "cli/client.h"
 #include "cli/show.h"
 
+/* What it has that the version before it had not, "-" if nothing. */
+static void changes(const json_t *v, const json_t *before, char *out, size_t cap)
+{
+    static const struct {
+        const char *member, *word;
+    } parts[] = {{"digest", "module"},     {"env", "env"},       {"limits", "limits"},
+                 {"policy", "policy"},     {"assets", "assets"}, {"timing", "timing"},
+                 {"response", "response"}, {"check", "check"}};
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t i = 0; before && i < sizeof parts / sizeof *parts; i++)
+        if (n < cap && !json_equal(json_object_get(v, parts[i].member),
+                                   json_object_get(before, parts[i].member)))
+            n += (size_t)snprintf(out + n, cap - n, "%s%s", n ? "," : "", parts[i].word);
+    if (n == 0)
+        slice_copy(SLICE("-"), out, cap);
+}
+
 static void print_versions(const json_t *items)
 {
-    static const char *const head[] = {"VERSION",  "CREATED", "PROMOTED", "SIZE",
-                                       "RESPONSE", "CHECK",   "DIGEST",   NULL};
+    static const char *const head[] = {"VERSION", "CREATED", "PROMOTED", "SIZE", "RESPONSE",
+                                       "CHECK",   "CHANGED", "DIGEST",   NULL};
     struct show_table table = {0};
     json_t *v;
     size_t i;
     json_array_foreach(items, i, v)
     {
-        char number[24], created[24], promoted[24], size[24];
+        char number[24], created[24], promoted[24], size[24], changed[80];
         const char *check = answer_text(v, "check");
+        changes(v, json_array_get(items, i + 1), changed, sizeof changed);
         snprintf(number, sizeof number, "%ju", (uintmax_t)answer_count(v, "number"));
         show_row(&table, head,
                  (const char *const[]){number, show_time(answer_text(v, "created_at"), created),
                                        show_time(answer_text(v, "promoted_at"), promoted),
                                        show_bytes(answer_count(v, "size"), size),
-                                       answer_text(v, "response"), *check ? check : "none",
+                                       answer_text(v, "response"), *check ? check : "none", changed,
                                        answer_text(v, "digest")});
     }
     show_table(&table, "No versions yet.");

@@ -7,8 +7,8 @@
 
 enum { LINE = URL_MOST + 200 /* bytes of a line that the platform adds to a log */ };
 
-static const struct scheme *const schemes[] = {&scheme_null, &scheme_zero,  &scheme_random,
-                                               &scheme_log,  &scheme_fd,    &scheme_http,
+static const struct scheme *const schemes[] = {&scheme_null,  &scheme_zero,  &scheme_random,
+                                               &scheme_log,   &scheme_fd,    &scheme_http,
                                                &scheme_https, &scheme_gemini};
 
 void resource_say(struct guest *g, const char *fmt, ...)
@@ -24,6 +24,17 @@ void resource_say(struct guest *g, const char *fmt, ...)
     guest_log_bytes(g, GUEST_ERROR, GUEST_LOG, SLICE(""), &whole, slice_make(line, size));
 }
 
+/* How `policy allow` names the policy: by the function, whose name argv[0] is, or, in a run of a
+ * file, by a file. */
+static struct slice whose_policy(const struct guest *g)
+{
+    struct slice rest = g->args.bytes, name = slice_split(&rest, '\0');
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] == '.' || name.p[i] == '/')
+            name.n = 0;
+    return name.n ? name : SLICE("--file FILE");
+}
+
 int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, const char *rule)
 {
     char shown[LEDGER_URL + 1];
@@ -36,7 +47,8 @@ int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, con
     if (by_operator)
         resource_say(g, "  only this server's operator can allow it");
     else
-        resource_say(g, "  to allow it: " BRAND_COMMAND " policy allow '%.*s'", SLICE_ARG(plain));
+        resource_say(g, "  to allow it: " BRAND_COMMAND " policy allow '%.*s' %.*s",
+                     SLICE_ARG(plain), SLICE_ARG(whose_policy(g)));
     if (g->policy && !policy_ends(g->policy))
         return RESOURCE_DENIED;
     guest_fail(g, ERR_POLICY, "vibe check failed: URL forbidden by policy: %s", shown);
@@ -100,7 +112,8 @@ static uint64_t remote_allowance(struct guest *g, const struct descriptor *d, ui
     if (!d->scheme->remote || !most || n <= most - done)
         return n;
     if (done >= most)
-        resource_say(g, "the limit \"%s\" is reached: the run has moved %llu bytes by outbound opens",
+        resource_say(g,
+                     "the limit \"%s\" is reached: the run has moved %llu bytes by outbound opens",
                      limit_rows[LIMIT_EGRESS_RUN].name, (unsigned long long)done);
     return most - done;
 }

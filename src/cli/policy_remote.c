@@ -1,0 +1,201 @@
+/* `wasmcloud policy get`, `set` and `allow`: the policy of a function on the server.
+ *
+ * A policy belongs to a version, so that `set` and `allow` make a new version
+ * of the live one's module with every other setting kept; it is checked and
+ * promoted as any other. `allow --file` changes a file here instead. */
+#include "base/brand.h"
+#include "cli/args.h"
+#include "cli/opens.h"
+#include "cli/outcome.h"
+#include "cli/policy_commands.h"
+#include "cli/policy_file.h"
+#include "cli/show.h"
+
+#include <stdlib.h>
+
+/* ── get ─────────────────────────────────────────────────────────────────────────────────── */
+
+int policy_show(const struct policy *p, bool json)
+{
+    struct buf text;
+    struct err e;
+    json_t *object = NULL;
+    bool ok = true;
+    buf_init(&text, 2 * POLICY_TEXT);
+    if (json) {
+        ok = opens_to_json(p, &object, &e) == ERR_OK;
+        if (ok)
+            show_json(object);
+        json_decref(object);
+    } else {
+        ok = policy_print(p, &text);
+        if (ok && buf_size(&text) == 0)
+            puts("# the empty policy: null, zero, random, log and the standard streams only\n{}");
+        else if (ok)
+            fwrite(buf_data(&text), 1, buf_size(&text), stdout);
+    }
+    buf_done(&text);
+    return ok ? 0 : err_cli(ERR_MEMORY);
+}
+
+int policy_get(int argc, char **argv)
+{
+    bool json = false;
+    const char *project = NULL, *number = NULL;
+    const struct flag flags[] = {
+        {.name = "version",
+         .value = "NUMBER",
+         .help = "of that version, not of the live one",
+         .text = &number},
+        FLAG_PROJECT(project),
+        FLAG_JSON(json),
+        {0},
+    };
+    struct words words;
+    int status = args_parse("policy get", argc, argv, flags, &words, 1, 1);
+    if (status >= 0)
+        return status;
+    json_t *version = NULL;
+    status = client_once(project,
+                         &(struct client_request){.path = "{P}/functions/{}/versions/{}",
+                                                  .at = {words.at[0], number ? number : "live"}},
+                         CLIENT_ONE, &version);
+    if (status)
+        return status;
+    struct policy *p = NULL;
+    struct err e;
+    status = opens_of_version(version, &p, &e) ? command_fail(&e) : policy_show(p, json);
+    policy_free(p);
+    json_decref(version);
+    return status;
+}
+
+/* The policy that a change starts from. */
+static enum err_code base_policy(struct client *c, const char *name, struct policy **ret_policy,
+                                 struct err *e)
+{
+    json_t *base = NULL;
+    bool live;
+    enum err_code rc = opens_base(c, name, &base, &live, e);
+    if (rc == ERR_OK && !base)
+        rc = err_set(e, ERR_NO_VERSION,
+                     "%s has no version whose policy could change: deploy one with --policy", name);
+    if (rc == ERR_OK)
+        rc = opens_of_version(base, ret_policy, e);
+    json_decref(base);
+    return rc;
+}
+
+/* ── set ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Makes the version and prints what came of it; the exit status. */
+static int put_policy(struct client *c, const char *name, const struct policy *p, bool json)
+{
+    json_t *policy = NULL, *answer = NULL;
+    struct err e;
+    int status;
+    enum err_code rc = opens_to_json(p, &policy, &e);
+    json_t *body = rc ? NULL : json_pack("{s:O}", "policy", policy);
+    const struct client_request request = {
+        .method = "POST", .path = "{P}/functions/{}/versions", .at = {name}, .json = body};
+    if (rc == ERR_OK)
+        rc = client_call(c, &request, &answer, NULL, &e);
+    status = rc ? client_fail(&request, &e) : outcome_print(c, name, answer, json);
+    json_decref(answer);
+    json_decref(body);
+    json_decref(policy);
+    return status;
+}
+
+int policy_set(int argc, char **argv)
+{
+    struct opens typed = {.verb = "policy set", .argc = argc, .argv = argv};
+    bool json = false;
+    const char *project = NULL;
+    const struct flag flags[] = {
+        {.name = "yes", .help = "agree to what it newly opens", .on = &typed.yes},
+        FLAG_PROJECT(project),
+        FLAG_JSON(json),
+        {0},
+    };
+    struct words words;
+    int status = args_parse("policy set", argc, argv, flags, &words, 2, 2);
+    if (status >= 0)
+        return status;
+    const char *name = words.at[0], *file = words.at[1];
+    struct client *c = NULL;
+    struct policy *p = NULL, *before = NULL;
+    struct err e;
+    if (policy_file(file, policy_file_note, (void *)file, &p, &e))
+        return command_fail(&e);
+    enum err_code rc = client_open(project, &c, &e);
+    if (rc == ERR_OK)
+        rc = base_policy(c, name, &before, &e); /* there must be a version to change */
+    if (rc == ERR_OK)
+        rc = opens_agreed(c, name, p, &typed, &e);
+    if (rc)
+        status = opens_fail(&(struct client_request){.path = "{P}/functions/"}, &typed, &e);
+    else
+        status = put_policy(c, name, p, json);
+    policy_free(before);
+    policy_free(p);
+    client_close(c);
+    return status;
+}
+
+/* ── allow ───────────────────────────────────────────────────────────────────────────────── */
+
+static int allow_in_function(const char *project, const char *name, const char *url, bool json)
+{
+    struct client *c = NULL;
+    struct policy *before = NULL, *after = NULL;
+    struct err e;
+    int status;
+    enum err_code rc = client_open(project, &c, &e);
+    if (rc == ERR_OK)
+        rc = base_policy(c, name, &before, &e);
+    if (rc == ERR_OK)
+        rc = policy_allow(before, slice_str(url), &after, &e);
+    if (rc) {
+        status = client_fail(&(struct client_request){.path = "{P}/functions/"}, &e);
+    } else if (policy_opens(before, after, NULL, NULL) == 0) {
+        fprintf(stderr, "%s: %s may open it already: nothing was changed\n", BRAND_COMMAND, name);
+        status = 0;
+    } else {
+        status = put_policy(c, name, after, json);
+    }
+    policy_free(before);
+    policy_free(after);
+    client_close(c);
+    return status;
+}
+
+int policy_allow_command(int argc, char **argv)
+{
+    bool json = false;
+    const char *project = NULL, *file = NULL;
+    const struct flag flags[] = {
+        {.name = "file",
+         .value = "FILE",
+         .help = "add it to this policy file, not to a function",
+         .text = &file},
+        FLAG_PROJECT(project),
+        FLAG_JSON(json),
+        {0},
+    };
+    struct words words;
+    int status = args_parse("policy allow", argc, argv, flags, &words, 1, 2);
+    if (status >= 0)
+        return status;
+    if ((words.n == 2) == (file != NULL))
+        return command_usage("policy allow", "for which function? A NAME, or --file FILE");
+    if (!file)
+        return allow_in_function(project, words.at[1], words.at[0], json);
+    struct err e;
+    bool changed;
+    if (policy_file_allow(file, words.at[0], &changed, &e))
+        return command_fail(&e);
+    if (!changed && show_on_terminal())
+        printf("%s allows it already\n", file);
+    return 0;
+}
