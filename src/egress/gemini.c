@@ -72,13 +72,15 @@ static bool element(struct slice *rest, uint8_t tag, struct slice *ret_whole,
 static bool public_key(struct slice der, struct slice *ret_key)
 {
     enum { SEQUENCE = 0x30, INTEGER = 2, VERSION = 0xa0 };
-    struct slice whole, tbs;
-    if (!element(&der, SEQUENCE, &whole, &der) || !element(&der, SEQUENCE, &whole, &tbs))
+    struct slice whole, inside, tbs;
+    if (!element(&der, SEQUENCE, &whole, &inside) || !element(&inside, SEQUENCE, &whole, &tbs))
         return false;
-    (void)element(&tbs, VERSION, &whole, &der); /* absent in version 1 */
-    return element(&tbs, INTEGER, &whole, &der) && element(&tbs, SEQUENCE, &whole, &der) &&
-           element(&tbs, SEQUENCE, &whole, &der) && element(&tbs, SEQUENCE, &whole, &der) &&
-           element(&tbs, SEQUENCE, &whole, &der) && element(&tbs, SEQUENCE, ret_key, &der);
+    (void)element(&tbs, VERSION, &whole, &inside); /* absent in version 1 */
+    static const uint8_t before[] = {INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE};
+    for (size_t i = 0; i < sizeof before; i++) /* serial, signature, issuer, validity, subject */
+        if (!element(&tbs, before[i], &whole, &inside))
+            return false;
+    return element(&tbs, SEQUENCE, ret_key, &inside);
 }
 
 bool gemini_key_hash(const char *pem, uint8_t ret_hash[crypto_hash_sha256_BYTES])

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ── servers ─────────────────────────────────────────────────────────────────────────────── */
@@ -232,6 +233,167 @@ static void server_stop(struct server *s)
     close(s->fd);
 }
 
+/* A name server: each name says what it answers. */
+static struct {
+    int fd;
+    char address[32];
+    pthread_t thread;
+    _Atomic unsigned questions;
+} dns;
+
+static const struct {
+    const char *name;
+    unsigned n;
+    uint8_t a[4][4];
+} zone[] = {
+    {"one.test", 1, {{127, 0, 0, 1}}},
+    {"two.test", 2, {{127, 0, 0, 2}, {127, 0, 0, 1}}}, /* nobody listens at the first */
+    {"mixed.test", 3, {{10, 0, 0, 1}, {127, 0, 0, 1}, {169, 254, 169, 254}}},
+    {"private.test", 2, {{10, 0, 0, 1}, {192, 168, 0, 1}}},
+    {"none.test", 0, {{0}}},
+};
+
+/* Appends an A record for the name at offset 12. */
+static size_t put_a(uint8_t *p, const uint8_t a[4])
+{
+    static const uint8_t head[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4};
+    memcpy(p, head, sizeof head);
+    memcpy(p + sizeof head, a, 4);
+    return sizeof head + 4;
+}
+
+/* Writes the answer over the question; 0: stay silent. */
+static size_t answer_name(uint8_t *p, size_t n)
+{
+    static const uint8_t here[4] = {127, 0, 0, 1}, there[4] = {10, 0, 0, 1};
+    char name[256] = "";
+    size_t at = 12, out = 0;
+    while (at < n && p[at] && out + p[at] + 1 < sizeof name) {
+        out += (size_t)snprintf(name + out, sizeof name - out, "%s%.*s", out ? "." : "", p[at],
+                                (const char *)p + at + 1);
+        at += 1u + p[at];
+    }
+    size_t end = at + 5; /* its type and class */
+    bool a = end <= n && p[at + 2] == 1;
+    unsigned count = 0, known = 0;
+    if (end > n || strcmp(name, "silent.test") == 0)
+        return 0;
+    unsigned question = a ? dns.questions++ : 0;
+    for (size_t i = 0; i < sizeof zone / sizeof *zone; i++)
+        if (strcasecmp(name, zone[i].name) == 0)
+            for (known = 1; a && count < zone[i].n; count++)
+                end += put_a(p + end, zone[i].a[count]);
+    if (strcasecmp(name, "rebind.test") == 0 || strcasecmp(name, "flood.test") == 0) {
+        unsigned most = name[0] == 'f' ? 28 : 1;
+        for (known = 1; a && count < most; count++)
+            end += put_a(p + end, most == 1 && question % 2 ? there : here);
+    }
+    p[2] = 0x84; /* an answer, and the last word */
+    p[3] = known ? 0 : 3;
+    p[6] = 0;
+    p[7] = (uint8_t)count;
+    memset(p + 8, 0, 4);
+    return end;
+}
+
+static void *serve_names(void *arg)
+{
+    uint8_t p[1024];
+    struct sockaddr_storage from;
+    (void)arg;
+    for (;;) {
+        socklen_t size = sizeof from;
+        ssize_t n = recvfrom(dns.fd, p, 512, 0, (void *)&from, &size);
+        if (n <= 1)
+            return NULL;
+        size_t out = answer_name(p, (size_t)n);
+        if (out)
+            sendto(dns.fd, p, out, 0, (void *)&from, size);
+    }
+}
+
+static void dns_start(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    dns.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(dns.fd, (void *)&at, n) == 0);
+    getsockname(dns.fd, (void *)&at, &n);
+    snprintf(dns.address, sizeof dns.address, "127.0.0.1:%u", ntohs(at.sin_port));
+    pthread_create(&dns.thread, NULL, serve_names, NULL);
+}
+
+static void dns_stop(void)
+{
+    struct sockaddr_storage at;
+    socklen_t n = sizeof at;
+    getsockname(dns.fd, (void *)&at, &n);
+    sendto(dns.fd, "", 1, 0, (void *)&at, n);
+    pthread_join(dns.thread, NULL);
+    close(dns.fd);
+}
+
+/* tests/unit/egress_tls.py */
+static struct {
+    bool on;
+    pid_t pid;
+    int in;                     /* it ends when this is closed */
+    unsigned good, self, named; /* ports */
+    char folder[64];
+    struct buf ca;
+} tls;
+
+static void tls_start(void)
+{
+    int to[2], from[2];
+    char script[512], line[64] = "", name[128];
+    size_t n = 0;
+    const char *root = getenv("SOURCE_ROOT");
+    snprintf(script, sizeof script, "%s/tests/unit/egress_tls.py", root ? root : ".");
+    snprintf(tls.folder, sizeof tls.folder, "/tmp/egress-XXXXXX");
+    CHECK(mkdtemp(tls.folder) && pipe2(to, O_CLOEXEC) == 0 && pipe2(from, O_CLOEXEC) == 0);
+    tls.pid = fork();
+    if (tls.pid == 0) {
+        dup2(to[0], 0);
+        dup2(from[1], 1);
+        execlp("python3", "python3", script, tls.folder, (char *)NULL);
+        _exit(77);
+    }
+    close(to[0]);
+    close(from[1]);
+    tls.in = to[1];
+    while (n < sizeof line - 1 && !memchr(line, '\n', n)) {
+        ssize_t got = read(from[0], line + n, sizeof line - 1 - n);
+        if (got <= 0)
+            break;
+        n += (size_t)got;
+    }
+    close(from[0]);
+    tls.on = sscanf(line, "%u %u %u", &tls.good, &tls.self, &tls.named) == 3;
+    if (!tls.on) {
+        fprintf(stderr, "skipped what needs TLS: no python3 with ssl, or no openssl here\n");
+        return;
+    }
+    buf_init(&tls.ca, 1 << 20);
+    snprintf(name, sizeof name, "%s/ca.pem", tls.folder);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    char *at = buf_reserve(&tls.ca, 65536);
+    ssize_t got = read(fd, at, 65536);
+    CHECK(got > 0);
+    buf_commit(&tls.ca, got > 0 ? (size_t)got : 0);
+    close(fd);
+}
+
+static void tls_stop(void)
+{
+    char command[128];
+    close(tls.in);
+    waitpid(tls.pid, NULL, 0);
+    snprintf(command, sizeof command, "rm -r %s", tls.folder);
+    CHECK(system(command) == 0);
+    buf_done(&tls.ca);
+}
+
 /* ── an edge and an exec ─────────────────────────────────────────────────────────────────── */
 
 struct reply {
@@ -345,7 +507,8 @@ static void world_start(struct world *w, const char *addresses, const char *oper
     int pair[2];
     *w = (struct world){0};
     w->loop = loop_new(&e);
-    struct egress_config config = {.loop = w->loop};
+    struct egress_config config = {
+        .loop = w->loop, .ca = buf_slice(&tls.ca), .servers = dns.address};
     CHECK(curl_open(&config.curl, &e) == ERR_OK);
     CHECK(cidr_parse(slice_str(addresses), &config.allowed, &e) == ERR_OK);
     CHECK(port_set_parse(SLICE("25,465,587"), &config.refused, &e) == ERR_OK);
@@ -910,6 +1073,120 @@ TEST(at_once)
     world_stop(&w);
 }
 
+/* ── TLS and gemini ──────────────────────────────────────────────────────────────────────── */
+
+static struct reply *fetch_url(struct world *w, const char *url)
+{
+    uint64_t id = opened(w, url);
+    struct reply *r = reply_of(w, id);
+    r->verdict = false;
+    if (r->verdict_end.reason)
+        return r;
+    send_request(w, id, "GET", url, SLICE(""), BODY_NONE, 0);
+    CHECK(await(w, &r->finished));
+    return r;
+}
+
+static const char *url_of(const char *scheme, unsigned port, const char *path)
+{
+    static char text[256];
+    snprintf(text, sizeof text, "%s://127.0.0.1:%u%s", scheme, port, path);
+    return text;
+}
+
+static void start_tls(struct world *w)
+{
+    world_start(w, "127.0.0.0/8", NULL);
+    w->version.limits.v[LIMIT_EGRESS_CONNECT] = 1000000;
+    world_policy(w, "{\"allow\":[\"https://127.0.0.1:*/**\",\"gemini://127.0.0.1:*/**\"]}");
+    world_join(w);
+}
+
+TEST(certificates)
+{
+    struct world w;
+    if (!tls.on)
+        return;
+    start_tls(&w);
+    struct reply *r = fetch_url(&w, url_of("https", tls.good, "/"));
+    CHECK(r->end.reason == ERR_OK);
+    CHECK_STR(text_of(&r->body), "secure");
+    r = fetch_url(&w, url_of("https", tls.self, "/"));
+    CHECK(r->end.reason == ERR_UNREACHABLE && strstr(r->text, "certificate"));
+    r = fetch_url(&w, url_of("https", tls.named, "/"));
+    CHECK(r->end.reason == ERR_UNREACHABLE && strstr(r->text, "certificate"));
+    r = fetch_url(&w, url_of("https", server.port, "/hello")); /* speaks no TLS */
+    CHECK(r->end.reason == ERR_TIMEOUT && strstr(r->text, "egress-connect"));
+    world_stop(&w);
+}
+
+static const struct {
+    const char *path;
+    enum err_code reason;
+    const char *head, *body;
+} capsule[] = {
+    {"/hello", ERR_OK, "20 text/gemini\r\n", "# hello\n"},
+    {"/empty", ERR_OK, "20 \r\n", ""},
+    {"/none", ERR_OK, "51 Not here\r\n", ""},
+    {"/input", ERR_OK, "10 Your name?\r\n", ""},
+    {"/babble", ERR_UNREACHABLE, "", ""},
+    {"/status", ERR_UNREACHABLE, "", ""},
+    {"/newline", ERR_UNREACHABLE, "", ""},
+    {"/meta", ERR_UNREACHABLE, "", ""},
+    {"/closed", ERR_UNREACHABLE, "", ""},
+    {"/cut", ERR_OK, "20 text/plain\r\n", "the first half"},
+    {"/hello", ERR_OK, "20 text/gemini\r\n", "# hello\n"},
+};
+
+TEST(gemini)
+{
+    struct world w;
+    char url[256];
+    if (!tls.on)
+        return;
+    start_tls(&w);
+    for (size_t i = 0; i < sizeof capsule / sizeof *capsule; i++) {
+        struct reply *r = fetch_url(&w, url_of("gemini", tls.self, capsule[i].path));
+        int before = test_failures;
+        CHECK(r->finished && r->end.reason == capsule[i].reason);
+        CHECK_STR(text_of(&r->head), capsule[i].head);
+        CHECK_STR(text_of(&r->body), capsule[i].body);
+        if (test_failures > before)
+            fprintf(stderr, "%s: %s \"%s\"\n", capsule[i].path, err_slug(r->end.reason), r->text);
+    }
+    struct reply *r = fetch_url(&w, url_of("gemini", tls.self, "/big"));
+    CHECK(r->end.reason == ERR_OK && buf_size(&r->body) == 300000);
+    snprintf(url, sizeof url, "%s", url_of("gemini", tls.self, "/echo/a%20b?c"));
+    r = fetch_url(&w, url);
+    CHECK(strncmp(text_of(&r->body), url, strlen(url)) == 0); /* the URL that the policy saw */
+    r = fetch_url(&w, url_of("gemini", server.port, "/"));    /* no TLS */
+    CHECK(r->end.reason == ERR_TIMEOUT);
+    /* one that waits for credit, and one that is cancelled */
+    w.hold = true;
+    uint64_t id = opened(&w, url_of("gemini", tls.self, "/big"));
+    r = reply_of(&w, id);
+    send_request(&w, id, "GET", url_of("gemini", tls.self, "/big"), SLICE(""), BODY_NONE, 0);
+    uint64_t end = clock_mono_us() + 300000;
+    while (clock_mono_us() < end)
+        loop_turn(w.loop, 50000);
+    CHECK(buf_size(&r->body) == FRAME_CREDIT_INITIAL && !r->finished);
+    w.hold = false;
+    channel_send(&w.exec, FRAME_CREDIT, 0, id, &(uint32_t){FRAME_CREDIT_INITIAL}, 4);
+    CHECK(await(&w, &r->finished) && buf_size(&r->body) == 300000);
+    id = opened(&w, url_of("gemini", tls.self, "/hang"));
+    send_request(&w, id, "GET", url_of("gemini", tls.self, "/hang"), SLICE(""), BODY_NONE, 0);
+    for (int i = 0; i < 20; i++)
+        loop_turn(w.loop, 5000);
+    channel_send(&w.exec, FRAME_CANCEL, 0, id, &(uint16_t){ERR_CANCELLED}, 2);
+    /* another key than the first */
+    CHECK(fetch_url(&w, url_of("gemini", tls.self, "/rotate"))->end.reason == ERR_OK);
+    r = fetch_url(&w, url_of("gemini", tls.self, "/hello"));
+    CHECK(r->end.reason == ERR_UNREACHABLE && strstr(r->text, "another key"));
+    CHECK(fetch_url(&w, url_of("gemini", tls.good, "/hello"))->end.reason == ERR_OK);
+    CHECK(!w.exec_closed);
+    world_stop(&w);
+}
+
 /* ── malice ──────────────────────────────────────────────────────────────────────────────── */
 
 /* CANCEL after any number of turns: nothing follows it, everything else goes on. */
@@ -1238,6 +1515,84 @@ TEST(numeric_hosts)
     world_stop(&w);
 }
 
+/* ── names ───────────────────────────────────────────────────────────────────────────────── */
+
+static const char *named(const char *host, const char *path)
+{
+    static char text[256];
+    snprintf(text, sizeof text, "http://%s:%u%s", host, server.port, path);
+    return text;
+}
+
+static void start_named(struct world *w)
+{
+    world_start(w, "127.0.0.0/8", NULL);
+    w->version.limits.v[LIMIT_EGRESS_DNS] = 300000;
+    world_policy(w, "{\"allow\":[\"http://*:*/**\",\"http://*.test:*/**\"]}");
+    world_join(w);
+}
+
+TEST(names)
+{
+    struct world w;
+    start_named(&w);
+    struct reply *r = fetch_url(&w, named("one.test", "/echo"));
+    CHECK(r->end.reason == ERR_OK);
+    char host[64];
+    snprintf(host, sizeof host, "\r\nHost: one.test:%u\r\n", server.port);
+    CHECK(strstr(text_of(&r->body), host));
+    r = fetch_url(&w, named("two.test", "/hello"));
+    CHECK(r->end.reason == ERR_OK); /* by its second address */
+    r = fetch_url(&w, named("mixed.test", "/hello"));
+    CHECK(r->end.reason == ERR_OK); /* only the acceptable one is used */
+    r = fetch_url(&w, named("private.test", "/hello"));
+    CHECK(r->end.reason == ERR_POLICY && r->end.operator_ && strstr(r->text, "10.0.0.1") &&
+          strstr(r->text, "RFC 1918"));
+    r = fetch_url(&w, named("none.test", "/hello"));
+    CHECK(r->end.reason == ERR_NOT_FOUND);
+    r = fetch_url(&w, named("missing.test", "/hello"));
+    CHECK(r->end.reason == ERR_NOT_FOUND && strstr(r->text, "missing.test"));
+    r = fetch_url(&w, named("flood.test", "/hello"));
+    CHECK(r->end.reason == ERR_OK);
+    uint64_t began = clock_mono_us();
+    r = fetch_url(&w, named("silent.test", "/hello"));
+    CHECK(r->end.reason == ERR_TIMEOUT && strstr(r->text, "egress-dns"));
+    CHECK(clock_mono_us() - began < 2000000);
+    world_stop(&w);
+}
+
+/* The name server changes its mind with every question: what was not judged is never reached. */
+TEST(rebinding)
+{
+    struct world w;
+    unsigned reached = 0, refused = 0;
+    start_named(&w);
+    for (int i = 0; i < 500; i++) {
+        struct reply *r = fetch_url(&w, named("rebind.test", "/hello"));
+        reached += r->end.reason == ERR_OK;
+        refused += r->end.reason == ERR_POLICY;
+    }
+    CHECK(reached + refused == 500 && reached >= 200 && refused >= 200);
+    world_stop(&w);
+}
+
+/* Questions that nobody answers are bounded, cost no other project its names, and end. */
+TEST(names_that_hang)
+{
+    struct world w;
+    uint64_t ids[100];
+    start_named(&w);
+    for (int i = 0; i < 100; i++) {
+        ids[i] = opened(&w, named("silent.test", "/"));
+        send_request(&w, ids[i], "GET", named("silent.test", "/"), SLICE(""), BODY_NONE, 0);
+    }
+    CHECK(fetch_url(&w, at("/hello"))->end.reason == ERR_OK); /* 64 at once: this one waited */
+    for (int i = 0; i < 100; i++)
+        CHECK(await(&w, &reply_of(&w, ids[i])->finished));
+    CHECK(fetch_url(&w, named("one.test", "/hello"))->end.reason == ERR_OK);
+    world_stop(&w);
+}
+
 int main(void)
 {
     static const struct test_case cases[] = {
@@ -1248,6 +1603,8 @@ int main(void)
         CASE(uploads),
         CASE(answers_wait_for_credit),
         CASE(second_request),
+        CASE(certificates),
+        CASE(gemini),
         CASE(two_layers),
         CASE(open_waits_for_its_policy),
         CASE(deadlines),
@@ -1259,10 +1616,17 @@ int main(void)
         CASE(edge_breaks_the_rules),
         CASE(addresses),
         CASE(numeric_hosts),
+        CASE(names),
+        CASE(rebinding),
+        CASE(names_that_hang),
     };
     log_init("test", LOG_ERROR);
     server_start(&server);
+    dns_start();
+    tls_start();
     int rc = test_main(cases, (int)(sizeof cases / sizeof *cases));
+    tls_stop();
+    dns_stop();
     server_stop(&server);
     return rc;
 }
