@@ -33,22 +33,23 @@ class Work:
         calls, lines, opens = r.randrange(40), r.choice((0, 0, 0, 1, 3)), r.choice((0, 0, 1, 2))
         out, at_once, pages = r.randrange(3000), r.choice((100, 1000)), r.choice((0, 0, 1, 5))
         size, most = r.randrange(2000), r.choice((0, 500, 1 << 20))
-        status = r.choice((0, 0, 0, 0, 0, 0, 0, 3))
+        status, refused = r.choice((0, 0, 0, 0, 0, 0, 0, 3)), r.choice((0, 0, 0, 1, 4))
         self.body = b"x" * size
         self.target = (f"/{number}?calls={calls}&read={most}&out={out}&at-once={at_once}&log={lines}"
-                       f"&opens={opens}&pages={pages}&status={status}")
+                       f"&opens={opens}&refused={refused}&pages={pages}&status={status}")
         self.status = 200
         read = min(size, most)
         reads = 0 if not most else 1 if size == 0 or size >= most else 2  # a second one finds the end
         writes = -(-out // at_once)
         self.host_calls = {key: n for key, n in {
-            "cwa.env_get": 8, "cwa.time_now": calls, "cwa.io_get_stdin": reads, "cwa.resource_read": reads,
-            "cwa.resource_open": opens, "cwa.resource_close": opens, "cwa.log_write": lines,
+            "cwa.env_get": 9, "cwa.time_now": calls, "cwa.io_get_stdin": reads, "cwa.resource_read": reads,
+            "cwa.resource_open": opens + refused, "cwa.resource_close": opens, "cwa.log_write": lines,
             "cwa.io_get_stdout": 1 + writes, "cwa.resource_write": 1 + writes}.items() if n}
         self.record = {
             "cause": "exit_status" if status else "ok", "exit_status": status, "status": 200, "method": "POST",
             "path": f"/{number}", "bytes_in": read, "bytes_out": HEAD + out, "request_bytes": size,
-            "log_lines": lines, "log_lost": 0, "pages": pages, "calls": sum(self.host_calls.values())}
+            "log_lines": lines + 4 * refused, "log_lost": 0, "pages": pages,  # what refuses says it in four lines
+            "calls": sum(self.host_calls.values()), "opens": opens, "refused": refused, "uses_lost": 0}
         self.answer = bytes(97 + i % at_once % 26 for i in range(out))
 
 
@@ -66,7 +67,8 @@ class Echo:
         self.record = {
             "cause": "ok", "exit_status": 0, "status": 200, "method": "POST", "path": f"/{number}",
             "bytes_in": size, "bytes_out": size + len("Content-Type: application/octet-stream\n\n"),
-            "request_bytes": size, "log_lines": 0, "log_lost": 0, "calls": sum(self.host_calls.values())}
+            "request_bytes": size, "log_lines": 0, "log_lost": 0, "calls": sum(self.host_calls.values()),
+            "opens": 0, "refused": 0}
 
 
 class Wasi:
@@ -77,7 +79,8 @@ class Wasi:
         self.target, self.status, self.answer, self.host_calls = f"/{number}", 200, None, None
         self.record = {
             "cause": "ok", "exit_status": 0, "status": 200, "method": "POST", "path": f"/{number}",
-            "bytes_in": len(self.body), "request_bytes": len(self.body), "log_lines": 2, "log_lost": 0}
+            "bytes_in": len(self.body), "request_bytes": len(self.body), "log_lines": 2, "log_lost": 0, "opens": 4,
+            "refused": 0}
 
 
 class Trap:
@@ -88,7 +91,13 @@ class Trap:
         self.host_calls = {"cwa.env_get": 1}
         self.record = {
             "cause": "trap", "exit_status": 0, "status": 502, "method": "POST", "path": f"/{number}", "bytes_in": 0,
-            "bytes_out": 0, "request_bytes": 0, "log_lost": 0, "calls": 1}
+            "bytes_out": 0, "request_bytes": 0, "log_lost": 0, "calls": 1, "opens": 0,
+            "refused": 0}
+
+
+def deployed(own, guests, name):
+    """The function of this name; what the policy of cwa-work refuses doesn't end it."""
+    return own.guest(guests, name, **({"policy": {"on_violation": "error"}} if name == "cwa-work" else {}))
 
 
 def kinds():
@@ -128,7 +137,7 @@ def ask_all(own, functions, runs):
 
 
 def test_ten_thousand_known_runs(own, guests):
-    functions = {name: own.guest(guests, name) for name in ("cwa-work", "cwa-echo", "wasi-same", "cwa-trap")}
+    functions = {name: deployed(own, guests, name) for name in ("cwa-work", "cwa-echo", "wasi-same", "cwa-trap")}
     first = functions["cwa-work"].run(functions["cwa-work"].get("/").run)
     before = {name: function.counters for name, function in functions.items()}
     runs = kinds()
@@ -162,6 +171,8 @@ def exact(run, record, memory):
     pages = wanted.pop("pages", None)
     got = {key: record[key] for key in wanted}
     assert got == wanted, record
+    refusals = [(row["url"], row["times"]) for row in record["refusals"]]
+    assert refusals == ([("https://example.com/forbidden?…", record["refused"])] if record["refused"] else [])
     if run.host_calls is not None:
         assert record["host_calls"] == run.host_calls, record
     assert sum(record["host_calls"].values()) == record["calls"]
@@ -174,7 +185,7 @@ def test_a_known_run_of_each_kind(own, guests):
     """The expectations above, one by one: where they are wrong, this says so first."""
     memory = None
     for kind in Work, Echo, Wasi, Trap:
-        function = own.guest(guests, kind.function)
+        function = deployed(own, guests, kind.function)
         base = function.run(function.get("/").run)["memory_peak"]
         memory = base if kind is Work else memory
         for number in range(12):
