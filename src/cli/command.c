@@ -117,8 +117,9 @@ const struct command commands[] = {
     {.name = "run",
      .run = cmd_run,
      .exits = exit_help,
-     .usage = "[--ledger] [--json] [--cgi [METHOD ]/PATH] [--env NAME=VALUE]… [--memory SIZE] "
-              "[--cpu TIME] [--limit NAME=VALUE]… FILE [ARGS]…",
+     .usage = "[--policy FILE] [--assets DIR] [--cgi [METHOD] URL [-H FIELD]… [--body FILE]] "
+              "[--env NAME=VALUE]… [--memory SIZE] [--cpu TIME] [--gas COUNT] "
+              "[--limit NAME=VALUE]… [--ledger] [--trace] [--bench N] [--json] FILE [ARGS]…",
      .summary = "run a module here: standard input and output, no server",
      .example = BRAND_COMMAND " run --ledger hello.wasm\n" BRAND_COMMAND
                               " run --cgi '/path?query' hello.wasm\n" BRAND_RUNNER

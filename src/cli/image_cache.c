@@ -253,9 +253,8 @@ static void collect(int fd, pid_t pid, uint64_t us, struct buf *out)
     kill(pid, SIGKILL);
 }
 
-/* Runs the job with its image going to `image_fd`. */
-static enum err_code compile(struct slice module, enum engine_kind kind, int image_fd,
-                             const struct options *options, struct err *e)
+enum err_code image_cache_compile(struct slice module, enum engine_kind kind, int image_fd,
+                                  const struct options *options, struct err *e)
 {
     struct buf result;
     struct compile_result described;
@@ -330,7 +329,7 @@ static enum err_code add(const struct image_cache *c, const char *name, struct s
     int fd = begin_file(c->project_fd, name, part, e);
     if (fd < 0)
         return e->code;
-    enum err_code rc = compile(module, kind, fd, options, e);
+    enum err_code rc = image_cache_compile(module, kind, fd, options, e);
     return keep_file(c->project_fd, name, part, fd, rc, e);
 }
 

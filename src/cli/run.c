@@ -10,6 +10,7 @@
 #include "cli/image_cache.h"
 #include "cli/local.h"
 #include "cli/play.h"
+#include "cli/run_bench.h"
 #include "cli/run_version.h"
 #include "cli/runner.h"
 #include "cli/show.h"
@@ -22,7 +23,8 @@
 
 struct run_args {
     bool ledger, json, trace;
-    const char *memory, *cpu, *gas, *cgi, *body, *policy, *assets;
+    const char *memory, *cpu, *gas, *cgi, *body, *policy, *assets, *bench;
+    uint64_t runs; /* of --bench; 0: no bench */
     struct words env, limits, headers;
     const char *file;
     int argc; /* of the program, without argv[0] */
@@ -101,6 +103,10 @@ static int parse(int argc, char **argv, struct run_args *a)
          .help = "play a request and show the answer; standard input is its body",
          .text = &a->cgi},
         {.name = "body", .value = "FILE", .help = "… or this file", .text = &a->body},
+        {.name = "bench",
+         .value = "N",
+         .help = "N fresh instances, without input and output: what starting and running cost",
+         .text = &a->bench},
         {.name = "header",
          .letter = 'H',
          .value = "NAME: VALUE",
@@ -122,6 +128,8 @@ static int parse(int argc, char **argv, struct run_args *a)
     for (size_t i = 0; i < a->env.n; i++)
         if (!strchr(a->env.at[i], '=') || a->env.at[i][0] == '=')
             return command_usage("run", "--env wants NAME=VALUE, not \"%s\"", a->env.at[i]);
+    if (a->bench && (!slice_u64(slice_str(a->bench), &a->runs) || !a->runs || a->runs > BENCH_MOST))
+        return command_usage("run", "--bench wants a number from 1 to %d", (int)BENCH_MOST);
     return -1;
 }
 
@@ -283,7 +291,8 @@ int cmd_run(int argc, char **argv)
                               &verdict, &e);
     if (!rc)
         rc = run_version_assets(&source, &cache, &options.limits, &v, &e);
-    buf_done(&bytes);
+    if (!a.bench)
+        buf_done(&bytes);
     if (!rc && a.cgi)
         rc = play_request(a.cgi, a.body, &a.headers, &options.limits, &meta, &e);
     if (rc) {
@@ -298,7 +307,9 @@ int cmd_run(int argc, char **argv)
                                    .meta = buf_slice(&meta),
                                    .answer = a.cgi ? &answer : NULL,
                                    .options = &options};
-    rc = runner_run(&job, &end, &e);
+    rc = a.bench ? run_bench(buf_slice(&bytes), &cache, &job, (unsigned)a.runs, a.json, &end, &e)
+                 : runner_run(&job, &end, &e);
+    a.json = a.json && !a.bench; /* it was the table */
     if (rc) {
         /* should it be the image: it is made again */
         image_cache_drop(&cache, v.load.digest, v.load.kind);
@@ -307,6 +318,7 @@ int cmd_run(int argc, char **argv)
     status = rc ? EXIT_OWN_FAILURE : report(&a, &end);
     play_answer_done(&answer);
 out:
+    buf_done(&bytes);
     image_cache_close(&cache);
     run_version_done(&v);
     buf_done(&meta);

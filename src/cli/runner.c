@@ -392,7 +392,8 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         wake(r);
         return;
     case FRAME_LOG:
-        print_log(payload);
+        if (r->again == r->job->again) /* of several runs the first one speaks for all */
+            print_log(payload);
         return;
     case FRAME_REACH:
         reach(r);

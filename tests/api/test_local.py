@@ -182,6 +182,19 @@ def test_trace(local):
     assert "wasi.proc_exit(3) ends the run" in local("run", "--trace", ":wasi-exit").stderr.decode()
 
 
+def test_bench(local):
+    done = local("run", "--bench", "50", "--json", "--cgi", "GET", "/", ":cwa-hello")
+    rows = json.loads(done.stdout)
+    assert done.returncode == 0 and done.stderr == b"said hello\n"  # the first one's
+    assert {name: rows[name]["samples"] for name in ("instantiate", "run")} == {"instantiate": 50, "run": 50}
+    for row in rows.values():
+        assert 0 < row["min"] <= row["median"] <= row["p99"]
+    table = [line.split("\t") for line in local("run", "--bench=3", "--gas=9999999", ":wasi-hello").stdout.decode().splitlines()]
+    assert [row[0] for row in table] == ["compile", "open", "instantiate", "run"] and table[3][1] == "3"
+    assert local("run", "--bench", "5", ":cwa-trap").returncode == 134
+    assert local("run", "--bench", "0", ":cwa-hello").returncode == 2
+
+
 def test_assets(local, tmp_path):
     folder = tmp_path / "assets"
     folder.mkdir()
