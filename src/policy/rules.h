@@ -15,14 +15,15 @@ enum {
     POLICY_REGEXES = 200,        /* of a policy */
     POLICY_REGEX_CODE = 1 << 20, /* bytes of all compiled expressions of a policy */
     POLICY_METHODS = 32,
-    POLICY_METHOD = 32,   /* bytes of a method */
-    POLICY_FRAME = 2048,  /* bytes of the canonical form that aren't rules, at most */
-    GLOB_STEPS = 1 << 20, /* of all globs in one decision: some milliseconds */
-    REGEX_STEPS = 10000,  /* of one expression (PCRE2's match limit) … */
-    REGEX_STEPS_ALL =
-        400000,         /* … and of all together: one gets its share of this, if that is less */
-    REGEX_DEPTH = 1000, /* nested backtracking points */
-    REGEX_HEAP = 256,   /* KiB */
+    POLICY_METHOD = 32,  /* bytes of a method */
+    POLICY_FRAME = 2048, /* bytes of the canonical form that aren't rules, at most */
+    /* What a decision may cost: some milliseconds at the very worst. 50 globs that go through all
+     * of the longest URL stay below it. */
+    GLOB_STEPS = 1 << 19,     /* of all globs together */
+    REGEX_STEPS = 10000,      /* of one expression (PCRE2's match limit), or, if that is less, */
+    REGEX_STEPS_ALL = 200000, /* its share of this */
+    REGEX_DEPTH = 1000,       /* nested backtracking points */
+    REGEX_HEAP = 256,         /* KiB */
 };
 
 /* The normal form of a glob, part by part. Slices point into `text`. */
