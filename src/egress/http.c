@@ -23,7 +23,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     const struct transfer *t = arg;
     struct sockaddr_storage copy = {0};
     uint16_t port;
-    if (purpose != CURLSOCKTYPE_IPCXN || sa->addrlen > sizeof sa->addr)
+    if (purpose != CURLSOCKTYPE_IPCXN || sa->addrlen > sizeof copy)
         return CURL_SOCKET_BAD;
     memcpy(&copy, &sa->addr, sa->addrlen);
     struct http_address a = address_of(&copy, &port);
