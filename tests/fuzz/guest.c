@@ -1,14 +1,23 @@
 /* Host calls: the input is a guest's memory and a row of calls with their arguments.
  *
  * Its first part is calls of 1 + 9 × 4 bytes (a number of the table, arguments), as many as its
- * first byte says; the rest lies at the start of memory. Memory has exactly its size, so that the
- * sanitizers see a byte beyond it. */
+ * first byte says; the rest lies at the start of memory, URLs and paths at its end. Memory has
+ * exactly its size, so that the sanitizers see a byte beyond it.
+ *
+ * The guest has assets, and an egress that this program plays: it allows, refuses, answers or keeps
+ * silent as the exchange's number says. */
 #include "fuzz.h"
 
+#include "../unit/tar_build.h"
 #include "guest/guest.h"
 #include "guest/host.h"
+#include "guest/remote.h"
+#include "ipc/frame.h"
 
-enum { MEMORY = 8192, CALL = 1 + ENGINE_ARGS * 4, TRIES = 3 };
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MEMORY = 8192, CALL = 1 + ENGINE_ARGS * 4, TRIES = 4 };
 
 static size_t credit, arrived;
 
@@ -60,6 +69,132 @@ static void wake_at(struct guest *g, uint64_t mono_us)
     MUST(mono_us);
 }
 
+/* ---- egress ---- */
+
+static struct {
+    struct loop *loop;
+    struct remotes *remotes;
+    int fd;
+    struct buf in, out;
+} egress;
+
+static void on_reach(void *arg)
+{
+    (void)arg;
+}
+
+static void on_ready(void *arg, struct guest *g)
+{
+    (void)arg, (void)g;
+}
+
+static void egress_new(void)
+{
+    struct err e;
+    int pair[2];
+    egress.loop = loop_new(&e);
+    MUST(egress.loop && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    MUST(remotes_new(egress.loop, pair[0], on_reach, on_ready, NULL, &egress.remotes, &e) ==
+         ERR_OK);
+    egress.fd = pair[1];
+    buf_init(&egress.in, 1 << 20);
+    buf_init(&egress.out, 1 << 20);
+}
+
+static void say(enum frame_type type, uint64_t id, const void *p, size_t n)
+{
+    MUST(frame_put(&egress.out, type, 0, id, p, n));
+}
+
+static void say_end(enum frame_type type, uint64_t id, enum err_code reason)
+{
+    struct exchange_end end = {.reason = (uint16_t)reason};
+    say(type, id, &end, sizeof end);
+}
+
+static void answer(const struct frame *f)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+    enum { REFUSES_OPEN = 3, REFUSES_REQUEST, SILENT, FAILS, KINDS = 8 };
+    unsigned kind = f->id % KINDS;
+    if (f->type == FRAME_OPEN && kind != SILENT) {
+        say_end(FRAME_VERDICT, f->id, kind == REFUSES_OPEN ? ERR_POLICY : ERR_OK);
+    } else if (f->type == FRAME_REQUEST && kind == REFUSES_REQUEST) {
+        say_end(FRAME_VERDICT, f->id, ERR_POLICY);
+    } else if (f->type == FRAME_REQUEST) {
+        say_end(FRAME_VERDICT, f->id, ERR_OK);
+        say(FRAME_ANSWER, f->id, head, sizeof head - 1);
+        say(FRAME_OUTPUT, f->id, "body", 4);
+        say_end(FRAME_FINISHED, f->id, kind == FAILS ? ERR_UNREACHABLE : ERR_OK);
+    }
+}
+
+/* Hears all that was said, answers, and lets the guest's side take it in. */
+static void egress_turn(void)
+{
+    struct frame f;
+    struct err e;
+    size_t size;
+    remotes_flush(egress.remotes);
+    loop_turn(egress.loop, 0);
+    char *at = buf_reserve(&egress.in, 65536);
+    ssize_t n = at ? recv(egress.fd, at, 65536, 0) : 0;
+    if (n > 0)
+        buf_commit(&egress.in, (size_t)n);
+    while (frame_peek(buf_slice(&egress.in), FRAME_FRONT, &f, &size, &e) == ERR_OK && size) {
+        answer(&f);
+        buf_consume(&egress.in, size);
+    }
+    if (buf_size(&egress.out))
+        MUST(send(egress.fd, buf_data(&egress.out), buf_size(&egress.out), MSG_NOSIGNAL) ==
+             (ssize_t)buf_size(&egress.out));
+    buf_clear(&egress.out);
+    loop_turn(egress.loop, 0);
+}
+
+/* ---- a guest ---- */
+
+static uint64_t calls_made;
+
+static void __attribute__((destructor)) tell(void)
+{
+    fprintf(stderr, "guest: %llu host calls\n", (unsigned long long)calls_made);
+}
+
+static struct policy *policy;
+static struct bundle *assets;
+
+static void prepare(void)
+{
+    static const char *const files[] = {"file", "content", "dir/x", "1", "dir/deep/y", "22", NULL};
+    static const char allow[] = "allow: ['http://**', 'https://**', 'gemini://**']\n";
+    struct err e;
+    egress_new();
+    assets = tar_bundle(files);
+    MUST(policy_parse(slice_str(allow), POLICY_YAML, NULL, NULL, &policy, &e) == ERR_OK);
+}
+
+/* What an argument may point at; where each begins, calls can name by a small number. */
+static const char *const texts[] = {
+    "null://",
+    "zero://",
+    "random://",
+    "log://?prefix=p",
+    "fd://1",
+    "http://a/b",
+    "https://a",
+    "gemini://a/",
+    "file",
+    "dir",
+    "dev/zero",
+    "net/http/a/b",
+    "dir/deep",
+    ".",
+    "GET / HTTP/1.1\nHost: a\n\n",
+    "KEY",
+};
+enum { TEXTS = sizeof texts / sizeof *texts, TEXT = 32 };
+
 FUZZ(bytes)
 {
     static const struct guest_host host = {.output = output,
@@ -72,6 +207,8 @@ FUZZ(bytes)
     struct limits limits;
     if (!bytes.n)
         return;
+    if (!assets)
+        prepare();
     size_t calls = (uint8_t)bytes.p[0];
     bytes = slice_from(bytes, 1);
     if (calls > bytes.n / CALL)
@@ -81,10 +218,15 @@ FUZZ(bytes)
     limits.v[LIMIT_LOG_LINE] = 100;
     g.host = &host;
     g.limits = &limits;
+    g.policy = policy;
+    g.assets = assets;
+    g.remotes = egress.remotes;
     MUST(strings_read(slice_make("A\0b\0LONG\0value", 15), true, &g.meta));
     MUST(strings_read(slice_make("C\0", 3), true, &g.env));
     MUST(strings_read(slice_make("argv0\0one", 10), false, &g.args));
     uint8_t *memory = calloc(1, MEMORY);
+    for (int i = 0; i < TEXTS; i++)
+        memcpy(memory + MEMORY - (i + 1) * TEXT, texts[i], strlen(texts[i]));
     memcpy(memory, rest.p, rest.n < MEMORY ? rest.n : MEMORY);
     guest_begin(&g);
     credit = 5000;
@@ -96,19 +238,39 @@ FUZZ(bytes)
         for (int k = 0; k < ENGINE_ARGS; k++) {
             uint32_t v;
             memcpy(&v, at + 1 + k * 4, sizeof v);
-            c.arg[k] = v % 3 ? v % (MEMORY + 9) : v; /* most of them mean something */
+            switch (v % 5) { /* most of them mean something */
+            case 0:
+                c.arg[k] = v;
+                break;
+            case 1: /* a text, and as the next argument its length */
+                c.arg[k] = (uint64_t)(MEMORY - (v / 5 % TEXTS + 1) * TEXT);
+                if (k + 1 < ENGINE_ARGS)
+                    c.arg[++k] = strlen(texts[v / 5 % TEXTS]);
+                break;
+            case 2:
+                c.arg[k] = v / 5 % 12; /* a descriptor */
+                break;
+            default:
+                c.arg[k] = v / 5 % (MEMORY + 9);
+            }
         }
         c.alias = (uint8_t)at[0] >= 128;
         enum engine_verdict v = ENGINE_YIELD;
+        calls_made++;
         for (int k = 0; k < TRIES && (v == ENGINE_YIELD || v == ENGINE_WAIT); k++) {
+            if (v == ENGINE_WAIT && g.waits & GUEST_WAITS_REMOTE)
+                egress_turn();
             v = host_handlers[id](&c);
             MUST(v == ENGINE_DONE || v == ENGINE_END || host_functions[id].waits);
+            MUST(v != ENGINE_WAIT || g.waits);
             credit += 7;
         }
-        if (v == ENGINE_END)
-            break;
+        if (v == ENGINE_WAIT || v == ENGINE_END)
+            break; /* a guest that waits calls nothing else */
     }
     guest_end(&g);
+    MUST(g.remotes_open == 0);
     MUST(g.log.lines <= limits.v[LIMIT_LOG_LINES] && g.log.bytes <= limits.v[LIMIT_LOG_BYTES]);
+    egress_turn();
     free(memory);
 }
