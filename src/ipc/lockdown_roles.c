@@ -191,7 +191,7 @@ static const char compile_calls[] =
     "ftruncate fallocate fsync fdatasync fchmod poll epoll_wait epoll_pwait epoll_ctl "
     /* memory and threads */
     "munmap mremap madvise brk membarrier futex set_robust_list rseq sched_yield "
-    "sched_getaffinity "
+    "sched_getaffinity sysinfo " /* qsort() asks how much memory there is */
     "rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack clock_gettime gettimeofday "
     "clock_nanosleep getrandom gettid getpid getrusage getrlimit restart_syscall exit exit_group";
 
