@@ -219,7 +219,8 @@ static enum err_code patch_assets(struct version_settings *s, json_t *v, char fi
 {
     if (json_is_null(v))
         memset(s->assets, 0, sizeof s->assets);
-    else if (!json_is_string(v) || !digest_parse(json_slice(v), s->assets))
+    else if (!json_is_string(v) || !digest_parse(json_slice(v), s->assets) ||
+             !settings_has_assets(s))
         return err_set(e, ERR_INVALID,
                        "assets is the digest of uploaded assets, 64 hexadecimal digits, or null");
     return ERR_OK;

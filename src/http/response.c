@@ -251,8 +251,11 @@ void http_answer_end(struct http_conn *c, struct slice late)
     c->owner = NULL;
     if (c->answer == ANSWER_HELD)
         fill_gap(c, true, late);
-    else if (c->chunked)
-        put(c, "0\r\n\r\n", 5);
+    else if (c->chunked) {
+        size_t n = late.n <= LATE_MOST ? late.n : 0;
+        if (put(c, "0\r\n", 3) && put(c, late.p ? late.p : "", n))
+            put(c, "\r\n", 2);
+    }
     if (c->state == CONN_CLOSED)
         return;
     c->answer = ANSWER_DONE;

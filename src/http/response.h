@@ -23,7 +23,9 @@ void http_answer_length(struct http_conn *c, uint64_t length);
 void http_answer_ready(struct http_conn *c);
 /* false: too much is waiting (HTTP_OUT_MOST) and the answer was cut. */
 bool http_answer_body(struct http_conn *c, struct slice bytes);
-/* The answer is complete. `late` is a field line that is used if the head hasn't left yet. */
+/* The answer is complete. `late` is a field line, empty or ending in CRLF, for what is known only
+ * now: it joins the head if that hasn't left yet, else it is the trailer of a chunked body (RFC
+ * 9112 7.1.2; a recipient may drop it), else it is not sent. */
 void http_answer_end(struct http_conn *c, struct slice late);
 /* The answer can't be completed: the connection is closed so that nobody takes it for a whole. */
 void http_answer_cut(struct http_conn *c);

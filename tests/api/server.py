@@ -220,11 +220,12 @@ class Server:
             query["cursor"] = page["next"]
 
     def deploy(self, name, wasm, *, project="default", response=None, env=None, limits=None,
-               policy=None, check="none", expect=201):
-        """Uploads a module (bytes or a path) and makes it the version that answers."""
+               policy=None, check="none", expect=201, **more):
+        """Uploads a module (bytes or a path) and makes it the version that answers; `more` are
+        further settings of it."""
         wasm = wasm if isinstance(wasm, bytes) else pathlib.Path(wasm).read_bytes()
         fields, base = {"Content-Type": "application/wasm"}, f"/v1/projects/{project}"
-        if env is None and limits is None and policy is None:
+        if env is None and limits is None and policy is None and not more:
             query = {"check": check} | ({"response": response} if response else {})
             answer = self.api.put(f"{base}/functions/{name}/module", params=query, content=wasm,
                                   headers=fields)
@@ -236,7 +237,7 @@ class Server:
             assert stored.status_code in (200, 201), stored.text
             settings = {"digest": stored.json()["digest"], "check": check, "env": env or {},
                         "limits": limits or {}} | ({"response": response} if response else {})
-            settings |= {"policy": policy} if policy else {}
+            settings |= ({"policy": policy} if policy else {}) | more
             answer = self.api.post(f"{base}/functions/{name}/versions", json=settings)
         assert answer.status_code == expect, answer.text
         return Function(self, name, answer.json())

@@ -34,6 +34,7 @@ class Response:
     fields: list = field(default_factory=list)  # (name in lower case, value)
     body: bytes = b""
     chunks: list = field(default_factory=list)  # sizes as they came, if chunked
+    trailers: list = field(default_factory=list)  # (name in lower case, value)
 
     def all(self, name):
         return [value for key, value in self.fields if key == name.lower()]
@@ -118,12 +119,18 @@ class Wire:
         if not match:
             raise Malformed(f"status line {line!r}")
         response = Response(int(match[1]), match[2].decode("latin-1"))
+        response.fields = self.fields()
+        return response
+
+    def fields(self):
+        """Field lines up to the empty one."""
+        found = []
         while line := self.line():
             match = FIELD.match(line)
             if not match:
                 raise Malformed(f"field {line!r}")
-            response.fields.append((match[1].decode().lower(), match[2].decode("latin-1")))
-        return response
+            found.append((match[1].decode().lower(), match[2].decode("latin-1")))
+        return found
 
     def chunk(self):
         """One chunk's bytes; b"" is the last one, with its trailers read."""
@@ -131,6 +138,9 @@ class Wire:
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", line):
             raise Malformed(f"chunk size {line!r}")
         size = int(line, 16)
+        if size == 0:
+            self.trailers = self.fields()
+            return b""
         data = self.take(size)
         end = self.line()
         if end:
@@ -158,6 +168,7 @@ class Wire:
                 while data := self.chunk():
                     response.chunks.append(len(data))
                     response.body += data
+                response.trailers = self.trailers
             elif length:
                 if not re.fullmatch(r"[0-9]+", length[0]):
                     raise Malformed(f"length {length}")
