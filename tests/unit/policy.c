@@ -474,6 +474,60 @@ TEST(globs)
     check_matches(rows, sizeof rows / sizeof *rows, false);
 }
 
+/* ---- random globs against the plainest matcher there is ---- */
+
+static unsigned dice(unsigned n)
+{
+    static uint64_t state = 1;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(state >> 33) % n;
+}
+
+static bool plainly(const char *pattern, const char *text)
+{
+    if (!*pattern)
+        return !*text;
+    if (pattern[0] == '*' && pattern[1] == '*')
+        return plainly(pattern + 2, text) || (*text && plainly(pattern, text + 1));
+    if (*pattern == '*')
+        return plainly(pattern + 1, text) || (*text && *text != '/' && plainly(pattern, text + 1));
+    return *pattern == *text && plainly(pattern + 1, text + 1);
+}
+
+/* "/" and up to 7 more letters of `alphabet` behind "kv://". */
+static void random_text(char out[16], const char *alphabet)
+{
+    size_t n = 5, most = 5 + dice(8);
+    memcpy(out, "kv://", 5);
+    while (n < most)
+        out[n++] = alphabet[dice((unsigned)strlen(alphabet))];
+    out[n] = '\0';
+}
+
+TEST(random_globs)
+{
+    static struct url url;
+    for (int i = 0; i < 3000; i++) {
+        char wide[16], narrow[16], text[16];
+        random_text(wide, "ab/***");
+        random_text(narrow, "ab/***");
+        struct policy *p = one_rule(wide, false, true), *q = one_rule(narrow, false, true);
+        bool covers = policy_opens(p, q, NULL, NULL) == 0;
+        for (int k = 0; k < 30; k++) {
+            struct policy_decision by_wide, by_narrow;
+            random_text(text, "ab/");
+            CHECK(url_parse(slice_str(text), &url, NULL) == ERR_OK);
+            policy_decide(p, &url, SLICE(""), &by_wide);
+            policy_decide(q, &url, SLICE(""), &by_narrow);
+            CHECK(by_wide.allowed == plainly(wide + 5, text + 5));
+            CHECK(by_narrow.allowed == plainly(narrow + 5, text + 5));
+            CHECK(!covers || by_wide.allowed || !by_narrow.allowed);
+        }
+        policy_free(p);
+        policy_free(q);
+    }
+}
+
 TEST(regexes)
 {
     static const struct match rows[] = {
@@ -919,6 +973,6 @@ TEST(speed)
 }
 
 TEST_MAIN(CASE(the_example), CASE(round_trips), CASE(yaml_mistakes), CASE(olin),
-          CASE(olin_mistakes), CASE(notes), CASE(globs), CASE(regexes), CASE(precedence),
-          CASE(long_reasons), CASE(bombs), CASE(limits), CASE(threads), CASE(opens), CASE(learn),
-          CASE(learn_many), CASE(allow), CASE(speed))
+          CASE(olin_mistakes), CASE(notes), CASE(globs), CASE(random_globs), CASE(regexes),
+          CASE(precedence), CASE(long_reasons), CASE(bombs), CASE(limits), CASE(threads),
+          CASE(opens), CASE(learn), CASE(learn_many), CASE(allow), CASE(speed))
