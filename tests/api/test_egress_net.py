@@ -4,11 +4,14 @@ Canaries listen everywhere; none of them may ever hear from a function, however 
 spelled, hidden behind a name or handed out by a DNS server that changes its mind.
 """
 
+import json
+import subprocess
+
 import pytest
 
 import spellings
 import world as world_module
-from server import Server
+from server import Server, binary
 from wire import Wire
 from world import FORBIDDEN4, FORBIDDEN6, PUBLIC4, PUBLIC6, World, hidden
 
@@ -133,3 +136,19 @@ def test_a_resolver_that_hangs_or_babbles_is_left_in_time(world, place, guests):
     assert good.first == "HTTP/1.1 200 OK"
     assert many.bytes == 0 or many.first == "HTTP/1.1 200 OK"
     assert world.canaries == []
+
+
+def test_a_program_run_here_is_kept_in_as_well(world, guests, tmp_path):
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(EVERYTHING))
+    urls = ["http://pub.test/", *(f"http://{v4}/" for v4 in FORBIDDEN4), *(f"gemini://[{v6}]/" for v6 in FORBIDDEN6)]
+    world.canaries.clear()
+    with world.inside():
+        done = subprocess.run([*world.wrap, binary(), "run", f"--policy={file}", "--limit=opens=1000",
+                               "--limit=egress-rate=0", guests / "cwa-opens.wasm"],
+                              input="".join(url + "\0" for url in urls).encode(), capture_output=True, timeout=60,
+                              env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 0, done.stderr
+    found = list(map(Result, urls, done.stdout.decode("latin-1").partition("\n\n")[2].splitlines()))
+    assert found[0].first == "HTTP/1.1 200 OK" and len(found) == len(urls)
+    assert not any(r.bytes for r in found[1:]) and world.canaries == []
