@@ -1,9 +1,12 @@
 /* `wasmcloud inspect FILE`: what a module is made of, wants, and would be refused for.
  *
+ * What it could open follows from its imports and a policy, if one is given.
  * It is read with every limit lifted, so that a module over several of them shows all at once. */
 #include "cli/args.h"
 #include "cli/local.h"
+#include "cli/policy_file.h"
 #include "cli/show.h"
+#include "guest/resource.h"
 #include "module/module.h"
 
 #include <stdlib.h>
@@ -42,13 +45,38 @@ static void lift(struct limits *l)
         l->v[i] = UINT32_MAX;
 }
 
+/* ---- what it could open ---- */
+
+/* The host functions that open URLs: whoever imports none of them opens nothing. */
+static const enum host_id openers[] = {HOST_CWA_RESOURCE_OPEN, HOST_DAGGER_OPEN,
+                                       HOST_WASI_PATH_OPEN};
+enum { OPENERS = sizeof openers / sizeof *openers };
+
+static bool imports_function(const struct module *m, enum host_id id)
+{
+    for (uint32_t i = 0; i < m->import_count; i++)
+        if (host_find(m->imports[i].module, m->imports[i].name, NULL) == (int)id)
+            return true;
+    return false;
+}
+
+static json_t *openers_json(const struct module *m)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < OPENERS; i++)
+        if (imports_function(m, openers[i]))
+            json_array_append_new(list, json_string(host_functions[openers[i]].label));
+    return list;
+}
+
 /* ---- what to show ---- */
 
 struct seen {
     const char *file;
     const struct module *module;
     const struct limits *limits;
-    const struct err *refused; /* code ERR_OK: accepted */
+    const struct policy *policy; /* NULL: the empty one */
+    const struct err *refused;   /* code ERR_OK: accepted */
     const struct verdict *verdict;
     struct measured measured[MEASURED];
 };
@@ -67,6 +95,20 @@ static void export_type(const struct module *m, const struct module_export *ex, 
         module_type_text(module_function_type(m, ex->index), out, TYPE_TEXT);
     else
         snprintf(out, TYPE_TEXT, "%s", extern_text(ex->kind));
+}
+
+static json_t *opens_json(const struct seen *s)
+{
+    json_t *schemes = json_array(), *with = openers_json(s->module), *policy = NULL;
+    struct buf rules;
+    for (size_t i = 0; json_array_size(with) && resource_scheme(i); i++)
+        json_array_append_new(schemes, json_string(resource_scheme(i)));
+    buf_init(&rules, POLICY_TEXT);
+    if (s->policy && policy_write(s->policy, &rules))
+        policy = json_loadb(buf_data(&rules), buf_size(&rules), 0, NULL);
+    buf_done(&rules);
+    return json_pack("{s:o, s:o, s:o}", "with", with, "schemes", schemes, "policy",
+                     policy ? policy : json_null());
 }
 
 static void print_json(const struct seen *s)
@@ -109,8 +151,33 @@ static void print_json(const struct seen *s)
         "memory_min", (json_int_t)m->memory_min, "memory_max",
         m->memory_max == UINT64_MAX ? json_null() : json_integer((json_int_t)m->memory_max),
         "start", m->has_start, "imports", imports, "exports", exports, "limits", limits);
+    json_object_set_new(all, "opens", opens_json(s));
     show_json(all);
     json_decref(all);
+}
+
+static void print_opens(const struct seen *s)
+{
+    json_t *with = openers_json(s->module), *name;
+    struct buf rules;
+    size_t i;
+    if (!json_array_size(with)) {
+        printf("It opens nothing: it imports no function that does.\n");
+        json_decref(with);
+        return;
+    }
+    printf("It can open");
+    for (i = 0; resource_scheme(i); i++)
+        printf(" %s://", resource_scheme(i));
+    printf(", with");
+    json_array_foreach(with, i, name) printf(" %s", json_string_value(name));
+    json_decref(with);
+    buf_init(&rules, POLICY_TEXT);
+    if (s->policy && policy_print(s->policy, &rules))
+        printf(", as its policy allows:\n%.*s", SLICE_ARG(buf_slice(&rules)));
+    else
+        printf(";\nnothing remote without a policy (--policy FILE judges by one).\n");
+    buf_done(&rules);
 }
 
 static void print_imports(const struct module *m)
@@ -176,15 +243,22 @@ static void print_text(const struct seen *s)
     print_exports(m);
     printf("\n");
     print_limits(s);
+    printf("\n");
+    print_opens(s);
 }
 
 int cmd_inspect(int argc, char **argv)
 {
     bool json = false;
+    const char *file = NULL;
     struct words words = {0}, limits = {0};
     const struct flag flags[] = {
         FLAG_JSON(json),
         {.name = "limit", .value = "NAME=VALUE", .help = "judge by this limit", .many = &limits},
+        {.name = "policy",
+         .value = "FILE",
+         .help = "what it may open, and the limits in it",
+         .text = &file},
         {0},
     };
     int status = args_parse("inspect", argc, argv, flags, &words, 1, 1);
@@ -197,10 +271,15 @@ int cmd_inspect(int argc, char **argv)
     struct module m = {0}, again = {0};
     struct verdict v;
     struct buf bytes;
+    struct policy *policy = NULL;
     lift(&lifted);
     lifted.v[LIMIT_MODULE] = limit_rows[LIMIT_MODULE].maximum;
     buf_init(&bytes, lifted.v[LIMIT_MODULE] + LOCAL_READ);
     enum err_code rc = local_options(limits.at, limits.n, &options, &e);
+    if (!rc && file)
+        rc = policy_file(file, policy_file_note, (void *)file, &policy, &e);
+    if (policy)
+        local_policy_limits(policy, &options.limits);
     if (!rc)
         rc = local_read(words.at[0], &lifted, LIMIT_MODULE, &bytes, &e);
     if (!rc)
@@ -213,6 +292,7 @@ int cmd_inspect(int argc, char **argv)
     struct seen seen = {.file = words.at[0],
                         .module = &m,
                         .limits = &options.limits,
+                        .policy = policy,
                         .refused = &refused,
                         .verdict = &v};
     measure(&m, seen.measured);
@@ -222,6 +302,7 @@ int cmd_inspect(int argc, char **argv)
         print_text(&seen);
 out:
     status = rc ? local_fail(&e) : 0;
+    policy_free(policy);
     module_done(&again);
     module_done(&m);
     buf_done(&bytes);

@@ -54,6 +54,19 @@ enum err_code local_options(const char *const *limits, size_t n, struct options 
     return rc;
 }
 
+/* The smaller of two limits, where 0 is none. */
+static void lower(uint64_t *limit, uint64_t value)
+{
+    if (value && (!*limit || value < *limit))
+        *limit = value;
+}
+
+void local_policy_limits(const struct policy *policy, struct limits *limits)
+{
+    lower(&limits->v[LIMIT_MEMORY], policy_memory(policy));
+    lower(&limits->v[LIMIT_GAS], policy_gas(policy));
+}
+
 enum err_code local_read(const char *path, const struct limits *limits, enum limit_id id,
                          struct buf *out, struct err *e)
 {

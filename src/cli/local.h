@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/options.h"
 #include "cli/exit.h"
+#include "policy/policy.h"
 
 /* The exit status for an error before the program ran (exit.h). */
 int local_status(enum err_code code);
@@ -15,6 +16,9 @@ int local_fail(const struct err *e);
  * *ret_options is set up in any case: options_done(). */
 enum err_code local_options(const char *const *limits, size_t n, struct options *ret_options,
                             struct err *e) MUST_CHECK;
+
+/* Lowers the limits to what the policy says of memory and gas (Olin's): the smallest counts. */
+void local_policy_limits(const struct policy *policy, struct limits *limits);
 
 enum { LOCAL_READ = 1 << 16 /* bytes read at once */ };
 /* Reads the file, of at most as many bytes as the limit `id` says (ERR_TOO_LARGE), into `out`,

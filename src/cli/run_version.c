@@ -1,5 +1,6 @@
 #include "cli/run_version.h"
 
+#include "cli/local.h"
 #include "cli/policy_file.h"
 #include "ipc/frame.h"
 #include "module/bundle.h"
@@ -30,13 +31,6 @@ static enum err_code add_strings(const struct run_source *s, struct run_version 
     return ERR_OK;
 }
 
-/* The smaller of two limits, where 0 is none. */
-static void lower(uint64_t *limit, uint64_t value)
-{
-    if (value && (!*limit || value < *limit))
-        *limit = value;
-}
-
 static enum err_code add_policy(const char *file, struct limits *limits, struct run_version *v,
                                 struct err *e)
 {
@@ -44,8 +38,7 @@ static enum err_code add_policy(const char *file, struct limits *limits, struct 
     enum err_code rc = policy_file(file, policy_file_note, (void *)file, &policy, e);
     if (rc)
         return rc;
-    lower(&limits->v[LIMIT_MEMORY], policy_memory(policy));
-    lower(&limits->v[LIMIT_GAS], policy_gas(policy));
+    local_policy_limits(policy, limits);
     policy_digest(policy, v->load.policy_digest);
     if (!policy_write(policy, &v->policy))
         rc = err_set(e, ERR_INVALID, "%s: the policy is over %d KiB", file, POLICY_TEXT >> 10);

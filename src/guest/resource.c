@@ -63,6 +63,11 @@ static const struct scheme *find_scheme(struct slice name)
     return NULL;
 }
 
+const char *resource_scheme(size_t n)
+{
+    return n < sizeof schemes / sizeof *schemes ? schemes[n]->name : NULL;
+}
+
 static int32_t invalid(struct guest *g, const char *why, struct slice url)
 {
     resource_say(g, "resource_open: \"%.*s\": %s", (int)(url.n < 200 ? url.n : 200), url.p, why);

@@ -44,6 +44,9 @@ extern const struct scheme scheme_root; /* WASI's folders (place.c) */
 extern const struct scheme scheme_null, scheme_zero, scheme_random, scheme_log, scheme_fd;
 extern const struct scheme scheme_http, scheme_https, scheme_gemini;
 
+/* The name of the `n`th scheme that has URLs, from 0; NULL after the last. */
+const char *resource_scheme(size_t n);
+
 /* Opens a URL: its descriptor or a negative code, whose reason is in the log. After RESOURCE_WAIT
  * it is called again with the same URL and *progress, which is 0 at first. */
 int32_t resource_open(struct guest *g, struct slice url, uint64_t *progress);

@@ -7,14 +7,16 @@
 
 enum {
     SHOWN = 64, /* bytes of a text */
+    FAR = 4096, /* bytes that are looked through for the end of one */
     LINE = 600, /* the longest: nine numbers and a text of escapes */
 };
 
-/* Which argument is a pointer to text, whose length is the next one. */
+/* Which argument is a pointer to text, whose length is the next one (or which ends in NUL). */
 static const struct {
     uint16_t function; /* enum host_id */
     uint8_t argument;
 } texts[] = {
+    {HOST_DAGGER_OPEN, 0},           {HOST_DAGGER_WRITE, 1},
     {HOST_CWA_ENV_GET, 0},           {HOST_CWA_LOG_WRITE, 1},
     {HOST_CWA_RESOURCE_OPEN, 0},     {HOST_CWA_RESOURCE_WRITE, 1},
     {HOST_WASI_PATH_OPEN, 2},        {HOST_WASI_PATH_FILESTAT_GET, 2},
@@ -46,14 +48,14 @@ __attribute__((format(printf, 2, 3))) static void say(struct line *l, const char
 }
 
 /* In quotes, what is not printable ASCII or part of UTF-8 escaped. */
-static void say_text(struct line *l, const unsigned char *p, uint32_t size)
+static void say_text(struct line *l, const unsigned char *p, size_t size)
 {
-    uint32_t shown = size < SHOWN ? size : SHOWN;
+    size_t shown = size < SHOWN ? size : SHOWN;
     while (shown < size && shown && (p[shown] & 0xc0) == 0x80)
         shown--; /* no character is cut in two */
     bool utf8 = utf8_valid(slice_make(p, shown));
     say(l, "\"");
-    for (uint32_t i = 0; i < shown; i++) {
+    for (size_t i = 0; i < shown; i++) {
         if (p[i] == '\n')
             say(l, "\\n");
         else if (p[i] == '"' || p[i] == '\\')
@@ -66,6 +68,19 @@ static void say_text(struct line *l, const unsigned char *p, uint32_t size)
     say(l, shown < size ? "…\"" : "\"");
 }
 
+/* The text at argument `k`; p is NULL if it is not all in the guest's memory. */
+static struct slice text_at(const struct engine_call *c, unsigned function, int k)
+{
+    uint32_t at = engine_u32(c, k), n = engine_u32(c, k + 1);
+    const char *p;
+    if (function == HOST_DAGGER_OPEN) { /* ends in NUL; what is not shown does not matter */
+        uint64_t rest = at < c->memory_size ? c->memory_size - at : 0;
+        p = engine_span(c, at, 0);
+        return slice_make(p, p ? strnlen(p, rest < FAR ? rest : FAR) : 0);
+    }
+    return slice_make(engine_span(c, at, n), n);
+}
+
 void guest_trace(const struct engine_call *c, unsigned function, bool ended, uint64_t ns)
 {
     const struct host_function *f = &host_functions[function];
@@ -75,10 +90,10 @@ void guest_trace(const struct engine_call *c, unsigned function, bool ended, uin
     int text = text_argument(function);
     say(&l, "%s(", f->label);
     for (int k = 0; f->params[k]; k++) {
-        const void *p = k == text ? engine_span(c, engine_u32(c, k), engine_u32(c, k + 1)) : NULL;
+        struct slice s = k == text ? text_at(c, function, k) : slice_make(NULL, 0);
         say(&l, "%s", k ? ", " : "");
-        if (p)
-            say_text(&l, p, engine_u32(c, k + 1));
+        if (s.p)
+            say_text(&l, (const unsigned char *)s.p, s.n);
         else
             say(&l, "%s", host_number(f->params[k], c->arg[k], number));
     }

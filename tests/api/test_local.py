@@ -437,5 +437,19 @@ def test_inspect(local):
     answer = json.loads(local("inspect", "--json", ":cwa-huge-memory").stdout)
     memory, = (row for row in answer["limits"] if row["name"] == "memory")
     assert memory["found"] > memory["allowed"] and not answer["accepted"]
+    assert answer["opens"] == {"with": [], "schemes": [], "policy": None}
     text = local("inspect", ":cwa-unknown-import").stdout.decode()
     assert "refused" in text and "unknown_import" in text
+
+
+def test_inspect_says_what_could_be_opened(local, tmp_path):
+    policy = tmp_path / "old.policy"
+    policy.write_text("ram-page-limit 1\nallow ^https://example\\.com/\n")
+    opens = json.loads(local("inspect", "--json", ":cwa-resources").stdout)["opens"]
+    assert opens["with"] == ["cwa.resource_open"] and opens["policy"] is None
+    assert {"null", "log", "https", "gemini"} <= set(opens["schemes"])
+    answer = json.loads(local("inspect", "--json", "--policy", policy, ":cwa-resources").stdout)
+    assert answer["opens"]["policy"]["allow"] == [{"regex": "^https://example\\.com/"}]
+    assert not answer["accepted"] and 'limit "memory"' in answer["detail"]  # two pages, one allowed
+    assert "opens nothing" in local("inspect", ":cwa-exit").stdout.decode()
+    assert "dagger.open" in local("inspect", ":dagger-same").stdout.decode()

@@ -394,10 +394,10 @@ TEST(kinds_are_apart)
 }
 
 static const struct test_case cases[] = {
-    CASE(name),    CASE(fresh),         CASE(entry_points), CASE(arguments),
-    CASE(traps),   CASE(exit_by_host),  CASE(memory_limit), CASE(endless),
-    CASE(waiting), CASE(damaged_image), CASE(all_places),
-    CASE(gas),     CASE(explained),     CASE(kinds_are_apart),
+    CASE(name),      CASE(fresh),           CASE(entry_points), CASE(arguments),
+    CASE(traps),     CASE(exit_by_host),    CASE(memory_limit), CASE(endless),
+    CASE(waiting),   CASE(damaged_image),   CASE(all_places),   CASE(gas),
+    CASE(explained), CASE(kinds_are_apart),
 };
 
 int main(void)

@@ -384,10 +384,90 @@ TEST(assets)
     end();
 }
 
+static void load_as(uint32_t slot, uint8_t number, enum engine_kind kind, bool trace)
+{
+    struct version_load v = {
+        .digest = {number}, .kind = (uint8_t)kind, .trace = trace, .limits = d.limits};
+    struct buf b;
+    buf_init(&b, FRAME_LOAD_MOST);
+    CHECK(version_load_write(&v, &b));
+    driver_put(&d, FRAME_LOAD, 0, slot, buf_data(&b), buf_size(&b));
+    buf_done(&b);
+}
+
+/* Each host call is told once, waiting included, and is not part of the guest's own log. */
+TEST(traced)
+{
+    struct frame f;
+    struct slice p;
+    struct ledger l;
+    struct err e;
+    char lines[512] = "";
+    begin();
+    load_as(20, HELLO, ENGINE_PLAIN, true);
+    load_as(21, SLEEP, ENGINE_PLAIN, true);
+    driver_begin(&d, 1, 20, SLICE(""), false);
+    driver_begin(&d, 2, 21, SLICE(""), false);
+    driver_begin(&d, 3, HELLO, SLICE(""), false);
+    driver_flush(&d);
+    for (int ended = 0; ended < 3 && driver_next(&d, &f, &p);) {
+        size_t n = strlen(lines);
+        if (f.type == FRAME_LOG) {
+            CHECK(FRAME_LOG_SOURCE((uint8_t)p.p[0]) == 3 && FRAME_LOG_LEVEL((uint8_t)p.p[0]) == 6);
+            snprintf(lines + n, sizeof lines - n, "%ju %.*s|", (uintmax_t)f.id, (int)p.n - 1,
+                     p.p + 1);
+        }
+        if (f.type == FRAME_END) {
+            CHECK(ledger_read(p, &l, &e) == ERR_OK && l.head.log_lines == 0);
+            ended++;
+        }
+    }
+    const char *slept = strstr(lines, "2 cwa.runtime_msleep(20)  (2");
+    CHECK(strstr(lines, "1 cwa.resource_write(1, \"hello\", 5) -> 5  (") == lines);
+    CHECK(slept && !strstr(slept + 1, "2 cwa") && !strstr(lines, "3 cwa"));
+    end();
+}
+
+/* What the ledger says of a failure; nothing of a success; the time that making it took. */
+TEST(told)
+{
+    struct seen s;
+    begin();
+    driver_begin(&d, 1, TRAP, SLICE(""), false);
+    driver_begin(&d, 2, HELLO, SLICE(""), false);
+    driver_begin(&d, 3, EXIT, SLICE(""), false);
+    driver_begin(&d, 4, READ_FOREVER, SLICE(""), true);
+    driver_flush(&d);
+    CHECK(collect(1, &s) && strstr(s.ledger.text, "unreachable") &&
+          strstr(s.ledger.text, "\n  at ") && strstr(s.ledger.text, "\nhint: "));
+    CHECK(s.ledger.head.start_ns > 0 && s.ledger.head.start_ns / 1000 <= s.ledger.head.cpu_us);
+    CHECK(collect(2, &s) && !s.ledger.text[0] && collect(3, &s) && !s.ledger.text[0]);
+    cancel(4, ERR_WALL_LIMIT);
+    driver_flush(&d);
+    CHECK(collect(4, &s) && strncmp(s.ledger.text,
+                                    "last host call: cwa.resource_read(0, 1024, 1), for which it "
+                                    "waited\nhint: raise it with --limit wall=",
+                                    97) == 0);
+    end();
+}
+
+/* An engine runs only versions of its kind. */
+TEST(other_kind)
+{
+    struct seen s;
+    begin();
+    load_as(20, HELLO, ENGINE_FUEL, false);
+    driver_begin(&d, 1, 20, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_INTERNAL && s.size == 0);
+    end();
+}
+
 static const struct test_case cases[] = {
     CASE(hello),         CASE(input),         CASE(output_credit), CASE(sleeping),
     CASE(limits),        CASE(causes),        CASE(exec_memory),   CASE(cancelling),
     CASE(missing_image), CASE(many_versions), CASE(malformed),     CASE(assets),
+    CASE(traced),        CASE(told),          CASE(other_kind),
 };
 
 int main(void)
