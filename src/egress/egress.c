@@ -84,8 +84,14 @@ enum err_code egress_new(const struct egress_config *config, struct egress **ret
     list_init(&g->edges);
     list_init(&g->members);
     list_init(&g->pins_by_age);
-    enum err_code rc = resolver_new(g->loop, config->servers, &g->resolver, e);
+    enum err_code rc = trust_new(g->curl, config->ca, &g->trust, e);
     if (rc) {
+        free(g);
+        return rc;
+    }
+    rc = resolver_new(g->loop, config->servers, &g->resolver, e);
+    if (rc) {
+        trust_free(g->trust);
         free(g);
         return rc;
     }
@@ -109,6 +115,7 @@ void egress_free(struct egress *g)
     map_done(&g->projects);
     cidr_done(&g->config.allowed);
     pins_free(g);
+    trust_free(g->trust);
     free(g);
 }
 

@@ -56,6 +56,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
         return 0;
     if (t->head.done && !before)
         transfer_answer(t, buf_slice(&t->head.text));
+    if (t->head.done && t->head.has_length && !t->head.coded && !t->head.length)
+        transfer_complete(t);
     return size * n;
 }
 
@@ -72,6 +74,8 @@ static size_t on_answer(char *p, size_t size, size_t n, void *arg)
         err_set(&t->why, ERR_MEMORY, "no memory for the answer");
         return 0;
     }
+    if (t->head.has_length && !t->head.coded && t->received == t->head.length)
+        transfer_complete(t);
     return size * n;
 }
 
@@ -108,12 +112,13 @@ void checked_options(struct transfer *t)
 
 static enum err_code open_handle(struct transfer *t, struct err *e)
 {
-    const struct curl_api *curl = t->project->egress->curl;
+    const struct egress *g = t->project->egress;
+    const struct curl_api *curl = g->curl;
     t->easy = curl->easy_init();
     if (!t->easy)
         return err_set(e, ERR_MEMORY, "no memory for a request");
     checked_options(t);
-    bool ok = !curl->easy_setopt(t->easy, CURLOPT_CAPATH, NULL) &&
+    bool ok = trust_set(g->trust, t->easy) &&
               !curl->easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 1L) &&
               !curl->easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, 2L) &&
               !curl->easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
@@ -131,17 +136,6 @@ static enum err_code open_handle(struct transfer *t, struct err *e)
     curl->easy_cleanup(t->easy);
     t->easy = NULL;
     return err_set(e, ERR_INTERNAL, "libcurl lacks an option that egress needs");
-}
-
-/* Whom to trust, for TLS only: libcurl copies these 200 KiB for each request that has them. */
-static bool set_authorities(struct transfer *t)
-{
-    const struct egress *g = t->project->egress;
-    struct slice pem = g->config.ca.n ? g->config.ca : SLICE("none"); /* trusts nobody */
-    struct curl_blob ca = {
-        .data = (void *)(uintptr_t)pem.p, .len = pem.n, .flags = CURL_BLOB_NOCOPY};
-    bool tls = slice_eq(t->url.scheme, SLICE("https"));
-    return !g->curl->easy_setopt(t->easy, CURLOPT_CAINFO_BLOB, tls ? &ca : NULL);
 }
 
 /* The list is ours, node by node: libcurl only reads it, and nothing is allocated. */
@@ -191,7 +185,7 @@ enum err_code http_begin(struct transfer *t, struct err *e)
     bool head = t->head.bodyless, upload = uploads(t) && !head;
     curl_off_t length = t->body_kind == BODY_CHUNKED ? -1 : (curl_off_t)t->body_length;
     bool ok =
-        set_authorities(t) && !curl->easy_setopt(t->easy, CURLOPT_URL, t->origin) &&
+        !curl->easy_setopt(t->easy, CURLOPT_URL, t->origin) &&
         !curl->easy_setopt(t->easy, CURLOPT_CONNECT_TO, &t->connect_node) &&
         !curl->easy_setopt(t->easy, CURLOPT_UPLOAD, upload ? 1L : 0L) &&
         !curl->easy_setopt(t->easy, CURLOPT_NOBODY, head ? 1L : 0L) &&

@@ -318,7 +318,7 @@ static enum err_code take_request(struct exchange *x, struct transfer *t,
         rc = take_method(t, parts->method, &e);
     if (rc == ERR_OK && gemini && r->body != BODY_NONE)
         rc = err_set(&e, ERR_INVALID, "a gemini request has no body");
-    if (rc == ERR_OK && strcmp(t->method, "HEAD") == 0 && r->body != BODY_NONE && r->length)
+    if (rc == ERR_OK && strcmp(t->method, "HEAD") == 0 && (r->length || r->body == BODY_CHUNKED))
         rc = err_set(&e, ERR_INVALID, "a HEAD request with a body");
     if (rc == ERR_OK)
         rc = take_fields(t, parts->fields, &e);

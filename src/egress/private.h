@@ -6,12 +6,13 @@
  *   transfer.c  one request from its place in the queue to FINISHED: resolving, deadlines, bytes
  *   http.c      how libcurl makes it          multi.c   libcurl on the loop
  *   gemini.c    how TLS and a line make it
- *   head.c address.c resolve.c                know nothing of these */
+ *   head.c address.c resolve.c trust.c        know nothing of these */
 #pragma once
 
 #include "egress/egress.h"
 #include "egress/head.h"
 #include "egress/resolve.h"
+#include "egress/trust.h"
 
 #include "base/map.h"
 #include "ipc/channel.h"
@@ -24,6 +25,7 @@ enum {
     EXCHANGES_MOST = 4096,  /* of one exec, open at once */
     RUNS_KEPT = 1024,       /* of one exec: runs with nothing open whose sums are remembered */
     SPARES_MOST = 64,       /* transfers of a project kept for reuse */
+    SPARE_BYTES = 16 << 10, /* … with buffers of this at most */
     CONNECTIONS_KEPT = 64,  /* idle ones of a project */
     FIELDS_MOST = 256,      /* header fields of a request */
     GRANT = 16 << 10,       /* CREDIT is given in steps of this */
@@ -39,6 +41,7 @@ struct egress {
     struct loop *loop;
     const struct curl_api *curl;
     struct resolver *resolver;
+    struct trust *trust;
     struct map projects; /* struct project by id */
     struct list edges, members;
     unsigned edge_count;
@@ -186,6 +189,7 @@ struct transfer {
     /* its bytes */
     struct buf body;         /* of the request: came, not yet sent */
     bool body_last;          /* no more comes */
+    bool complete;           /* the answer is, before the request was: the rest of it is not sent */
     uint32_t may_send, owed; /* what the exec may send us; what it will be granted */
     uint64_t body_came;
     bool placed;     /* counts as running */
@@ -232,6 +236,8 @@ bool transfer_count(struct transfer *t, uint64_t sent, uint64_t received);
 void transfer_answer(struct transfer *t, struct slice head);
 /* Bytes of the body; they go out as far as granted. False: no memory for the others. */
 bool transfer_output(struct transfer *t, struct slice bytes);
+/* All of the answer is here: a request whose body is still coming ends (at this turn's end). */
+void transfer_complete(struct transfer *t);
 /* Bytes of the request's body, taken out; 0: none are there now. */
 size_t transfer_take(struct transfer *t, char *out, size_t most);
 /* The connection could not be made: tries the next address. */

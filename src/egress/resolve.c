@@ -111,7 +111,8 @@ static void on_socket(void *arg, ares_socket_t fd, int readable, int writable)
 static enum err_code open_channel(struct resolver *r, ares_channel *ret_channel, struct err *e)
 {
     struct ares_options options = {
-        .flags = ARES_FLAG_NOSEARCH, /* the operator's domains are none of a guest's business */
+        .flags = ARES_FLAG_NOSEARCH,
+        .ndomains = 0, /* the operator's search domains are none of a guest's business */
         .timeout = TIMEOUT_MS,
         .tries = TRIES,
         .sock_state_cb = on_socket,
@@ -121,8 +122,8 @@ static enum err_code open_channel(struct resolver *r, ares_channel *ret_channel,
     if (stat(settings, &st) == 0)
         r->changed = st.st_mtim;
     int rc = ares_init_options(ret_channel, &options,
-                               ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-                                   ARES_OPT_SOCK_STATE_CB);
+                               ARES_OPT_FLAGS | ARES_OPT_DOMAINS | ARES_OPT_TIMEOUTMS |
+                                   ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (rc == ARES_SUCCESS && r->servers) {
         rc = ares_set_servers_ports_csv(*ret_channel, r->servers);
         if (rc != ARES_SUCCESS)

@@ -58,7 +58,9 @@ static void on_deadline(struct loop_timer *timer)
 {
     struct transfer *t = LIST_ITEM(timer, struct transfer, timer);
     uint64_t now = loop_now(t->project->egress->loop);
-    if (t->phase == PHASE_DRAINING) {
+    if (t->complete) {
+        transfer_finish(t, ERR_OK, "");
+    } else if (t->phase == PHASE_DRAINING) {
         err_set(&t->why, ERR_TIMEOUT, "the answer was not read to its end in time (egress-total)");
         say_finished(t);
     } else if (t->total_us && now >= t->total_us) {
@@ -120,7 +122,7 @@ struct transfer *transfer_new(struct exchange *x)
     t->x = x;
     t->method[0] = '\0';
     t->field_count = t->address_count = t->address_at = 0;
-    t->has_agent = t->body_last = false;
+    t->has_agent = t->body_last = t->complete = false;
     t->may_send = t->granted = FRAME_CREDIT_INITIAL;
     t->owed = 0;
     t->body_came = t->sent = t->received = t->connect_us = 0;
@@ -129,15 +131,23 @@ struct transfer *transfer_new(struct exchange *x)
     return t;
 }
 
+static void trim(struct buf *b)
+{
+    if (b->cap > SPARE_BYTES)
+        buf_done(b);
+    else
+        buf_clear(b);
+}
+
 void transfer_free(struct transfer *t)
 {
     struct project *p = t->project;
     t->x = NULL;
     if (p->spare_count < SPARES_MOST) {
-        buf_clear(&t->fields);
-        buf_clear(&t->body);
-        buf_clear(&t->rest);
-        list_push(&p->spares, &t->node);
+        trim(&t->fields);
+        trim(&t->body);
+        trim(&t->rest);
+        list_push(p->spares.next, &t->node); /* in front: what was used last is used next */
         p->spare_count++;
         return;
     }
@@ -421,6 +431,14 @@ bool transfer_output(struct transfer *t, struct slice bytes)
     if (!buf_size(&t->rest))
         bytes = slice_from(bytes, give(t, bytes));
     return !bytes.n || buf_add(&t->rest, bytes.p, bytes.n);
+}
+
+void transfer_complete(struct transfer *t)
+{
+    if (t->body_last)
+        return; /* its end comes by itself */
+    t->complete = true;
+    set_phase(t, PHASE_READING, loop_now(t->project->egress->loop));
 }
 
 size_t transfer_take(struct transfer *t, char *out, size_t most)

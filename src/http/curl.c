@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 static struct curl_api api;
+static void *library;
 
 static const struct {
     const char *symbol;
@@ -35,7 +36,7 @@ enum err_code curl_open(const struct curl_api **ret_api, struct err *e)
 {
     static bool ready;
     if (!ready) {
-        void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+        library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
         if (!library)
             library = dlopen("libcurl-gnutls.so.4", RTLD_NOW | RTLD_LOCAL);
         if (!library)
@@ -53,4 +54,9 @@ enum err_code curl_open(const struct curl_api **ret_api, struct err *e)
     }
     *ret_api = &api;
     return ERR_OK;
+}
+
+void *curl_symbol(const char *name)
+{
+    return library ? dlsym(library, name) : NULL;
 }

@@ -35,6 +35,10 @@ struct curl_api {
     CURLMsg *(*multi_info_read)(CURLM *, int *left);
 };
 
+/* A function of a library that libcurl itself uses, NULL if there is none of this name. After
+ * curl_open(). */
+void *curl_symbol(const char *name);
+
 /* The table, loaded once and kept for the life of the process. Without libcurl on this machine:
  * ERR_IO saying which package has it. Main thread. */
 enum err_code curl_open(const struct curl_api **ret_api, struct err *e) MUST_CHECK;

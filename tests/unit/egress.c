@@ -64,6 +64,10 @@ static bool read_request(int fd, struct buf *in, size_t *ret_head, size_t *ret_a
             want = head + (cl ? strtoul(cl + 16, NULL, 10) : 0);
             chunked = memmem(p, head, "Transfer-Encoding: chunked", 26);
         }
+        if (head && strncmp(p, "POST /early-answer ", 19) == 0) {
+            *ret_head = *ret_all = head; /* not interested in its body */
+            return true;
+        }
         if (head && chunked) {
             char *last = memmem(p + head, buf_size(in) - head, "0\r\n\r\n", 5);
             if (last) {
@@ -121,6 +125,7 @@ static const struct {
     {"/early",
      "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
      false},
+    {"/early-answer", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnow", false},
     {"/fold", "HTTP/1.1 200 OK\r\nX-A: b\r\n  c\r\nContent-Length: 0\r\n\r\n", false},
     {"/gzip", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8bz",
      false},
@@ -884,6 +889,25 @@ TEST(uploads)
     world_stop(&w);
 }
 
+/* The answer is complete before the request's body: the exchange is over. */
+TEST(early_answer)
+{
+    struct world w;
+    start_allowed(&w);
+    for (enum exchange_body kind = BODY_LENGTH; kind <= BODY_CHUNKED; kind++) {
+        uint64_t id = opened(&w, at("/early-answer"));
+        struct reply *r = reply_of(&w, id);
+        send_request(&w, id, "POST", at("/early-answer"), SLICE(""), kind,
+                     kind == BODY_LENGTH ? 90 : 0);
+        channel_send(&w.exec, FRAME_BODY, 0, id, "abc", 3);
+        CHECK(await(&w, &r->finished) && r->end.reason == ERR_OK);
+        CHECK_STR(text_of(&r->body), "now");
+        channel_send(&w.exec, FRAME_BODY, 0, id, "def", 3); /* crossed it */
+        CHECK(fetch(&w, "/hello")->end.reason == ERR_OK && !w.exec_closed);
+    }
+    world_stop(&w);
+}
+
 /* With nothing granted, no more than the first credit comes; then everything does. */
 TEST(answers_wait_for_credit)
 {
@@ -1601,6 +1625,7 @@ int main(void)
         CASE(bad_requests),
         CASE(policy_saw_what_was_sent),
         CASE(uploads),
+        CASE(early_answer),
         CASE(answers_wait_for_credit),
         CASE(second_request),
         CASE(certificates),
