@@ -48,6 +48,16 @@ static bool rule_line(const char *url, struct buf *printed, struct slice *ret_li
     return true;
 }
 
+/* "allow:" and nothing more, but perhaps a comment. */
+static bool begins_list(struct slice line)
+{
+    static const struct slice name = SLICE("allow:");
+    if (!slice_starts(line, name))
+        return false;
+    struct slice rest = slice_trim(slice_from(line, name.n));
+    return rest.n == 0 || *rest.p == '#';
+}
+
 /* Where the line goes: the offset behind the last item of `allow`, and how items are indented;
  * false if the file has no such list. */
 static bool find_list(struct slice text, size_t *ret_at, size_t *ret_indent)
@@ -66,7 +76,7 @@ static bool find_list(struct slice text, size_t *ret_at, size_t *ret_indent)
             *ret_indent = indent;
             *ret_at = rest.p ? (size_t)(rest.p - text.p) : text.n;
         } else if (!blank) {
-            inside = slice_eq(slice_trim(line), SLICE("allow:")) && indent == 0;
+            inside = begins_list(line);
         }
         if (!rest.p)
             break;

@@ -55,13 +55,16 @@ class Cli:
         assert outcome.status == status, outcome
         return outcome
 
-    def on_terminal(self, *words, status=0, env=None):
-        """As above with standard output and error on a terminal; both are in `out`."""
+    def on_terminal(self, *words, status=0, env=None, typed=None):
+        """As above with standard output and error on a terminal; both are in `out`. With `typed`
+        standard input is there too, and this is typed on it."""
         words = [str(word) for word in words]
         ours, theirs = pty.openpty()
-        process = subprocess.Popen([str(binary()), *words], stdin=subprocess.DEVNULL, stdout=theirs,
-                                   stderr=theirs, env=self._environment(env), cwd=self.folder)
+        process = subprocess.Popen([str(binary()), *words], stdout=theirs, stderr=theirs,
+                                   stdin=theirs if typed else subprocess.DEVNULL, env=self._environment(env), cwd=self.folder)
         os.close(theirs)
+        if typed:
+            os.write(ours, typed)
         out = b""
         try:
             while data := os.read(ours, 65536):
