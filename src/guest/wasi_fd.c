@@ -254,10 +254,10 @@ enum engine_verdict preview1_fd_renumber(struct engine_call *c)
     return guest_return(c, WASI_OK);
 }
 
-/* Rights can't be given up: who has a descriptor uses it or closes it. */
-enum engine_verdict preview1_fd_no_right(struct engine_call *c)
+/* Rights are what a descriptor can do; they are not kept apart from that. */
+enum engine_verdict preview1_fd_fdstat_set_rights(struct engine_call *c)
 {
-    return guest_return(c, wasi_descriptor(c) ? WASI_ENOTCAPABLE : WASI_EBADF);
+    return guest_return(c, wasi_descriptor(c) ? WASI_ENOTSUP : WASI_EBADF);
 }
 
 enum engine_verdict preview1_fd_no_socket(struct engine_call *c)

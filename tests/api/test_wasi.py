@@ -6,10 +6,13 @@ The public programs themselves are in no registry that this project builds from.
 import gzip
 import io
 import os
+import re
 import subprocess
 import tarfile
 
 import pytest
+
+from server import ROOT
 
 CHECKS = ("args environment clocks random poll-clocks poll-stdio stdio closed renumber prestat readdir folders "
           "paths writing sockets yield close-root").split()
@@ -141,3 +144,24 @@ def test_taken(server):
         assert answer.status_code in (200, 201), answer.text
         digests.add(answer.json()["digest"])
     assert len(digests) == 1
+
+
+# ---- the reference ----
+
+def test_reference():
+    """docs/abi.md has every row of the table with its type, and no other."""
+    letters = {"i": "i32", "I": "i64", "n": "i32"}
+    offered, documented = {}, {}
+    for module, name, params, result in re.findall(r'^HOST\(\w+, (\w+), "(\w+)", "(\w*)", "(\w?)"',
+                                                   (ROOT / "src/tables/host_functions.def").read_text(), re.M):
+        types = " ".join(letters[p] for p in params)
+        offered[module, name] = f"({types}) -> {letters[result] if result else '()'}"
+    module = None
+    for line in (ROOT / "docs/abi.md").read_text().splitlines():
+        if line.startswith("## "):
+            module = {"`cwa`": "CWA", "`dagger`": "DAGGER", "`wasi": "WASI"}.get(
+                next(iter(re.findall(r"`cwa`|`dagger`|`wasi", line)), None))
+        row = re.match(r"\| `(\w+)(?:\([^)]*\))?` \| `(\([^`]*)` \|", line)
+        if row and module:
+            documented[module, row[1]] = row[2]
+    assert documented == offered

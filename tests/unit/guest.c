@@ -276,8 +276,8 @@ TEST(resources)
     CHECK(CALL(CWA_RESOURCE_READ, fd, 200, 8) == 8 && memory[207] == 0 && memory[208] == 1);
     fd = open_url("random://");
     CHECK(CALL(CWA_RESOURCE_READ, fd, 200, 8) == 8 && CALL(CWA_RESOURCE_WRITE, fd, 200, 1) == -1);
-    static const char *const bad[] = {"",       "null",     "null:",      "null:/",
-                                      "://",    "1null://", "nu ll://",   "ftp://example.com/",
+    static const char *const bad[] = {"",       "null",     "null:",       "null:/",
+                                      "://",    "1null://", "nu ll://",    "ftp://example.com/",
                                       "fd://3", "\xff://",  "null\x80://", "fd://01x"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK(open_url(bad[i]) == RESOURCE_INVALID);
@@ -511,6 +511,16 @@ TEST(assets)
     CHECK(CALL(WASI_FD_FDSTAT_GET, fd, 400) == 0 && memory[400] == 4 && memory[408] & 4);
     CHECK(CALL(WASI_FD_FDSTAT_GET, 3, 400) == 0 && memory[400] == 3 && !(memory[408] & 66));
     CHECK(CALL(WASI_PATH_READLINK, 3, 100, text(100, "a"), 200, 4, 64) == WASI_EINVAL);
+    /* Files are always ready, with what is left of them; writing to one is not there. */
+    CHECK(CALL(WASI_FD_SEEK, fd, 9, 0, 72) == 0);
+    for (int type = 1; type <= 2; type++) {
+        memset(memory + 500, 0, 48);
+        memory[508] = (uint8_t)type;
+        wasi_put32(memory, 516, fd);
+        CHECK(CALL(WASI_POLL_ONEOFF, 500, 600, 1, 64) == 0 && wasi_get32(memory, 64) == 1);
+        CHECK(type == 1 ? memory[608] == 0 && wasi_get64(memory, 616) == 3
+                        : memory[608] == WASI_EINVAL);
+    }
     CHECK(CALL(WASI_FD_RENUMBER, fd, 0) == 0 && CALL(WASI_FD_TELL, 0, 72) == 0);
     CHECK(CALL(WASI_FD_CLOSE, fd) == WASI_EBADF);
     begin(); /* closes all of it, the sanitizers count */

@@ -2,6 +2,8 @@
  * touched. */
 #include "module/module.h"
 
+#include "base/host.h"
+
 #include "module_build.h"
 #include "test.h"
 
@@ -173,7 +175,9 @@ TEST(rules)
          ERR_UNKNOWN_IMPORT,
          "did you mean \"resource_read\""},
         {{.imports = "01 03 'env' 03 'foo' 00 00"}, ERR_UNKNOWN_IMPORT, "declared but not linked"},
-        {{.imports = "01 02 'no' 03 'foo' 00 00"}, ERR_UNKNOWN_IMPORT, "there are \"cwa\", \"dagger\""},
+        {{.imports = "01 02 'no' 03 'foo' 00 00"},
+         ERR_UNKNOWN_IMPORT,
+         "there are \"cwa\", \"dagger\""},
         {{.imports = "01 04 'gojs' 03 'foo' 00 00"}, ERR_UNKNOWN_IMPORT, "GOOS=wasip1"},
         {{.imports = "01 03 'env' 12 'emscripten_memcpy_' 00 00"},
          ERR_UNKNOWN_IMPORT,
@@ -213,6 +217,28 @@ TEST(rules)
 }
 
 /* Whole files by hand: sections that are wrong in themselves. */
+/* An added i32 result fits every function without one, and nothing else does; n stands for both. */
+TEST(types)
+{
+    for (int i = 0; i < HOST_COUNT; i++) {
+        const struct host_function *f = &host_functions[i];
+        struct slice params = slice_str(f->params), result = slice_str(f->result);
+        CHECK(host_fits(f, params, result));
+        CHECK(host_fits(f, params, SLICE("i")) == (strcmp(f->result, "I") != 0));
+        CHECK(host_fits(f, params, SLICE("I")) == (result.n && f->result[0] != 'i'));
+        CHECK(host_fits(f, params, SLICE("")) == (result.n == 0));
+        CHECK(!host_fits(f, params, SLICE("ii")) && !host_fits(f, params, SLICE("f")));
+        for (size_t k = 0; k <= params.n; k++) { /* one parameter less, another, one more */
+            char other[16];
+            CHECK(slice_copy(params, other, sizeof other));
+            CHECK(k == params.n || !host_fits(f, slice_make(other, k), result));
+            other[k] = params.n > k && other[k] == 'i' ? 'I' : 'i';
+            bool same = k < params.n && params.p[k] == 'n';
+            CHECK(host_fits(f, slice_make(other, k < params.n ? params.n : k + 1), result) == same);
+        }
+    }
+}
+
 TEST(malformed)
 {
     static const struct {
@@ -379,5 +405,5 @@ TEST(prepares)
     buf_done(&out);
 }
 
-TEST_MAIN(CASE(accepts), CASE(mistakes), CASE(rules), CASE(malformed), CASE(every_limit),
-          CASE(no_byte_outside), CASE(prepares))
+TEST_MAIN(CASE(accepts), CASE(mistakes), CASE(rules), CASE(types), CASE(malformed),
+          CASE(every_limit), CASE(no_byte_outside), CASE(prepares))

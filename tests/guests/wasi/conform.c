@@ -195,6 +195,7 @@ static void stdio(void)
     IS(__wasi_fd_write(IN, &empty, 1, &count), __WASI_ERRNO_BADF);
     IS(__wasi_fd_write(OUT, &empty, 1, &count), 0);
     IS(__wasi_fd_write(OUT, NULL, 0, &count), 0);
+    IS(__wasi_fd_fdstat_set_rights(OUT, 0, 0), __WASI_ERRNO_NOTSUP);
     IS(__wasi_fd_sync(OUT), 0);
     IS(__wasi_fd_datasync(OUT), 0);
     IS(__wasi_fd_fdstat_set_flags(IN, __WASI_FDFLAGS_NONBLOCK), 0);
