@@ -73,16 +73,24 @@ static bool on_length(struct guest_request *r, struct slice value, bool *seen)
 /* What frames the message or is meant for the next hop only: egress makes its own. */
 static bool is_dropped(struct slice name)
 {
-    static const char *const names[] = {
-        "Connection",         "Expect", "HTTP2-Settings", "Keep-Alive", "Proxy-Authenticate",
-        "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Upgrade"};
+    static const char *const names[] = {"Connection",
+                                        "Expect",
+                                        "HTTP2-Settings",
+                                        "Keep-Alive",
+                                        "Proxy-Authenticate",
+                                        "Proxy-Authorization",
+                                        "Proxy-Connection",
+                                        "TE",
+                                        "Trailer",
+                                        "Upgrade"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slice_ieq(name, slice_str(names[i])))
             return true;
     return false;
 }
 
-/* Is `name` in one of the Connection fields? (RFC 9110 7.6.1) `lines` are the head's field lines. */
+/* Is `name` in one of the Connection fields? (RFC 9110 7.6.1) `lines` are the head's field lines.
+ */
 static bool connection_names(struct slice lines, struct slice name)
 {
     while (lines.p && lines.n) {

@@ -51,8 +51,17 @@ static inline bool guest_request_empty(const struct guest_request *r)
 /* The reader of a body that the guest sends in chunks (RFC 9112 7.1), strictly but for bare LFs:
  * no extensions, no trailer fields. Zeroed: at the beginning. */
 struct guest_chunks {
-    enum { CHUNK_SIZE, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_END, CHUNK_END_LF, CHUNK_LAST,
-           CHUNK_LAST_LF, CHUNK_DONE, CHUNK_BAD } state;
+    enum {
+        CHUNK_SIZE,
+        CHUNK_SIZE_LF,
+        CHUNK_DATA,
+        CHUNK_END,
+        CHUNK_END_LF,
+        CHUNK_LAST,
+        CHUNK_LAST_LF,
+        CHUNK_DONE,
+        CHUNK_BAD
+    } state;
     unsigned digits;
     uint64_t left; /* bytes of the chunk to come */
 };

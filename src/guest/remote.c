@@ -159,8 +159,8 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     if (!r && f->id && f->id <= rs->last)
         return; /* closed: this crossed our CANCEL */
     if (!r || f->flags || !take(r, f->type, payload)) {
-        log_line(LOG_ERROR, "exec_egress_malformed", "frame=%s exchange=%llu",
-                 frame_name(f->type), (unsigned long long)f->id);
+        log_line(LOG_ERROR, "exec_egress_malformed", "frame=%s exchange=%llu", frame_name(f->type),
+                 (unsigned long long)f->id);
         channel_done(c);
         break_all(rs);
         return;
@@ -223,8 +223,7 @@ int32_t remote_open(struct guest *g, struct remote *r, struct slice url)
         return RESOURCE_INVALID;
     }
     if (!rs || rs->channel.dead) {
-        say(r, ERR_UNAVAILABLE,
-            rs ? gone : "nothing beyond this machine can be opened here");
+        say(r, ERR_UNAVAILABLE, rs ? gone : "nothing beyond this machine can be opened here");
         return remote_failed(g, r);
     }
     struct slice run;
@@ -320,8 +319,7 @@ void remote_request(struct remote *r, struct slice method, struct slice url, str
     buf_clear(&r->in);
     if (r->in.cap > KEEP)
         buf_done(&r->in);
-    char *at = channel_place(c, FRAME_REQUEST, 0, r->id,
-                             sizeof q + method.n + url.n + fields.n);
+    char *at = channel_place(c, FRAME_REQUEST, 0, r->id, sizeof q + method.n + url.n + fields.n);
     if (!at)
         return;
     memcpy(at, &q, sizeof q);

@@ -42,9 +42,9 @@ enum remote_state {
 /* An exchange, embedded in the state of its descriptor. Zeroed: none. */
 struct remote {
     enum remote_state state;
-    bool allowed;            /* the VERDICT on the REQUEST was: yes */
-    bool answered;           /* the answer's head came */
-    struct exchange_end end; /* FINISHED and BROKEN: why; reason ERR_OK: it is complete */
+    bool allowed;                 /* the VERDICT on the REQUEST was: yes */
+    bool answered;                /* the answer's head came */
+    struct exchange_end end;      /* FINISHED and BROKEN: why; reason ERR_OK: it is complete */
     char text[EXCHANGE_TEXT + 1]; /* the deciding rule, or what happened */
     char *url;                    /* normalised: what was opened, then what was last requested */
     /* private */
@@ -70,7 +70,8 @@ void remote_close(struct guest *g, struct remote *r);
  * FINISHED with everything read. `fields` as in exchange.h. */
 void remote_request(struct remote *r, struct slice method, struct slice url, struct slice fields,
                     enum exchange_body body, uint64_t length);
-/* 0: the request is allowed and on its way, whatever came of it; RESOURCE_WAIT; or why it is not. */
+/* 0: the request is allowed and on its way, whatever came of it; RESOURCE_WAIT; or why it is not.
+ */
 int32_t remote_allowed(struct guest *g, struct remote *r);
 /* Bytes of body that could go now, once the request is allowed: 0: none. */
 uint32_t remote_room(const struct remote *r);

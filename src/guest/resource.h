@@ -74,4 +74,3 @@ void resource_say(struct guest *g, const char *fmt, ...) __attribute__((format(p
 /* The policy forbids the normalised URL: says so in the log and the ledger. RESOURCE_FATAL, or
  * RESOURCE_DENIED if the policy wants that. */
 int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, const char *rule);
-

@@ -28,14 +28,14 @@ enum phase {
 struct exchange {
     struct remote remote;
     enum phase phase;
-    bool asked;  /* a request was made: reading makes none by itself any more */
-    bool flat;   /* BODY without a length of its own: flush ends it */
-    bool over;   /* the guest was told the end of the answer, or of the request */
+    bool asked;      /* a request was made: reading makes none by itself any more */
+    bool flat;       /* BODY without a length of its own: flush ends it */
+    bool over;       /* the guest was told the end of the answer, or of the request */
     int32_t refused; /* a written request that was not one, or forbidden: what flush and read say */
-    uint64_t left; /* of a body with a length: bytes to come */
+    uint64_t left;   /* of a body with a length: bytes to come */
     struct guest_chunks chunks;
     struct guest_request request;
-    char *url; /* that the request is for, normalised */
+    char *url;                              /* that the request is for, normalised */
     struct slice scheme, authority, opened; /* of the URL that was opened; they point into `text` */
     char text[];
 };
@@ -117,7 +117,8 @@ static int32_t refuse(struct exchange *x, int32_t code)
 }
 
 /* May this method be used on this URL? Then it is what the request is for. */
-static int32_t judge(struct guest *g, struct exchange *x, struct slice method, const struct url *url)
+static int32_t judge(struct guest *g, struct exchange *x, struct slice method,
+                     const struct url *url)
 {
     struct policy_decision decision;
     policy_decide(g->policy, url, method, &decision);
@@ -136,9 +137,9 @@ static int32_t decide(struct guest *g, struct exchange *x)
     struct url url;
     struct err e;
     bool origin = *q->target.p == '/';
-    enum err_code rc = origin ? url_join(x->scheme, q->host.p ? q->host : x->authority, q->target,
-                                         &url, &e)
-                              : url_parse(q->target, &url, &e);
+    enum err_code rc =
+        origin ? url_join(x->scheme, q->host.p ? q->host : x->authority, q->target, &url, &e)
+               : url_parse(q->target, &url, &e);
     if (rc)
         return invalid(g, x, e.text);
     if (!slice_eq(url.scheme, x->scheme))

@@ -6,6 +6,7 @@
 
 enum {
     WASI_OK = 0,
+    WASI_EACCES = 2,
     WASI_EAGAIN = 6,
     WASI_EBADF = 8,
     WASI_EEXIST = 20,

@@ -32,7 +32,7 @@ int wasi_errno(int64_t code)
     case RESOURCE_INVALID:
         return WASI_EINVAL;
     case RESOURCE_DENIED:
-        return WASI_ENOTCAPABLE;
+        return WASI_EACCES;
     case RESOURCE_NOT_FOUND:
         return WASI_ENOENT;
     default:

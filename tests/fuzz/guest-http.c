@@ -86,8 +86,8 @@ static void must_be_allowed(struct slice text, struct slice method)
 
 static void hear_request(struct known *k, struct slice payload)
 {
-    static const char *const framing[] = {"Host", "Content-Length", "Transfer-Encoding",
-                                          "Connection", "Upgrade", "TE", "Keep-Alive"};
+    static const char *const framing[] = {
+        "Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "TE", "Keep-Alive"};
     struct exchange_request r;
     struct exchange_parts parts;
     struct err e;

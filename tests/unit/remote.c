@@ -74,7 +74,8 @@ static void set_policy(const char *text)
 
 static void begin(void)
 {
-    static const char meta[] = "RUN_ID\0" "01234567-89ab-7def-8123-456789abcdef";
+    static const char meta[] = "RUN_ID\0"
+                               "01234567-89ab-7def-8123-456789abcdef";
     struct err e;
     int pair[2];
     guest_end(&guest);
@@ -207,8 +208,8 @@ static void note_request(struct slice payload)
     struct exchange_parts parts;
     struct err e;
     CHECK(exchange_request_read(payload, &seen.request, &parts, &e) == ERR_OK);
-    size_t n = (size_t)snprintf(seen.text, sizeof seen.text, "%.*s %.*s ",
-                                SLICE_ARG(parts.method), SLICE_ARG(parts.url));
+    size_t n = (size_t)snprintf(seen.text, sizeof seen.text, "%.*s %.*s ", SLICE_ARG(parts.method),
+                                SLICE_ARG(parts.url));
     for (size_t i = 0, name = 1; i < parts.fields.n; i++)
         seen.text[n++] = parts.fields.p[i] ? parts.fields.p[i] : (name = !name) ? '|' : ':';
     seen.text[n] = '\0';
@@ -279,10 +280,10 @@ static const struct {
     {"http://example.com/a", "GET /b HTTP/1.1\r\n\r\n", "GET http://example.com/b ", 0, 0, ""},
     {"http://example.com/a", "GET /b HTTP/1.1\n\n", "GET http://example.com/b ", 0, 0, ""},
     {"http://example.com", "\r\n\nGET / HTTP/1.0\n\r\n", "GET http://example.com/ ", 0, 0, ""},
-    {"https://example.com:8443", "HEAD /?a=b HTTP/1.1\n\n",
-     "HEAD https://example.com:8443/?a=b ", 0, 0, ""},
-    {"http://example.com", "GET / HTTP/1.1\nHost: other.example\n\n",
-     "GET http://other.example/ ", 0, 0, ""},
+    {"https://example.com:8443", "HEAD /?a=b HTTP/1.1\n\n", "HEAD https://example.com:8443/?a=b ",
+     0, 0, ""},
+    {"http://example.com", "GET / HTTP/1.1\nHost: other.example\n\n", "GET http://other.example/ ",
+     0, 0, ""},
     {"http://example.com", "GET / HTTP/1.1\nhost:  other.example:81 \n\n",
      "GET http://other.example:81/ ", 0, 0, ""},
     {"http://example.com", "GET / HTTP/1.1\nHost:\n\n", "GET http://example.com/ ", 0, 0, ""},
@@ -457,7 +458,8 @@ TEST(answers_in_pieces)
     struct exchange_end end = {0};
     buf_init(&b, 1 << 20);
     CHECK(frame_put(&b, FRAME_ANSWER, 0, 1, head, strlen(head)) &&
-          frame_put(&b, FRAME_OUTPUT, 0, 1, "he", 2) && frame_put(&b, FRAME_OUTPUT, 0, 1, "llo", 3) &&
+          frame_put(&b, FRAME_OUTPUT, 0, 1, "he", 2) &&
+          frame_put(&b, FRAME_OUTPUT, 0, 1, "llo", 3) &&
           frame_put(&b, FRAME_FINISHED, 0, 1, &end, sizeof end));
     for (size_t cut = 0; cut <= buf_size(&b); cut++) {
         char all[200] = "";
@@ -575,8 +577,15 @@ TEST(reading_ends_a_body)
 
 TEST(bad_chunks)
 {
-    static const char *const bad[] = {"x", "5;a=b\r\nhello\r\n", "\n", "3\r\nabcd", "0\r\nA: b\r\n\r\n",
-                                      "1\r\na\r\r", "1\rx", "-1\r\n", "fffffffffffffffff\r\n"};
+    static const char *const bad[] = {"x",
+                                      "5;a=b\r\nhello\r\n",
+                                      "\n",
+                                      "3\r\nabcd",
+                                      "0\r\nA: b\r\n\r\n",
+                                      "1\r\na\r\r",
+                                      "1\rx",
+                                      "-1\r\n",
+                                      "fffffffffffffffff\r\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         begin();
         memset(&seen, 0, sizeof seen);
@@ -839,12 +848,24 @@ TEST(polling)
 int main(void)
 {
     static const struct test_case cases[] = {
-        CASE(requests),        CASE(open_then_read),      CASE(open_says_who_and_what),
-        CASE(answers_in_pieces), CASE(credit_of_answers), CASE(uploads_on_credit),
-        CASE(long_upload),     CASE(reading_ends_a_body), CASE(bad_chunks),
-        CASE(second_request),  CASE(policy_ends_the_guest), CASE(policy_denies),
-        CASE(failing_requests),        CASE(egress_dies),         CASE(mad_egress),
-        CASE(limits_of_opens), CASE(gemini),              CASE(polling),
+        CASE(requests),
+        CASE(open_then_read),
+        CASE(open_says_who_and_what),
+        CASE(answers_in_pieces),
+        CASE(credit_of_answers),
+        CASE(uploads_on_credit),
+        CASE(long_upload),
+        CASE(reading_ends_a_body),
+        CASE(bad_chunks),
+        CASE(second_request),
+        CASE(policy_ends_the_guest),
+        CASE(policy_denies),
+        CASE(failing_requests),
+        CASE(egress_dies),
+        CASE(mad_egress),
+        CASE(limits_of_opens),
+        CASE(gemini),
+        CASE(polling),
     };
     int status = test_main(cases, (int)(sizeof cases / sizeof *cases));
     guest_done(&guest);
