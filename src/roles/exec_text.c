@@ -52,6 +52,14 @@ static void advise(const struct instance_end *end, const struct guest *g, enum e
     }
 }
 
+/* Why exec itself ended it; the other limits are the edge's, which has its own words for them. */
+static const char *own_reason(enum err_code reason)
+{
+    return reason == ERR_CPU_LIMIT      ? "it used up its CPU time"
+           : reason == ERR_MEMORY_LIMIT ? "it begins with more memory than its limit"
+                                        : "";
+}
+
 void exec_text(const struct instance *i, const struct guest *g, enum err_code reason, char *out,
                size_t size)
 {
@@ -61,5 +69,6 @@ void exec_text(const struct instance *i, const struct guest *g, enum err_code re
     if (reason == ERR_OK || reason == ERR_EXIT_STATUS)
         return;
     advise(end, g, reason, advice);
-    instance_explain(i, slice_str(end->by_host ? g->end_text : ""), slice_str(advice), out, size);
+    instance_explain(i, slice_str(end->by_host ? g->end_text : own_reason(reason)),
+                     slice_str(advice), out, size);
 }
