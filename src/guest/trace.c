@@ -56,8 +56,8 @@ static void say_text(struct line *l, const unsigned char *p, size_t size)
     bool utf8 = utf8_valid(slice_make(p, shown));
     say(l, "\"");
     for (size_t i = 0; i < shown; i++) {
-        if (p[i] == '\n')
-            say(l, "\\n");
+        if (p[i] == '\n' || p[i] == '\r')
+            say(l, p[i] == '\n' ? "\\n" : "\\r");
         else if (p[i] == '"' || p[i] == '\\')
             say(l, "\\%c", p[i]);
         else if (p[i] < ' ' || p[i] == 0x7f || (p[i] >= 0x80 && !utf8))

@@ -79,7 +79,9 @@ static enum err_code refuse_unknown(const struct module_import *im, struct err *
     return err_set(e, ERR_UNKNOWN_IMPORT,
                    "the module imports \"%s\" from \"%s\", which is not offered%s", name.text,
                    module.text,
-                   slice_eq(im->module, SLICE("env")) ? ": is it declared but not linked?" : "");
+                   slice_eq(im->module, SLICE("env"))
+                       ? ": is it declared but not linked?"
+                       : "; remove the call, or write it with functions that are");
 }
 
 /* Types in the letters of the table; what is in no row becomes `?`. */
@@ -130,7 +132,8 @@ enum err_code module_judge_import(const struct module *m, const struct module_im
         module_type_text(found, found_text, sizeof found_text);
         module_type_text(&wanted, wanted_text, sizeof wanted_text);
         return err_set(e, ERR_IMPORT_TYPE,
-                       "the module imports \"%s\" from \"%s\" with the type %s, wanted is %s%s",
+                       "the module imports \"%s\" from \"%s\" with the type %s, wanted is %s%s; "
+                       "declare it so, or update the library that declares it",
                        f->name, quote(im->module).text, found_text, wanted_text,
                        strchr(f->params, 'n') ? ", with i64 in any place" : "");
     }
