@@ -23,18 +23,23 @@ static enum engine_verdict give_position(struct engine_call *c, int arg, struct 
     return guest_return(c, WASI_OK);
 }
 
-/* fd_seek(file, offset, whence, *position) */
+/* fd_seek(file, offset, whence, *position): the old module counts whence in another order. */
 enum engine_verdict preview1_fd_seek(struct engine_call *c)
 {
-    enum { SET, CURRENT, END };
+    enum whence { SET, CURRENT, END };
+    static const uint8_t old[] = {CURRENT, END, SET};
     struct file *f;
     int64_t offset = (int64_t)c->arg[1], to;
     uint32_t whence = engine_u32(c, 2);
     int error = file_argument(c, WASI_ESPIPE, &f);
     if (error)
         return guest_return(c, error);
+    if (whence > END)
+        return guest_return(c, WASI_EINVAL);
+    if (c->alias)
+        whence = old[whence];
     uint64_t from = whence == CURRENT ? f->at : whence == END ? f->entry.content.n : 0;
-    if (whence > END || __builtin_add_overflow((int64_t)from, offset, &to) || to < 0)
+    if (__builtin_add_overflow((int64_t)from, offset, &to) || to < 0)
         return guest_return(c, WASI_EINVAL);
     return give_position(c, 3, f, (uint64_t)to);
 }

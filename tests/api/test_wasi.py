@@ -13,6 +13,7 @@ import tarfile
 import pytest
 
 from server import ROOT
+from upstream import Upstream
 
 CHECKS = ("args environment clocks random poll-clocks poll-stdio stdio closed renumber prestat readdir folders "
           "paths writing sockets yield close-root").split()
@@ -25,10 +26,16 @@ def run(program, guests, tmp_path_factory):
     cache.mkdir(exist_ok=True)
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
 
-    def run(*words, guest, flags=()):
-        return subprocess.run([program, "run", "--env", "COLOUR=deep blue", *flags, guests / f"{guest}.wasm", *words],
-                              input=b"ready", capture_output=True, env=environment, timeout=60)
+    def command(*words, guest, flags=()):
+        return [program, "run", "--env", "COLOUR=deep blue", *flags, guests / f"{guest}.wasm", *words]
 
+    def run(*words, **what):
+        return subprocess.run(command(*words, **what), input=b"ready", capture_output=True, env=environment,
+                              timeout=60)
+
+    run.start = lambda *words, **what: subprocess.Popen(
+        command(*words, **what), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        env={**environment, "WASMCLOUD_EGRESS_ADDRESSES": "127.0.0.0/8"})
     return run
 
 
@@ -62,6 +69,37 @@ def test_rust(run, check):
 @pytest.mark.parametrize("guest", ["wasi-conform", "rust-conform"])
 def test_exit(run, guest):
     assert run("exit", guest=guest).returncode == 33
+
+
+def test_poll_of_resources(run, tmp_path):
+    """poll() of two exchanges: one that never answers, one whose lines come as they are sent."""
+    upstream = Upstream()
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("allow: ['http://127.0.0.1:*/**']\n")
+    paths = [upstream.url(path).replace("http://", "/net/http/") for path in ("/hang", "/events")]
+    guest = run.start(*paths, guest="wasi-poll-net", flags=["--policy", policy])
+
+    def until(text):
+        got = b""
+        while text not in got:
+            more = os.read(guest.stdout.fileno(), 4096)
+            assert more, got
+            got += more
+        return got
+
+    try:
+        until(b"silent\n")
+        assert b"200 OK" in until(b"\r\n\r\n")
+        for line in b"one\n", b"two\n":
+            upstream.events.put(line)
+            until(line)
+        upstream.events.put(None)
+        until(b"end\n")
+        assert guest.wait(10) == 0
+    finally:
+        guest.kill()
+        guest.wait()
+        upstream.stop()
 
 
 # ---- assets ----
