@@ -256,11 +256,14 @@ enum err_code gemini_begin(struct transfer *t, struct err *e)
         return err_set(e, ERR_INVALID, "a gemini URL has at most %d bytes", URL_BYTES);
     if (t->easy)
         curl->easy_cleanup(t->easy); /* of an earlier HTTP request */
-    t->easy = curl->easy_init();
-    struct gemini *m = t->easy ? calloc(1, sizeof *m) : NULL;
+    t->easy = NULL;
+    struct gemini *m = calloc(1, sizeof *m);
     if (!m)
         return err_set(e, ERR_MEMORY, "no memory for a request");
-    t->gemini = m;
+    t->gemini = m; /* from here on gemini_end() takes the handle away: it is none for HTTP */
+    t->easy = curl->easy_init();
+    if (!t->easy)
+        return err_set(e, ERR_MEMORY, "no memory for a request");
     m->t = t;
     m->io.fd = m->fd = -1;
     memcpy(m->request, t->url.text, t->url.size);

@@ -79,13 +79,21 @@ static void run_release(struct member *m, struct run *run)
 
 /* ── exchanges ───────────────────────────────────────────────────────────────────────────── */
 
+static void stop_waiting(struct exchange *x)
+{
+    if (list_empty(&x->node))
+        return;
+    list_remove(&x->node);
+    loop_timer_stop(x->member->egress->loop, &x->timer);
+    x->member->waiting_count--;
+}
+
 static void exchange_free(struct exchange *x)
 {
     struct member *m = x->member;
     if (x->transfer)
         transfer_cancel(x->transfer);
-    loop_timer_stop(m->egress->loop, &x->timer);
-    list_remove(&x->node);
+    stop_waiting(x);
     map_remove(&m->exchanges, id_key(&x->id));
     m->exchange_count--;
     run_release(m, x->run);
@@ -184,11 +192,12 @@ static void on_policy_wait(struct loop_timer *t)
 static void wait_for_version(struct exchange *x, struct slice payload)
 {
     struct member *m = x->member;
-    if (!buf_add(&x->url, payload.p, payload.n)) {
-        refuse_open(x, ERR_MEMORY, false, "no memory for an open");
+    if (m->waiting_count == WAITING_MOST || !buf_add(&x->url, payload.p, payload.n)) {
+        refuse_open(x, ERR_BUSY, false, "too many opens wait for their policy");
         return;
     }
     list_push(&m->waiting, &x->node);
+    m->waiting_count++;
     loop_timer_start(m->egress->loop, &x->timer, loop_now(m->egress->loop) + POLICY_WAIT_US,
                      on_policy_wait);
 }
@@ -211,8 +220,7 @@ void member_version(struct member *m, struct version *v)
             continue;
         struct buf payload = x->url; /* the exchange may end */
         x->url = (struct buf){0};
-        list_remove(&x->node);
-        loop_timer_stop(m->egress->loop, &x->timer);
+        stop_waiting(x);
         open_with(x, v, buf_slice(&payload));
         buf_done(&payload);
     }
@@ -343,10 +351,10 @@ static enum err_code on_request(struct exchange *x, struct slice payload, struct
         return rc;
     if (!x->scheme[0] || x->transfer)
         return err_set(e, ERR_PROTOCOL, "a REQUEST before its time");
-    struct transfer *t = transfer_new(x);
+    struct transfer *t = x->member->transfer_count < TRANSFERS_MOST ? transfer_new(x) : NULL;
     if (!t) {
-        end.reason = ERR_MEMORY;
-        exchange_say(x, FRAME_VERDICT, &end, "no memory for a request");
+        end.reason = ERR_BUSY;
+        exchange_say(x, FRAME_VERDICT, &end, "too many requests are under way");
         return ERR_OK;
     }
     rc = take_request(x, t, &r, &parts, &end, why, sizeof why);

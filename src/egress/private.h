@@ -23,6 +23,8 @@ enum {
     MEMBERS_MOST = 4096,    /* execs of one edge */
     VERSIONS_MOST = 4096,   /* of one exec */
     EXCHANGES_MOST = 4096,  /* of one exec, open at once */
+    WAITING_MOST = 256,     /* … of them, for their version's policy */
+    TRANSFERS_MOST = 1024,  /* of one exec, under way or in the queue */
     RUNS_KEPT = 1024,       /* of one exec: runs with nothing open whose sums are remembered */
     SPARES_MOST = 64,       /* transfers of a project kept for reuse */
     SPARE_BYTES = 16 << 10, /* … with buffers of this at most */
@@ -107,7 +109,7 @@ struct member {
     uint64_t since_us;
     struct buf pieces; /* of a POLICY */
     struct map versions, exchanges, runs;
-    unsigned version_count, exchange_count, idle_runs;
+    unsigned version_count, exchange_count, waiting_count, transfer_count, idle_runs;
     struct list runs_by_age; /* those with nothing open, oldest first */
     struct list waiting;     /* exchanges whose version is not known yet */
     struct project *project; /* set when joined */

@@ -269,6 +269,7 @@ void transfer_start(struct transfer *t)
 {
     struct project *p = t->project;
     t->x->transfer = t;
+    t->x->member->transfer_count++;
     t->began_us = clock_real_us();
     t->total_us = deadline(t, LIMIT_EGRESS_TOTAL);
     head_reset(&t->head, strcmp(t->method, "HEAD") == 0);
@@ -315,6 +316,7 @@ static void detach(struct transfer *t)
 static void part(struct transfer *t)
 {
     t->x->transfer = NULL;
+    t->x->member->transfer_count--;
     transfer_free(t);
 }
 

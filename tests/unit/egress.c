@@ -1312,6 +1312,61 @@ TEST(malformed_frames)
     world_stop(&w);
 }
 
+/* Frames that no exec of ours would send: valid ones with bytes changed. Only that exec ends. */
+TEST(forged_frames)
+{
+    static const enum frame_type types[] = {FRAME_OPEN,   FRAME_REQUEST, FRAME_BODY,   FRAME_CREDIT,
+                                            FRAME_CANCEL, FRAME_OPEN,    FRAME_REQUEST};
+    struct world w;
+    unsigned ended = 0;
+    srandom(6);
+    start_allowed(&w);
+    for (int i = 0; i < 3000; i++) {
+        char payload[700];
+        enum frame_type type = types[(size_t)random() % 7];
+        struct exchange_open open = {w.run, w.version.version};
+        struct exchange_request r = {.method_bytes = 3, .body = (uint8_t)(random() % 4)};
+        size_t n = (size_t)random() % 8;
+        const char *url = at("/hello");
+        if (type == FRAME_OPEN) {
+            memcpy(payload, &open, n = sizeof open);
+        } else if (type == FRAME_REQUEST) {
+            r.url_bytes = (uint16_t)strlen(url);
+            memcpy(payload, &r, sizeof r);
+            memcpy(payload + sizeof r, "GET", 3);
+            n = sizeof r + 3;
+        } else {
+            memset(payload, 0, sizeof payload);
+        }
+        if (type == FRAME_OPEN || type == FRAME_REQUEST) {
+            memcpy(payload + n, url, strlen(url));
+            n += strlen(url);
+        }
+        for (long changes = random() % 3; changes && n; changes--)
+            payload[(size_t)random() % n] = (char)random();
+        uint64_t id = (uint64_t)random() % 64;
+        reply_reset(reply_of(&w, id));
+        channel_send(&w.exec, type, (uint16_t)(random() % 40 ? 0 : random()), id, payload, n);
+        if (i % 4 == 0)
+            loop_turn(w.loop, 1000);
+        if (!w.exec_closed)
+            continue;
+        ended++;
+        channel_done(&w.exec);
+        w.exec_closed = false;
+        world_join(&w);
+        world_policy(&w, "{\"allow\":[\"http://127.0.0.1:*/**\"]}");
+    }
+    CHECK(ended > 10 && !w.edge_closed);
+    channel_done(&w.exec);
+    w.exec_closed = false;
+    w.next = 1000;
+    world_join(&w);
+    world_policy(&w, "{\"allow\":[\"http://127.0.0.1:*/**\"]}");
+    CHECK(fetch(&w, "/hello")->end.reason == ERR_OK);
+    world_stop(&w);
+}
+
 TEST(edge_breaks_the_rules)
 {
     struct world w;
@@ -1638,6 +1693,7 @@ int main(void)
         CASE(at_once),
         CASE(cancel_anywhere),
         CASE(malformed_frames),
+        CASE(forged_frames),
         CASE(edge_breaks_the_rules),
         CASE(addresses),
         CASE(numeric_hosts),
