@@ -1,5 +1,6 @@
 /* The API's own logic: names, settings, the table of routes, heads of injected runs. */
 #include "api/guest.h"
+#include "api/record.h"
 #include "api/request.h"
 #include "auth/seal.h"
 #include "test.h"
@@ -256,6 +257,42 @@ TEST(settings_stored)
     buf_done(&sealed);
 }
 
+/* ---- records of runs ---- */
+
+TEST(records)
+{
+    static struct ledger l;
+    struct ledger_use opened = {.bytes_in = 5, .bytes_out = 6, .fd = 3, .requests = 2};
+    struct ledger_use refused = {
+        .fd = -1, .outcome = LEDGER_REFUSED, .operator_ = 1, .requests = 4};
+    l.head =
+        (struct ledger_head){.gas = 9, .opens = 1, .refused = 4, .egress_in = 5, .module = {1}};
+    ledger_use_add(&l, &opened, SLICE("https://a.example/?…"), SLICE("allow https://**"));
+    ledger_use_add(&l, &refused, SLICE("http://b\xff.example/"), SLICE("no rule allows it"));
+    json_t *uses = record_uses(&l), *sums = record_sums(&l), *run = json_object();
+    record_show(run, uses, sums);
+    json_t *wanted = json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:n, s:[{s:i, s:s, s:i, s:i, s:i, s:s}],"
+        " s:[{s:s, s:s, s:s, s:i}]}",
+        "gas", 9, "opens", 1, "refused", 4, "uses_lost", 0, "egress_bytes_in", 5,
+        "egress_bytes_out", 0, "start_ns", 0, "module", shape_digest(l.head.module), "policy",
+        "descriptors", "fd", 3, "url", "https://a.example/?…", "bytes_in", 5, "bytes_out", 6,
+        "requests", 2, "rule", "allow https://**", "refusals", "url",
+        "http://b\xef\xbf\xbd.example/", "rule", "no rule allows it", "layer", "operator", "times",
+        4);
+    CHECK(json_equal(run, wanted));
+    json_decref(run);
+    json_decref(wanted);
+    /* Records of before there were such columns. */
+    run = json_object();
+    record_show(run, NULL, NULL);
+    CHECK(json_integer_value(json_object_get(run, "gas")) == 0);
+    CHECK(json_array_size(json_object_get(run, "refusals")) == 0);
+    json_decref(run);
+    json_decref(uses);
+    json_decref(sums);
+}
+
 /* ---- injected runs ---- */
 
 TEST(guest_variables)
@@ -313,5 +350,5 @@ TEST(guest_answers)
 }
 
 TEST_MAIN(CASE(names), CASE(urls), CASE(routes), CASE(settings), CASE(settings_policy),
-          CASE(environment_limits), CASE(settings_stored), CASE(guest_variables),
+          CASE(environment_limits), CASE(settings_stored), CASE(records), CASE(guest_variables),
           CASE(guest_answers))

@@ -108,4 +108,25 @@ TEST(half_written)
     end(b);
 }
 
-TEST_MAIN(CASE(stored_once), CASE(half_written))
+/* Another process fills the file; what is hashed is what is there when it has ended. */
+TEST(filled_by_another)
+{
+    struct blobs *b = begin();
+    struct blob_writer *w;
+    uint8_t digest[DIGEST_BYTES];
+    char text[DIGEST_TEXT + 1];
+    uint64_t size = 0;
+    struct err e;
+    CHECK(blob_begin(b, &w, &e) == ERR_OK);
+    int fd = dup(blob_file(w));
+    CHECK(write(fd, "xbc", 3) == 3 && pwrite(fd, "a", 1, 0) == 1);
+    close(fd);
+    CHECK(blob_adopt(w, digest, &size, &e) == ERR_OK);
+    digest_text(digest, text);
+    CHECK_STR(text, abc);
+    CHECK(size == 3 && how_many(b) == 1);
+    CHECK(blob_delete(b, digest, &e) == ERR_OK);
+    end(b);
+}
+
+TEST_MAIN(CASE(stored_once), CASE(half_written), CASE(filled_by_another))

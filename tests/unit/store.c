@@ -393,10 +393,134 @@ TEST(versions)
     end(st);
 }
 
+static enum err_code check_version(void *arg, const struct store_version *v, struct err *e)
+{
+    const struct store_version *want = arg;
+    CHECK(uuid_eq(v->id, want->id) && slice_eq(v->policy, want->policy));
+    CHECK(v->timing == want->timing && memcmp(v->assets, want->assets, sizeof v->assets) == 0);
+    return ERR_OK;
+}
+
+TEST(versions_carry)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct store_version v = {.id = uuid_new(),
+                              .function = w.function,
+                              .env = SLICE("sealed"),
+                              .limits = SLICE("{}"),
+                              .check = SLICE("none"),
+                              .policy = SLICE("{\"allow\":[\"https://a.example/\"]}"),
+                              .assets = {7},
+                              .timing = true};
+    struct store_version plain = {.id = uuid_new(),
+                                  .function = w.function,
+                                  .env = SLICE("sealed"),
+                                  .limits = SLICE("{}"),
+                                  .check = SLICE("none")};
+    struct uuid live = {{0}};
+    uint32_t got;
+    struct err e;
+    OK(store_begin(st, &e));
+    OK(store_version_put(st, &v, &got, &e));
+    OK(store_version_put(st, &plain, &got, &e));
+    CHECK(store_live_after(st, live, &live, &e) == ERR_NOT_FOUND);
+    OK(store_version_promote(st, w.function, v.id, &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_version_numbered(st, w.function, 1, check_version, &v, &e));
+    OK(store_version_numbered(st, w.function, 2, check_version, &plain, &e));
+    CHECK(store_version_numbered(st, w.function, 3, check_version, &v, &e) == ERR_NOT_FOUND);
+    CHECK(store_version_numbered(st, uuid_new(), 1, check_version, &v, &e) == ERR_NOT_FOUND);
+    CHECK(number(st, "SELECT count(*) FROM versions WHERE assets IS NULL") == 1);
+    /* The walk through live versions meets it once. */
+    OK(store_live_after(st, live, &live, &e));
+    CHECK(uuid_eq(live, v.id) && store_live_after(st, live, &live, &e) == ERR_NOT_FOUND);
+    end(st);
+}
+
+TEST(assets)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct store_assets a = {.project = w.project, .digest = {7}, .size = 1000, .files = 3}, got;
+    struct store_version v = {.id = uuid_new(),
+                              .function = w.function,
+                              .env = SLICE("sealed"),
+                              .limits = SLICE("{}"),
+                              .check = SLICE("none"),
+                              .assets = {7}};
+    uint8_t module[DIGEST_BYTES] = {8}, digest[DIGEST_BYTES];
+    struct uuid project, other = uuid_new();
+    uint64_t stored = 0;
+    uint32_t n;
+    bool known, last;
+    struct err e;
+    OK(store_begin(st, &e));
+    OK(store_project_put(st, other, SLICE("other"), w.user, &e));
+    OK(store_module_put(st, w.project, module, 50, &e));
+    OK(store_assets_put(st, &a, &e));
+    OK(store_assets_put(st, &a, &e));
+    OK(store_assets(st, w.project, a.digest, &got, &e));
+    CHECK(got.size == 1000 && got.files == 3 && got.digest[0] == 7);
+    CHECK(store_assets(st, other, a.digest, &got, &e) == ERR_NOT_FOUND);
+    OK(store_stored(st, w.project, &stored, &e));
+    CHECK(stored == 1050);
+    OK(store_blob_known(st, a.digest, &known, &e));
+    CHECK(known);
+    OK(store_blob_known(st, module, &known, &e));
+    CHECK(known);
+    OK(store_blob_known(st, (const uint8_t[DIGEST_BYTES]){9}, &known, &e));
+    CHECK(!known);
+
+    /* Kept while a version names them, or while they are new. */
+    OK(store_version_put(st, &v, &n, &e));
+    uint64_t later = UINT64_MAX >> 1;
+    CHECK(store_assets_unused(st, later, &project, digest, &e) == ERR_NOT_FOUND);
+    OK(db_exec(st, "DELETE FROM versions", &e));
+    CHECK(store_assets_unused(st, 1000, &project, digest, &e) == ERR_NOT_FOUND);
+    OK(store_assets_unused(st, later, &project, digest, &e));
+    CHECK(uuid_eq(project, w.project) && digest[0] == 7);
+
+    /* The bytes go with the last who has them. */
+    a.project = other;
+    OK(store_assets_put(st, &a, &e));
+    OK(store_assets_delete(st, w.project, a.digest, &last, &e));
+    CHECK(!last);
+    OK(store_assets_delete(st, other, a.digest, &last, &e));
+    CHECK(last);
+    OK(store_end(st, ERR_OK, &e));
+    end(st);
+}
+
+TEST(images_of_kinds)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct store_image i = {.project = w.project, .digest = {5}, .size = 10}, at = {0}, got;
+    struct err e;
+    OK(store_begin(st, &e));
+    OK(store_image_put(st, "engine", &i, &e));
+    i.kind = ENGINE_FUEL;
+    i.size = 12;
+    OK(store_image_put(st, "engine", &i, &e));
+    OK(store_image(st, "engine", w.project, i.digest, ENGINE_PLAIN, &got, &e));
+    CHECK(got.size == 10);
+    OK(store_image_after(st, "engine", &at, &at, &e));
+    CHECK(at.kind == ENGINE_PLAIN);
+    OK(store_image_after(st, "engine", &at, &at, &e));
+    CHECK(at.kind == ENGINE_FUEL && at.size == 12);
+    CHECK(store_image_after(st, "engine", &at, &at, &e) == ERR_NOT_FOUND);
+    OK(store_image_delete(st, "engine", w.project, i.digest, ENGINE_FUEL, &e));
+    OK(store_image(st, "engine", w.project, i.digest, ENGINE_PLAIN, &got, &e));
+    OK(store_end(st, ERR_OK, &e));
+    end(st);
+}
+
 /* ---- runs, logs, sums ---- */
 
 static enum err_code count_run(void *arg, const struct store_run *r, struct err *e)
 {
+    CHECK(slice_eq(r->uses, SLICE("[]")) && slice_eq(r->sums, SLICE("{\"gas\":7}")));
     ++*(int *)arg;
     return ERR_OK;
 }
@@ -420,6 +544,8 @@ TEST(runs)
                               .client = SLICE(""),
                               .cause = i % 2 ? SLICE("trap") : SLICE("ok"),
                               .host_calls = SLICE("{}"),
+                              .uses = SLICE("[]"),
+                              .sums = SLICE("{\"gas\":7}"),
                               .text = SLICE("")};
         OK(store_run_put(st, &r, &e));
         OK(store_run_put(st, &r, &e)); /* again: the same receipt, once */
@@ -600,5 +726,5 @@ TEST(sums)
 }
 
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
-          CASE(group_commit), CASE(no_space), CASE(names), CASE(versions), CASE(runs), CASE(logs),
-          CASE(journal), CASE(sums))
+          CASE(group_commit), CASE(no_space), CASE(names), CASE(versions), CASE(versions_carry),
+          CASE(assets), CASE(images_of_kinds), CASE(runs), CASE(logs), CASE(journal), CASE(sums))
