@@ -118,12 +118,15 @@ static bool keep_field(struct guest_request *r, struct slice name, struct slice 
 
 struct framing {
     bool host, length, chunked;
+    unsigned fields;
 };
 
 static bool read_field(struct guest_request *r, struct slice line, struct slice lines,
                        struct framing *seen)
 {
     struct slice name = slice_split(&line, ':');
+    if (seen->fields++ == GUEST_REQUEST_FIELDS)
+        return bad(r, "it has more than 200 fields");
     if (!line.p)
         return bad(r, "a field line has no colon");
     if (!is_token(name))

@@ -12,6 +12,7 @@
 
 enum {
     GUEST_REQUEST_HEAD = 32 << 10, /* bytes of a head */
+    GUEST_REQUEST_FIELDS = 200,    /* fields in it; egress takes some more */
     GUEST_REQUEST_METHOD = 32,     /* bytes of a method */
 };
 

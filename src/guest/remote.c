@@ -52,6 +52,14 @@ static void say(struct remote *r, enum err_code reason, const char *text)
     slice_copy(slice_str(text), r->text, sizeof r->text);
 }
 
+/* Nobody wants it any more. */
+static void cancel(struct remote *r)
+{
+    struct remotes *rs = r->guest->remotes;
+    channel_send(&rs->channel, FRAME_CANCEL, 0, r->id, &(uint16_t){ERR_CANCELLED}, 2);
+    forget(rs, r);
+}
+
 /* Conversation with egress */
 
 /* Nobody answers any more. */
@@ -117,13 +125,24 @@ static bool on_credit(struct remote *r, struct slice payload)
     return true;
 }
 
+/* Guests may have used up the memory of the process. */
+static bool keep(struct remote *r, struct slice bytes)
+{
+    if (!buf_add(&r->in, bytes.p, bytes.n)) {
+        cancel(r);
+        say(r, ERR_MEMORY, "there is no memory for the answer");
+        r->state = REMOTE_BROKEN;
+    }
+    return true;
+}
+
 static bool on_answer(struct remote *r, struct slice payload)
 {
     if (r->state != REMOTE_RUNNING || r->answered || payload.n > EXCHANGE_HEAD)
         return false;
     r->answered = true;
     r->head = payload.n;
-    return buf_add(&r->in, payload.p, payload.n);
+    return keep(r, payload);
 }
 
 static bool on_output(struct remote *r, struct slice payload)
@@ -131,7 +150,7 @@ static bool on_output(struct remote *r, struct slice payload)
     if (r->state != REMOTE_RUNNING || !r->answered || payload.n > r->in_credit)
         return false;
     r->in_credit -= (uint32_t)payload.n;
-    return buf_add(&r->in, payload.p, payload.n);
+    return keep(r, payload);
 }
 
 static bool take(struct remote *r, uint16_t type, struct slice payload)
@@ -165,7 +184,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         break_all(rs);
         return;
     }
-    if (r->state == REMOTE_BROKEN)
+    if (r->state == REMOTE_BROKEN && r->id)
         forget(rs, r); /* OPEN was refused */
     rs->on_ready(rs->arg, r->guest);
 }
@@ -211,8 +230,10 @@ int32_t remote_open(struct guest *g, struct remote *r, struct slice url)
     struct remotes *rs = g->remotes;
     *r = (struct remote){.state = REMOTE_BROKEN, .guest = g, .url = strndup(url.p, url.n)};
     buf_init(&r->in, FRAME_CREDIT_INITIAL + EXCHANGE_HEAD);
-    if (!r->url)
-        abort(); /* at most 8 KiB, a few dozen of them */
+    if (!r->url) {
+        resource_say(g, "resource_open: there is no memory for it");
+        return RESOURCE_UNKNOWN;
+    }
     if (g->remote_opens >= g->limits->v[LIMIT_OPENS] ||
         g->remotes_open >= g->limits->v[LIMIT_OPENS_AT_ONCE]) {
         bool all = g->remote_opens >= g->limits->v[LIMIT_OPENS];
@@ -262,13 +283,6 @@ int32_t remote_opened(struct guest *g, struct remote *r)
     return r->state == REMOTE_BROKEN ? remote_failed(g, r) : 0;
 }
 
-static void cancel(struct remote *r)
-{
-    struct remotes *rs = r->guest->remotes;
-    channel_send(&rs->channel, FRAME_CANCEL, 0, r->id, &(uint16_t){ERR_CANCELLED}, 2);
-    forget(rs, r);
-}
-
 void remote_abort(struct remote *r, const char *why)
 {
     if (r->id)
@@ -290,21 +304,19 @@ void remote_close(struct guest *g, struct remote *r)
     *r = (struct remote){0};
 }
 
-void remote_request(struct remote *r, struct slice method, struct slice url, struct slice fields,
+void remote_request(struct remote *r, struct slice method, char *url, struct slice fields,
                     enum exchange_body body, uint64_t length)
 {
     struct channel *c = &r->guest->remotes->channel;
+    size_t n = strlen(url);
     struct exchange_request q = {.length = length,
                                  .body = (uint8_t)body,
                                  .method_bytes = (uint8_t)method.n,
-                                 .url_bytes = (uint16_t)url.n,
+                                 .url_bytes = (uint16_t)n,
                                  .fields_bytes = (uint32_t)fields.n};
-    char *copy = strndup(url.p, url.n);
-    if (!copy)
-        abort();
-    free(r->url);
-    r->url = copy;
-    url.p = copy;
+    if (url != r->url)
+        free(r->url);
+    r->url = url;
     r->allowed = r->answered = r->told = false;
     r->head = 0;
     if (r->state == REMOTE_BROKEN) {
@@ -319,15 +331,15 @@ void remote_request(struct remote *r, struct slice method, struct slice url, str
     buf_clear(&r->in);
     if (r->in.cap > KEEP)
         buf_done(&r->in);
-    char *at = channel_place(c, FRAME_REQUEST, 0, r->id, sizeof q + method.n + url.n + fields.n);
+    char *at = channel_place(c, FRAME_REQUEST, 0, r->id, sizeof q + method.n + n + fields.n);
     if (!at)
         return;
     memcpy(at, &q, sizeof q);
     at += sizeof q;
     memcpy(at, method.p, method.n);
-    memcpy(at + method.n, url.p, url.n);
+    memcpy(at + method.n, url, n);
     if (fields.n)
-        memcpy(at + method.n + url.n, fields.p, fields.n);
+        memcpy(at + method.n + n, fields.p, fields.n);
 }
 
 int32_t remote_allowed(struct guest *g, struct remote *r)

@@ -66,9 +66,10 @@ int32_t remote_opened(struct guest *g, struct remote *r);
 /* Ends it wherever it is and frees what it holds. Accepts a zeroed one. */
 void remote_close(struct guest *g, struct remote *r);
 
-/* Sends a REQUEST for this URL, allowed by the version's policy: the state must be OPEN, or
- * FINISHED with everything read. `fields` as in exchange.h. */
-void remote_request(struct remote *r, struct slice method, struct slice url, struct slice fields,
+/* Sends a REQUEST for `url`, which is normalised, allowed by the version's policy and from
+ * malloc(): it becomes the exchange's own. It may be r->url. The state must be OPEN, or FINISHED
+ * with everything read. `fields` as in exchange.h. */
+void remote_request(struct remote *r, struct slice method, char *url, struct slice fields,
                     enum exchange_body body, uint64_t length);
 /* 0: the request is allowed and on its way, whatever came of it; RESOURCE_WAIT; or why it is not.
  */

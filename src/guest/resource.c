@@ -5,7 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { LINE = URL_MOST + 200 /* bytes of a line that the platform adds to a log */ };
+enum {
+    LINE = URL_MOST + 300,   /* bytes of a line that the platform adds to a log */
+    QUOTED = URL_MOST + 100, /* of a URL in single quotes */
+};
 
 static const struct scheme *const schemes[] = {&scheme_null,  &scheme_zero,  &scheme_random,
                                                &scheme_log,   &scheme_fd,    &scheme_http,
@@ -35,20 +38,36 @@ static struct slice whose_policy(const struct guest *g)
     return name.n ? name : SLICE("--file FILE");
 }
 
+/* The URL without its query, as one word for a shell: people paste what a guest made up. */
+static void quote(struct slice url, char out[QUOTED])
+{
+    size_t n = 0;
+    out[n++] = '\'';
+    for (size_t i = 0; i < url.n && url.p[i] != '?' && n < QUOTED - 6; i++)
+        if (url.p[i] == '\'') {
+            memcpy(out + n, "'\\''", 4);
+            n += 4;
+        } else {
+            out[n++] = url.p[i];
+        }
+    out[n++] = '\'';
+    out[n] = '\0';
+}
+
 int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, const char *rule)
 {
-    char shown[LEDGER_URL + 1];
-    struct slice rest = url, plain = slice_split(&rest, '?');
+    char shown[LEDGER_URL + 1], quoted[QUOTED];
     uses_refused(g, url, by_operator, slice_str(rule));
     url_redact(url, shown, sizeof shown);
     resource_say(g, "vibe check failed: URL forbidden by policy");
     resource_say(g, "  URL: %s", shown);
     resource_say(g, "  decided by: %s%s", rule, by_operator ? " (the operator's policy)" : "");
+    quote(url, quoted);
     if (by_operator)
         resource_say(g, "  only this server's operator can allow it");
     else
-        resource_say(g, "  to allow it: " BRAND_COMMAND " policy allow '%.*s' %.*s",
-                     SLICE_ARG(plain), SLICE_ARG(whose_policy(g)));
+        resource_say(g, "  to allow it: " BRAND_COMMAND " policy allow %s %.*s", quoted,
+                     SLICE_ARG(whose_policy(g)));
     if (g->policy && !policy_ends(g->policy))
         return RESOURCE_DENIED;
     guest_fail(g, ERR_POLICY, "vibe check failed: URL forbidden by policy: %s", shown);
@@ -93,7 +112,7 @@ int32_t resource_open(struct guest *g, struct slice text, uint64_t *progress)
     if (!d)
         return invalid(g, "all descriptors are in use (limit \"descriptors\")", text);
     if (*progress) {
-        rc = scheme->opened(g, d);
+        rc = d->scheme->opened(g, d);
         if (rc < 0 && rc != RESOURCE_WAIT)
             guest_close(g, d);
     } else {

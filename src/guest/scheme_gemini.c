@@ -19,8 +19,10 @@ static void gemini_close(struct guest *g, struct descriptor *d)
 static int32_t gemini_open(struct guest *g, struct descriptor *d, const struct url *url)
 {
     struct remote *r = malloc(sizeof *r);
-    if (!r)
-        abort();
+    if (!r) {
+        resource_say(g, "resource_open: there is no memory for it");
+        return RESOURCE_UNKNOWN;
+    }
     d->state = r;
     int32_t rc = remote_open(g, r, url_slice(url));
     if (rc < 0 && rc != RESOURCE_WAIT)
@@ -34,7 +36,7 @@ static void begin(struct descriptor *d)
     struct remote *r = d->state;
     if (r->state != REMOTE_OPEN)
         return;
-    remote_request(r, SLICE("GET"), slice_str(r->url), SLICE(""), BODY_NONE, 0);
+    remote_request(r, SLICE("GET"), r->url, SLICE(""), BODY_NONE, 0);
     if (d->use)
         d->use->row.requests++;
 }

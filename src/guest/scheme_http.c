@@ -35,7 +35,7 @@ struct exchange {
     uint64_t left;   /* of a body with a length: bytes to come */
     struct guest_chunks chunks;
     struct guest_request request;
-    char *url;                              /* that the request is for, normalised */
+    char *url; /* that the request is for, normalised; NULL once it is sent */
     struct slice scheme, authority, opened; /* of the URL that was opened; they point into `text` */
     char text[];
 };
@@ -65,8 +65,10 @@ static void http_close(struct guest *g, struct descriptor *d)
 static int32_t http_open(struct guest *g, struct descriptor *d, const struct url *url)
 {
     struct exchange *x = calloc(1, sizeof *x + url->size);
-    if (!x)
-        abort(); /* a few KiB, bounded by the limits on opens */
+    if (!x) {
+        resource_say(g, "resource_open: there is no memory for it");
+        return RESOURCE_UNKNOWN;
+    }
     memcpy(x->text, url->text, url->size);
     x->opened = slice_make(x->text, url->size);
     x->scheme = slice_make(x->text, url->scheme.n);
@@ -125,9 +127,7 @@ static int32_t judge(struct guest *g, struct exchange *x, struct slice method,
     if (!decision.allowed)
         return resource_refuse(g, url_slice(url), false, decision.why);
     x->url = strndup(url->text, url->size);
-    if (!x->url)
-        abort();
-    return 0;
+    return x->url ? 0 : invalid(g, x, "there is no memory for the request");
 }
 
 /* The head of the guest's request is complete. A negative code: there is no request. */
@@ -156,8 +156,8 @@ static void send_request(struct descriptor *d, enum exchange_body body)
 {
     struct exchange *x = d->state;
     const struct guest_request *q = &x->request;
-    remote_request(&x->remote, q->method, slice_str(x->url), buf_slice(&q->fields), body,
-                   q->length);
+    remote_request(&x->remote, q->method, x->url, buf_slice(&q->fields), body, q->length);
+    x->url = NULL; /* the exchange's now */
     x->left = body == BODY_LENGTH ? q->length : 0;
     x->phase = body == BODY_NONE || (body == BODY_LENGTH && !x->left) ? PHASE_SENT : PHASE_BODY;
     if (d->use)

@@ -2,6 +2,7 @@
  * frames, and what comes back becomes what it reads. */
 #include "guest/remote.h"
 
+#include "guest/http_request.h"
 #include "guest/resource.h"
 #include "guest/transfer.h"
 #include "test.h"
@@ -385,6 +386,27 @@ static void try_request(size_t row, size_t cut)
         fprintf(stderr, "row %zu \"%s\" cut at %zu\n", row, rows[row].text, cut);
 }
 
+TEST(many_fields)
+{
+    static char text[GUEST_REQUEST_HEAD + 100];
+    for (unsigned fields = GUEST_REQUEST_FIELDS; fields <= GUEST_REQUEST_FIELDS + 1; fields++) {
+        begin();
+        struct descriptor *d = open_allowed("http://example.com/", 1);
+        int n = snprintf(text, sizeof text, "GET / HTTP/1.1\n");
+        for (unsigned i = 0; i < fields; i++)
+            n += snprintf(text + n, sizeof text - (size_t)n, "A: b\n");
+        text[n++] = '\n';
+        CHECK(write_all(d, slice_make(text, (size_t)n)) ==
+              (fields == GUEST_REQUEST_FIELDS ? n : RESOURCE_INVALID));
+    }
+    begin();
+    struct descriptor *d = open_allowed("http://example.com/", 1);
+    memset(text, 'a', sizeof text);
+    CHECK(write_text(d, "GET / HTTP/1.1\nA: ") > 0);
+    CHECK(write_all(d, slice_make(text, GUEST_REQUEST_HEAD)) == RESOURCE_INVALID);
+    CHECK(line_says("32 KiB"));
+}
+
 TEST(requests)
 {
     for (size_t row = 0; row < sizeof rows / sizeof *rows && !test_failures; row++)
@@ -653,6 +675,14 @@ TEST(policy_ends_the_guest)
     }
 }
 
+TEST(pasted_lines)
+{
+    uint64_t progress = 0;
+    begin();
+    CHECK(open_url("http://example.com/secret/';reboot;'?x", &progress) == RESOURCE_FATAL);
+    CHECK(line_says("policy allow 'http://example.com/secret/'\\'';reboot;'\\''' "));
+}
+
 TEST(policy_denies)
 {
     struct slice payload;
@@ -849,6 +879,7 @@ int main(void)
 {
     static const struct test_case cases[] = {
         CASE(requests),
+        CASE(many_fields),
         CASE(open_then_read),
         CASE(open_says_who_and_what),
         CASE(answers_in_pieces),
@@ -860,6 +891,7 @@ int main(void)
         CASE(second_request),
         CASE(policy_ends_the_guest),
         CASE(policy_denies),
+        CASE(pasted_lines),
         CASE(failing_requests),
         CASE(egress_dies),
         CASE(mad_egress),
