@@ -423,6 +423,7 @@ struct world {
 };
 
 static struct server server;
+static struct spool *journal; /* of the next world; NULL: none */
 
 static void reply_reset(struct reply *r)
 {
@@ -521,6 +522,7 @@ static void world_start(struct world *w, const char *addresses, const char *oper
         CHECK(policy_parse(slice_str(operator_policy), POLICY_YAML, NULL, NULL, &w->operator_,
                            &e) == ERR_OK);
     config.operator_ = w->operator_;
+    config.journal = journal;
     CHECK(egress_new(&config, &w->egress, &e) == ERR_OK);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     CHECK(egress_edge(w->egress, pair[1], &e) == ERR_OK);
@@ -1672,6 +1674,60 @@ TEST(names_that_hang)
     world_stop(&w);
 }
 
+/* ── the journal ─────────────────────────────────────────────────────────────────────────── */
+
+TEST(journal)
+{
+    struct world w;
+    struct err e;
+    struct spool *reader;
+    struct spool_record record;
+    char path[] = "/tmp/egress-XXXXXX", command[64];
+    int folder = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    CHECK(spool_open(folder, "egress", 1 << 20, true, &journal, &e) == ERR_OK);
+    CHECK(spool_open(folder, "egress", 1 << 20, false, &reader, &e) == ERR_OK);
+    start_named(&w);
+    (void)fetch_url(&w, named("one.test", "/hello"));
+    (void)fetch_url(&w, named("private.test", "/hello"));
+    (void)fetch_url(&w, named("two.test", "/short"));
+    (void)fetch_url(&w, named("missing.test", "/hello")); /* went nowhere */
+    (void)upload(&w, 5000, BODY_LENGTH);
+    world_stop(&w);
+    static const struct {
+        const char *host, *address;
+        enum err_code outcome;
+        uint64_t sent, received;
+    } want[] = {
+        {"one.test", "127.0.0.1", ERR_OK, 0, 5},
+        {"private.test", "10.0.0.1", ERR_POLICY, 0, 0},
+        {"two.test", "127.0.0.2", ERR_UNREACHABLE, 0, 0},
+        {"two.test", "127.0.0.1", ERR_UNREACHABLE, 0, 10},
+        {"127.0.0.1", "127.0.0.1", ERR_OK, 5000, 0},
+    };
+    uint64_t at_tail = spool_tail(reader);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        char address[ADDRESS_TEXT];
+        CHECK(spool_next(reader, &at_tail, &record) && record.type == SPOOL_CONNECTION);
+        const struct spool_connection *c = &record.connection;
+        address_text((const struct http_address *)c->address, address);
+        CHECK_STR(c->host, want[i].host);
+        CHECK_STR(address, want[i].address);
+        CHECK_STR(c->scheme, "http");
+        CHECK(c->outcome == want[i].outcome && c->port == server.port);
+        CHECK(c->sent == want[i].sent && c->received >= want[i].received);
+        CHECK(uuid_eq(c->run, w.run) && uuid_eq(c->project, w.project) &&
+              uuid_eq(c->function, w.version.function));
+        CHECK(clock_real_us() - c->at_us < 60000000);
+    }
+    CHECK(!spool_next(reader, &at_tail, &record));
+    spool_close(reader);
+    spool_close(journal);
+    journal = NULL;
+    close(folder);
+    snprintf(command, sizeof command, "rm -r %s", path);
+    CHECK(system(command) == 0);
+}
+
 int main(void)
 {
     static const struct test_case cases[] = {
@@ -1700,6 +1756,7 @@ int main(void)
         CASE(names),
         CASE(rebinding),
         CASE(names_that_hang),
+        CASE(journal),
     };
     log_init("test", LOG_ERROR);
     server_start(&server);
