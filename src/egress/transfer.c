@@ -58,11 +58,11 @@ static void on_deadline(struct loop_timer *timer)
 {
     struct transfer *t = LIST_ITEM(timer, struct transfer, timer);
     uint64_t now = loop_now(t->project->egress->loop);
-    if (t->complete) {
-        transfer_finish(t, ERR_OK, "");
-    } else if (t->phase == PHASE_DRAINING) {
+    if (t->phase == PHASE_DRAINING) {
         err_set(&t->why, ERR_TIMEOUT, "the answer was not read to its end in time (egress-total)");
         say_finished(t);
+    } else if (t->complete) {
+        transfer_finish(t, ERR_OK, "");
     } else if (t->total_us && now >= t->total_us) {
         time_out(t, LIMIT_EGRESS_TOTAL, "the answer was not complete");
     } else if (t->phase == PHASE_RESOLVING) {
@@ -290,12 +290,12 @@ void transfer_start(struct transfer *t)
 static void leave(struct transfer *t)
 {
     struct project *p = t->project;
+    if (!list_empty(&p->queue))
+        loop_task_add(p->egress->loop, &p->admit);
     if (!t->placed)
         return;
     t->placed = false;
     p->running--;
-    if (!list_empty(&p->queue))
-        loop_task_add(p->egress->loop, &p->admit);
     if (p->running)
         return;
     p->idle_us = loop_now(p->egress->loop);

@@ -64,7 +64,7 @@ static bool read_request(int fd, struct buf *in, size_t *ret_head, size_t *ret_a
             want = head + (cl ? strtoul(cl + 16, NULL, 10) : 0);
             chunked = memmem(p, head, "Transfer-Encoding: chunked", 26);
         }
-        if (head && strncmp(p, "POST /early-answer ", 19) == 0) {
+        if (head && strncmp(p, "POST /early-", 12) == 0) {
             *ret_head = *ret_all = head; /* not interested in its body */
             return true;
         }
@@ -150,6 +150,11 @@ static bool serve_one(struct visit *v, const char *p, size_t head, size_t all)
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         if (strcmp(path, said[i].path) == 0)
             return puts_to(v->fd, said[i].answer) && !said[i].closes;
+    if (strcmp(path, "/early-big") == 0) {
+        static const char zeros[100000];
+        return puts_to(v->fd, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n") &&
+               put(v->fd, zeros, sizeof zeros);
+    }
     if (strcmp(path, "/hang") == 0) {
         until_closed(v->fd);
         return false;
@@ -907,6 +912,26 @@ TEST(early_answer)
         channel_send(&w.exec, FRAME_BODY, 0, id, "def", 3); /* crossed it */
         CHECK(fetch(&w, "/hello")->end.reason == ERR_OK && !w.exec_closed);
     }
+    world_stop(&w);
+}
+
+/* … and not yet read when it is. */
+TEST(early_answer_waits)
+{
+    struct world w;
+    start_allowed(&w);
+    w.hold = true;
+    uint64_t id = opened(&w, at("/early-big"));
+    struct reply *r = reply_of(&w, id);
+    send_request(&w, id, "POST", at("/early-big"), SLICE(""), BODY_CHUNKED, 0);
+    while (buf_size(&r->body) < FRAME_CREDIT_INITIAL && !w.exec_closed)
+        loop_turn(w.loop, 100000);
+    for (int i = 0; i < 5; i++)
+        loop_turn(w.loop, 10000);
+    CHECK(!r->finished);
+    channel_send(&w.exec, FRAME_CREDIT, 0, id, &(uint32_t){40000}, 4);
+    CHECK(await(&w, &r->finished) && r->end.reason == ERR_OK && r->finishes == 1);
+    CHECK(buf_size(&r->body) == 100000);
     world_stop(&w);
 }
 
@@ -1737,6 +1762,7 @@ int main(void)
         CASE(policy_saw_what_was_sent),
         CASE(uploads),
         CASE(early_answer),
+        CASE(early_answer_waits),
         CASE(answers_wait_for_credit),
         CASE(second_request),
         CASE(certificates),
