@@ -193,6 +193,28 @@ static void print_end(const struct ledger *l)
     }
 }
 
+/* What would let a local run open the URL that ended it. */
+static void print_remedy(const struct ledger *l)
+{
+    struct ledger_use use, last = {0};
+    struct slice url, rule, refused = SLICE("");
+    for (size_t at = 0; ledger_use_next(l, &at, &use, &url, &rule);)
+        if (use.outcome == LEDGER_REFUSED) {
+            last = use;
+            refused = url;
+        }
+    if (l->head.reason != ERR_POLICY || !refused.n)
+        return;
+    if (last.operator_) {
+        fprintf(stderr, "  hint: you are the operator here: WASMCLOUD_EGRESS_ADDRESSES lists "
+                        "networks that may be reached all the same\n");
+        return;
+    }
+    fprintf(stderr, "  hint: give it --policy FILE, with this in FILE: allow: ['");
+    show_text(stderr, refused);
+    fprintf(stderr, "']\n");
+}
+
 static const char *call_label(const struct ledger_call *c)
 {
     return c->function < HOST_COUNT ? host_functions[c->function].label : "?";
@@ -239,6 +261,7 @@ static int report(const struct run_args *a, const struct runner_end *end)
 {
     const struct ledger *l = &end->ledger;
     print_end(l);
+    print_remedy(l);
     if (a->ledger || a->json)
         print_ledger(l, a->json);
     return end->signal ? 128 + end->signal

@@ -361,6 +361,7 @@ static void on_end(struct runner *r, struct slice payload)
         r->job->each(r->job->arg, l);
     if (rc || !r->again || (l->head.reason && l->head.reason != ERR_EXIT_STATUS)) {
         end(r, rc);
+        kill_exec(r); /* its memory is given back while we write the rest of the output */
         return;
     }
     r->again--;

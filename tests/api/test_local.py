@@ -130,7 +130,8 @@ def test_an_answer_without_end(local):
 def test_policy(local, tmp_path):
     done = local("run", ":cwa-resources")
     assert done.returncode == 159
-    for part in "http://example.com/", "no rule allows it", "policy allow", "(policy)":
+    for part in ("http://example.com/", "no rule allows it", "policy allow", "(policy)",
+                 "--policy FILE, with this in FILE: allow: ['http://example.com/']"):
         assert part in done.stderr.decode()
     policy = tmp_path / "policy.yaml"
     policy.write_text("disallow: ['zero://**']\non_violation: error\n")
