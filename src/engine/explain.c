@@ -195,7 +195,8 @@ void instance_explain(const struct instance *i, struct slice why, struct slice a
         wasm_trap_message(i->trap, &message);
     else if (i->error)
         wasmtime_error_message(i->error, &message);
-    struct slice causes = slice_make(message.data, message.size), frames = SLICE("");
+    struct slice causes = message.size ? slice_make(message.data, message.size) : SLICE("");
+    struct slice frames = SLICE("");
     const char *split = memmem(causes.p, causes.n, caused, sizeof caused - 1);
     if (split) {
         frames = slice_make(causes.p, (size_t)(split - causes.p));
