@@ -13,6 +13,7 @@ enum {
     ROWS = 2000,                  /* deleted at once */
     MODULE_MS = 24 * 3600 * 1000, /* an upload without a version is kept this long */
     JOURNAL_DAYS = 30,
+    JOURNAL_ROWS = 10000000, /* some gigabytes: the oldest go first */
 };
 
 static enum err_code purge_function(struct control *c, struct err *e)
@@ -76,7 +77,8 @@ static enum err_code trim_journal(struct control *c, struct err *e)
     uint64_t before = clock_real_us() / 1000 - JOURNAL_DAYS * 24ull * 3600 * 1000;
     enum err_code rc = store_begin(c->api.store, e);
     return rc ? rc
-              : store_end(c->api.store, store_connections_trim(c->api.store, before, ROWS, e), e);
+              : store_end(c->api.store,
+                          store_connections_trim(c->api.store, before, JOURNAL_ROWS, ROWS, e), e);
 }
 
 static void on_keep(struct loop_timer *t)

@@ -276,7 +276,8 @@ void edge_receipt_log(struct edge_run *r, uint8_t level, uint8_t source, struct 
 void edge_receipt_keep(struct edge_run *r, struct ledger *l);
 
 /* edge_exec.c */
-struct edge_exec *edge_exec_want(struct edge_project *p, enum engine_kind kind); /* NULL: no memory */
+/* NULL: no memory. */
+struct edge_exec *edge_exec_want(struct edge_project *p, enum engine_kind kind);
 /* The slot of this version of `route`, loading it if needed; UINT32_MAX: all are taken. */
 uint32_t edge_exec_slot(struct edge_exec *x, struct edge_route *route,
                         const struct route_version *v);

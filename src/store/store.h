@@ -402,9 +402,10 @@ struct store_connection_query {
 enum err_code store_connections(struct store *st, const struct store_connection_query *q,
                                 void (*each)(void *arg, const struct store_connection *c),
                                 void *arg, struct err *e) MUST_CHECK;
-/* Deletes those older than `before_ms`, at most `most`; ERR_NOT_FOUND if there are none. */
-enum err_code store_connections_trim(struct store *st, uint64_t before_ms, uint32_t most,
-                                     struct err *e) MUST_CHECK;
+/* Deletes those older than `before_ms` and the oldest of more than `keep`, at most `most`;
+ * ERR_NOT_FOUND if there are none. */
+enum err_code store_connections_trim(struct store *st, uint64_t before_ms, uint64_t keep,
+                                     uint32_t most, struct err *e) MUST_CHECK;
 
 /* ---- usage and the spools ---- */
 

@@ -680,11 +680,16 @@ TEST(journal)
     OK(store_connections(st, &q, keep_connection, &got, &e));
     CHECK_STR(got.function, ""); /* it is gone; the row stays */
     OK(store_begin(st, &e));
-    OK(store_connections_trim(st, 1500, 3, &e));
-    OK(store_connections_trim(st, 1500, 3, &e));
-    CHECK(store_connections_trim(st, 1500, 3, &e) == ERR_NOT_FOUND);
-    OK(store_end(st, ERR_OK, &e));
+    OK(store_connections_trim(st, 1500, 100, 3, &e));
+    OK(store_connections_trim(st, 1500, 100, 3, &e));
+    CHECK(store_connections_trim(st, 1500, 100, 3, &e) == ERR_NOT_FOUND);
     CHECK(number(st, "SELECT count(*) FROM connections") == 15);
+    OK(store_connections_trim(st, 1500, 10, 3, &e));
+    OK(store_connections_trim(st, 1500, 10, 3, &e));
+    CHECK(store_connections_trim(st, 1500, 10, 3, &e) == ERR_NOT_FOUND);
+    OK(store_end(st, ERR_OK, &e));
+    CHECK(number(st, "SELECT count(*) FROM connections") == 10);
+    CHECK(number(st, "SELECT min(at) FROM connections") == 2000);
     end(st);
 }
 

@@ -55,12 +55,22 @@ enum err_code store_connections(struct store *st, const struct store_connection_
     return query_end(&q, e);
 }
 
-enum err_code store_connections_trim(struct store *st, uint64_t before_ms, uint32_t most,
-                                     struct err *e)
+enum err_code store_connections_trim(struct store *st, uint64_t before_ms, uint64_t keep,
+                                     uint32_t most, struct err *e)
 {
-    return query_run_one(query(st,
-                               "DELETE FROM connections WHERE id IN"
-                               " (SELECT id FROM connections WHERE at < ? ORDER BY at LIMIT ?)",
-                               "ii", before_ms, (uint64_t)most),
-                         e);
+    enum err_code rc =
+        query_run_one(query(st,
+                            "DELETE FROM connections WHERE id IN"
+                            " (SELECT id FROM connections WHERE at < ? ORDER BY at LIMIT ?)",
+                            "ii", before_ms, (uint64_t)most),
+                      e);
+    if (rc != ERR_NOT_FOUND)
+        return rc;
+    /* Ids are given in turn, and only the oldest rows go: their difference is their number. */
+    return query_run_one(
+        query(st,
+              "DELETE FROM connections WHERE id IN (SELECT id FROM connections WHERE id <="
+              " (SELECT max(id) FROM connections) - ? ORDER BY id LIMIT ?)",
+              "ii", keep, (uint64_t)most),
+        e);
 }
