@@ -407,10 +407,10 @@ def test_cwa_programs(ordinary, guests):
     assert ordinary.guest(guests, "cwa-descriptor").failure("/?close=1")[1]["cause"] == "bad_descriptor"
     name, now, argument, beyond = ordinary.guest(guests, "cwa-runtime").get().text.splitlines()
     assert (name, argument, beyond) == ("pa'i 0.0", "cwa-runtime", "-2")
-    resources = ordinary.guest(guests, "cwa-resources").get().text.splitlines()
+    resources = ordinary.guest(guests, "cwa-resources", policy={"on_violation": "error"}).get().text.splitlines()
     assert resources[:4] == ["null:// open 0 write 5 read -5 first 0 flush 0", "zero:// open 0 write 5 read 8 first 1 flush 0",
                              resources[2], "log://?prefix=P open 0 write 5 read 0 first 0 flush 0"]
     assert resources[2].startswith("random:// open 0 write -1 read 8 first ")
-    assert resources[4:] == ["http://example.com/ open -2", "nonsense:// open -2", "no url at all open -2"]
+    assert resources[4:] == ["http://example.com/ open -3", "nonsense:// open -2", "no url at all open -2"]
     first, second = (ordinary.guest(guests, "cwa-random").get().text for _ in range(2))
     assert first != second and len(first.splitlines()) == 3
