@@ -1699,6 +1699,41 @@ TEST(names_that_hang)
     world_stop(&w);
 }
 
+/* ── idleness ────────────────────────────────────────────────────────────────────────────── */
+
+/* As if the project had done nothing for a long time. */
+static void sweep(struct world *w, struct project *p)
+{
+    struct loop_timer *timer = &w->egress->sweep;
+    p->idle_us = 1;
+    CHECK(timer->slot); /* it looks again by itself */
+    loop_timer_start(w->loop, timer, loop_now(w->loop), timer->on_timeout);
+    loop_turn(w->loop, 0);
+}
+
+TEST(idle)
+{
+    struct world w;
+    start_allowed(&w);
+    CHECK(fetch(&w, "/hello")->end.reason == ERR_OK);
+    unsigned before = server.connections;
+    struct project *p = project_get(w.egress, w.project);
+    CHECK(p->members == 1 && p->multi && p->spare_count);
+    sweep(&w, p);
+    CHECK(!p->multi && !p->spare_count); /* its connections are closed, it is still known */
+    CHECK(fetch(&w, "/hello")->end.reason == ERR_OK && server.connections == before + 1);
+    channel_done(&w.exec);
+    while (p->members)
+        loop_turn(w.loop, 100000);
+    CHECK(list_empty(&w.egress->members) && egress_alone(w.egress));
+    sweep(&w, p);
+    CHECK(!map_get(&w.egress->projects, slice_make(&w.project, sizeof w.project)));
+    world_join(&w); /* and known again */
+    world_policy(&w, "{\"allow\":[\"http://127.0.0.1:*/**\"]}");
+    CHECK(fetch(&w, "/hello")->end.reason == ERR_OK);
+    world_stop(&w);
+}
+
 /* ── the journal ─────────────────────────────────────────────────────────────────────────── */
 
 TEST(journal)
@@ -1783,6 +1818,7 @@ int main(void)
         CASE(rebinding),
         CASE(names_that_hang),
         CASE(journal),
+        CASE(idle),
     };
     log_init("test", LOG_ERROR);
     server_start(&server);
