@@ -41,7 +41,7 @@ def run(program, guests, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What tests/guests/rust/conform.rs expects below "/"."""
+    """What the conform programs expect below "/"."""
     site = tmp_path_factory.mktemp("site")
     (site / "index.html").write_text("<p>hello</p>\n")
     (site / "large").write_bytes(bytes(i % 251 for i in range(1_000_000)))
@@ -107,7 +107,7 @@ def test_poll_of_resources(run, tmp_path):
 def test_files(run, folder):
     done = run("files", guest="rust-conform", flags=["--assets", folder])
     assert (done.returncode, done.stdout) == (0, b"files ok\n"), done.stderr.decode()
-    for check in "readdir", "folders", "paths", "writing":  # files below it change nothing about "/"
+    for check in "files", "readdir", "folders", "paths", "writing":
         done = run(check, guest="wasi-conform", flags=["--assets", folder])
         assert (done.returncode, done.stdout.decode()) == (0, f"{check} ok\n")
 

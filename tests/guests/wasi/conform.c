@@ -1,9 +1,14 @@
 /* WASI preview 1 as its documents have it: what the public conformance programs look at, as far as
  * nothing must be written. The first argument is the check to make. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <wasi/api.h>
 
 enum { IN, OUT, ERR, ROOT, NEVER = 77 };
@@ -271,7 +276,7 @@ static void prestat(void)
 }
 
 /* Needs no file: "." and ".." are in every folder. */
-static void readdir(void)
+static void lists(void)
 {
     uint8_t text[200];
     __wasi_dirent_t entry;
@@ -352,6 +357,37 @@ static void writing(void)
     IS(__wasi_fd_filestat_set_times(ROOT, 0, 0, 0), __WASI_ERRNO_ROFS);
 }
 
+/* The C library's way to files, on the assets that tests/api/test_wasi.py gives. */
+static void files(void)
+{
+    struct stat index, large;
+    char text[16] = "";
+    int fd = open("index.html", O_RDONLY), other = open("/large", O_RDONLY), names = 0;
+    TRUE(fd > ROOT && other > fd);
+    TRUE(fstat(fd, &index) == 0 && fstat(other, &large) == 0);
+    TRUE(index.st_dev == large.st_dev && index.st_ino != large.st_ino);
+    TRUE(S_ISREG(index.st_mode) && index.st_size == 13 && large.st_size == 1000000);
+    TRUE(pread(fd, text, 5, 3) == 5 && memcmp(text, "hello", 5) == 0);
+    TRUE(pread(fd, text, 5, 13) == 0 && pread(fd, text, 5, 100) == 0);
+    TRUE(lseek(fd, 0, SEEK_CUR) == 0); /* where it was */
+    TRUE(lseek(fd, -5, SEEK_END) == 8 && read(fd, text, sizeof text) == 5);
+    TRUE(lseek(fd, -1, SEEK_SET) == -1 && errno == EINVAL);
+    TRUE(pwrite(fd, text, 1, 0) == -1 && errno == EBADF);
+    TRUE(ftruncate(fd, 0) == -1);
+    TRUE(open("index.html", O_RDWR) == -1 && errno == EROFS);
+    TRUE(open("index.html", O_RDONLY | O_TRUNC) == -1 && errno == EROFS);
+    TRUE(open("index.html", O_RDONLY | O_DIRECTORY) == -1 && errno == ENOTDIR);
+    TRUE(open("index.html/x", O_RDONLY) == -1 && errno == ENOTDIR);
+    TRUE(access("/index.html", R_OK) == 0 && access("/none", R_OK) == -1);
+    DIR *folder = opendir("/folder");
+    TRUE(folder != NULL);
+    while (folder && readdir(folder))
+        names++;
+    TRUE(names == 302);
+    FILE *file = fopen("folder/123", "r");
+    TRUE(file && fgets(text, sizeof text, file) && strcmp(text, "123") == 0);
+}
+
 static void sockets(void)
 {
     __wasi_fd_t fd;
@@ -393,12 +429,25 @@ static void leave(void)
 static const struct {
     const char *name;
     void (*run)(void);
-} checks[] = {{"args", args},           {"environment", environment}, {"clocks", clocks},
-              {"random", random_bytes}, {"poll-clocks", poll_clocks}, {"poll-stdio", poll_stdio},
-              {"stdio", stdio},         {"closed", closed},           {"renumber", renumber},
-              {"prestat", prestat},     {"readdir", readdir},         {"folders", folders},
-              {"paths", paths},         {"writing", writing},         {"sockets", sockets},
-              {"yield", yield},         {"close-root", close_root},   {"exit", leave}};
+} checks[] = {{"args", args},
+              {"environment", environment},
+              {"clocks", clocks},
+              {"random", random_bytes},
+              {"poll-clocks", poll_clocks},
+              {"poll-stdio", poll_stdio},
+              {"stdio", stdio},
+              {"closed", closed},
+              {"renumber", renumber},
+              {"prestat", prestat},
+              {"readdir", lists},
+              {"folders", folders},
+              {"paths", paths},
+              {"writing", writing},
+              {"files", files},
+              {"sockets", sockets},
+              {"yield", yield},
+              {"close-root", close_root},
+              {"exit", leave}};
 
 int main(int argc, char **argv)
 {
