@@ -21,8 +21,8 @@ enum engine_use {
  * the other's. */
 const char *engine_name(void);
 
-/* Uses the node's limits: STACK, and PROJECT_CONCURRENCY's maximum for the number of places of a pool.
- * About a millisecond. */
+/* Uses the node's limits: STACK, and PROJECT_CONCURRENCY's maximum for the number of places of a
+ * pool. About a millisecond. */
 enum err_code engine_new(enum engine_kind kind, enum engine_use use, const struct limits *node,
                          struct engine **ret_engine, struct err *e) MUST_CHECK;
 void engine_free(struct engine *engine);

@@ -176,11 +176,10 @@ static void add_call(const struct instance *i, struct text *out)
         say(out, "%s", host_number(f->params[k], i->call.arg[k], number));
     }
     say(out, ")");
-    if (i->call_over && f->result[0]) {
+    if (i->call_over && f->result[0])
         say(out, " -> %s", host_number(f->result[0], i->call.result, number));
-    } else if (!i->call_over && !i->end.by_host) {
+    else if (!i->call_over && !i->end.by_host)
         say(out, ", for which it waited");
-    }
 }
 
 void instance_explain(const struct instance *i, struct slice why, struct slice advice, char *text,

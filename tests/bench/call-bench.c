@@ -54,9 +54,10 @@ int main(void)
     for (uint8_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         char code[256];
         struct assemble a = {.data = SLICE("null://")};
-        snprintf(code, sizeof code,
-                 "8 7 cwa.resource_open set 1 %d set 0 loop %s get 0 -1 add set 0 get 0 br_if 0 end",
-                 CALLS, calls[i].code);
+        snprintf(
+            code, sizeof code,
+            "8 7 cwa.resource_open set 1 %d set 0 loop %s get 0 -1 add set 0 get 0 br_if 0 end",
+            CALLS, calls[i].code);
         driver_compile(&d, i + 1, assemble(&a, "_start", "", code));
     }
     driver_start(&d, false);
