@@ -108,11 +108,18 @@ static json_t *counters(const uint64_t c[STORE_COUNTERS])
         const char *name;
         enum store_counter c;
     } names[] = {
-        {"runs", STORE_RUNS},         {"failed", STORE_FAILED},
-        {"cpu_us", STORE_CPU_US},     {"wall_us", STORE_WALL_US},
-        {"bytes_in", STORE_BYTES_IN}, {"bytes_out", STORE_BYTES_OUT},
-        {"calls", STORE_CALLS},       {"log_lines", STORE_LOG_LINES},
-        {"log_lost", STORE_LOG_LOST}, {"receipts_lost", STORE_RECEIPTS_LOST},
+        {"runs", STORE_RUNS},
+        {"failed", STORE_FAILED},
+        {"cpu_us", STORE_CPU_US},
+        {"wall_us", STORE_WALL_US},
+        {"bytes_in", STORE_BYTES_IN},
+        {"bytes_out", STORE_BYTES_OUT},
+        {"calls", STORE_CALLS},
+        {"log_lines", STORE_LOG_LINES},
+        {"log_lost", STORE_LOG_LOST},
+        {"receipts_lost", STORE_RECEIPTS_LOST},
+        {"egress_bytes_in", STORE_EGRESS_IN},
+        {"egress_bytes_out", STORE_EGRESS_OUT},
     };
     json_t *o = json_object();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

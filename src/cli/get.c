@@ -63,6 +63,9 @@ static void print_function(const json_t *f, const json_t *v)
     printf("used      %s of CPU, ", show_us(answer_count(c, "cpu_us"), a));
     printf("%s in, %s out, %ju host calls\n", show_bytes(answer_count(c, "bytes_in"), a),
            show_bytes(answer_count(c, "bytes_out"), b), (uintmax_t)answer_count(c, "calls"));
+    if (answer_count(c, "egress_bytes_in") || answer_count(c, "egress_bytes_out"))
+        printf("network   %s in, %s out\n", show_bytes(answer_count(c, "egress_bytes_in"), a),
+               show_bytes(answer_count(c, "egress_bytes_out"), b));
     printf("log       %ju lines, %ju lost\n", (uintmax_t)answer_count(c, "log_lines"),
            (uintmax_t)answer_count(c, "log_lost"));
     printf("%s\n", answer_text(f, "url"));

@@ -32,7 +32,8 @@ enum {
 _Static_assert((int)STORE_COUNTERS == (int)SPOOL_COUNTERS &&
                    (int)STORE_CPU_US == (int)SPOOL_CPU_US &&
                    (int)STORE_LOG_LINES == (int)SPOOL_LOG_LINES &&
-                   (int)STORE_RECEIPTS_LOST == (int)SPOOL_RECEIPTS_LOST,
+                   (int)STORE_RECEIPTS_LOST == (int)SPOOL_RECEIPTS_LOST &&
+                   (int)STORE_EGRESS_OUT == (int)SPOOL_EGRESS_OUT,
                "usage has the spool's counters in their order");
 
 /* What of one function's counters is in the database. */

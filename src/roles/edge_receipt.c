@@ -50,6 +50,8 @@ static void count(struct edge_run *r, const struct ledger *l)
     spool_add(s, SPOOL_CALLS, h->calls);
     spool_add(s, SPOOL_LOG_LINES, h->log_lines);
     spool_add(s, SPOOL_LOG_LOST, h->log_lost);
+    spool_add(s, SPOOL_EGRESS_IN, h->egress_in);
+    spool_add(s, SPOOL_EGRESS_OUT, h->egress_out);
 }
 
 /* Counters always; the receipt of a success only while there are few in this second. */

@@ -53,6 +53,7 @@ enum spool_counter {
     SPOOL_CPU_US, SPOOL_WALL_US, SPOOL_MEMORY_US, /* MiB × µs */
     SPOOL_BYTES_IN, SPOOL_BYTES_OUT, SPOOL_CALLS, SPOOL_LOG_LINES, SPOOL_LOG_LOST,
     SPOOL_RECEIPTS_LOST,
+    SPOOL_EGRESS_IN, SPOOL_EGRESS_OUT, /* bytes of what was opened beyond the machine */
     SPOOL_COUNTERS
 };
 

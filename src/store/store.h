@@ -156,6 +156,8 @@ enum store_counter {
     STORE_LOG_LINES,
     STORE_LOG_LOST,
     STORE_RECEIPTS_LOST,
+    STORE_EGRESS_IN,
+    STORE_EGRESS_OUT,
     STORE_COUNTERS
 };
 

@@ -2,10 +2,13 @@
 
 import json
 import shlex
+import urllib.parse
 
 import pytest
 
-from server import Function, binary
+from cli import Cli
+from server import Function, Server, binary
+from upstream import Upstream
 
 P = "/v1/projects/default"
 API = "https://api.example.com/v1/**"
@@ -229,3 +232,38 @@ def test_learn_here(cli, guests):
     assert done.out == "allow:\n  - http://example.com/\n"
     assert "policy" in cli("policy", "learn", guests / "wasi-hello.wasm").out
     assert cli("policy", "learn", "no-such-function-or-file", status=3).err
+
+
+@pytest.fixture
+def reach(tmp_path):
+    """A server whose functions may reach this machine, its command line, and an upstream."""
+    up, node = Upstream(), Server(tmp_path, egress_addresses="127.0.0.0/8")
+    yield node, Cli(tmp_path, node), up
+    node.stop()
+    up.stop()
+
+
+def test_from_open_to_least(reach, guests, tmp_path):
+    """Everything allowed at first; then what was learned is enough, and nothing else is."""
+    node, cli, up = reach
+    (tmp_path / "all.yaml").write_text(f"allow: [{up.url('/**')!r}]\n")
+    cli("deploy", guests / "cwa-http.wasm", "--name", "grows", "--response", "text", "--policy",
+        tmp_path / "all.yaml", "--no-check")
+    function = Function(node, "grows", None)
+    total = 0
+    for path in ("/hello", "/echo/users/1", "/echo/users/2?token=secret", "/echo/users/3"):
+        answer = function.get("/?" + urllib.parse.urlencode({"open": up.url(path)}))
+        record = function.run(answer.run)
+        assert record["cause"] == "ok" and record["opens"] == 1
+        assert "secret" not in json.dumps(record)
+        total += record["egress_bytes_in"]
+    counters = function.counters
+    assert (counters["egress_bytes_in"], counters["egress_bytes_out"]) == (total, 0)
+    learned = cli("policy", "learn", "grows").out
+    assert learned.splitlines()[0] == "allow:"
+    assert [line.strip("- ") for line in learned.splitlines()[1:]] == [up.url("/echo/users/*"), up.url("/hello")]
+    (tmp_path / "least.yaml").write_text(learned)
+    assert "newly" not in cli("policy", "set", "grows", tmp_path / "least.yaml").err
+    for path, cause in [("/echo/users/4", "ok"), ("/hello", "ok"), ("/echo/admin", "policy"), ("/big", "policy")]:
+        _, record = function.failure("/?" + urllib.parse.urlencode({"open": up.url(path)}))
+        assert record["cause"] == cause, path

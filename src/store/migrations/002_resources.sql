@@ -22,6 +22,10 @@ CREATE TABLE assets (
 ALTER TABLE runs ADD COLUMN uses TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE runs ADD COLUMN sums TEXT NOT NULL DEFAULT '{}';
 
+-- Bytes of what was opened beyond the machine.
+ALTER TABLE usage ADD COLUMN egress_in INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN egress_out INTEGER NOT NULL DEFAULT 0;
+
 -- Egress's journal: every connection of a guest, kept for 30 days so that an operator can answer a
 -- report of abuse.
 CREATE TABLE connections (
