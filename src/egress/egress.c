@@ -83,7 +83,7 @@ enum err_code egress_new(const struct egress_config *config, struct egress **ret
     g->curl = config->curl;
     list_init(&g->edges);
     list_init(&g->members);
-    list_init(&g->pins_by_age);
+    pins_init(&g->pins);
     enum err_code rc = trust_new(g->curl, config->ca, &g->trust, e);
     if (rc) {
         free(g);
@@ -114,7 +114,7 @@ void egress_free(struct egress *g)
     loop_timer_stop(g->loop, &g->sweep);
     map_done(&g->projects);
     cidr_done(&g->config.allowed);
-    pins_free(g);
+    pins_done(&g->pins);
     trust_free(g->trust);
     free(g);
 }

@@ -1,12 +1,10 @@
 /* Gemini: TLS, one line there, one line and a body back (geminiprotocol.net/docs).
  *
  * libcurl connects and does the TLS, with the same checks of the address as for HTTP; then this
- * speaks over its connection. Servers here sign their own certificates, so trust is on first use:
- * the public key that a host and port showed first, since this process began, is the only one that
- * it may show. */
+ * speaks over its connection. Whom to trust is pins.c's. An answer is over when the connection is:
+ * many servers leave out the alert that would tell an end from a cut. */
 #include "egress/private.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,8 +12,6 @@ enum {
     URL_BYTES = 1024, /* of a request, by the protocol */
     HEADER_BYTES = 3 + 1024 + 2,
     READ_BYTES = 16 << 10,
-    CERTIFICATE_MOST = 16 << 10,
-    PINS_MOST = 16384, /* then the oldest are forgotten */
 };
 
 struct gemini {
@@ -29,77 +25,7 @@ struct gemini {
     bool answered;
 };
 
-/* ── trust on first use ──────────────────────────────────────────────────────────────────── */
-
-struct pin {
-    struct list node;
-    uint8_t key[crypto_hash_sha256_BYTES];
-    size_t n;
-    char where[]; /* host:port */
-};
-
-void pins_free(struct egress *g)
-{
-    for (struct list *at; (at = list_pop(&g->pins_by_age));)
-        free(LIST_ITEM(at, struct pin, node));
-    map_done(&g->pins);
-}
-
-/* One DER element (X.690 8.1) at the start of *rest, header and all; false if it is malformed. */
-static bool element(struct slice *rest, uint8_t tag, struct slice *ret_whole,
-                    struct slice *ret_inside)
-{
-    const uint8_t *p = (const uint8_t *)rest->p;
-    if (rest->n < 2 || p[0] != tag)
-        return false;
-    size_t head = 2, n = p[1];
-    if (n & 0x80) {
-        size_t bytes = n & 0x7f;
-        if (bytes == 0 || bytes > 3 || rest->n < 2 + bytes)
-            return false;
-        for (n = 0; head < 2 + bytes; head++)
-            n = n << 8 | p[head];
-    }
-    if (n > rest->n - head)
-        return false;
-    *ret_whole = slice_make(p, head + n);
-    *ret_inside = slice_make(p + head, n);
-    *rest = slice_from(*rest, head + n);
-    return true;
-}
-
-/* The subjectPublicKeyInfo of a certificate (RFC 5280 4.1). */
-static bool public_key(struct slice der, struct slice *ret_key)
-{
-    enum { SEQUENCE = 0x30, INTEGER = 2, VERSION = 0xa0 };
-    struct slice whole, inside, tbs;
-    if (!element(&der, SEQUENCE, &whole, &inside) || !element(&inside, SEQUENCE, &whole, &tbs))
-        return false;
-    (void)element(&tbs, VERSION, &whole, &inside); /* absent in version 1 */
-    static const uint8_t before[] = {INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE};
-    for (size_t i = 0; i < sizeof before; i++) /* serial, signature, issuer, validity, subject */
-        if (!element(&tbs, before[i], &whole, &inside))
-            return false;
-    return element(&tbs, SEQUENCE, ret_key, &inside);
-}
-
-bool gemini_key_hash(const char *pem, uint8_t ret_hash[crypto_hash_sha256_BYTES])
-{
-    static const char begin[] = "-----BEGIN CERTIFICATE-----";
-    unsigned char der[CERTIFICATE_MOST];
-    size_t n;
-    struct slice key;
-    const char *from = strstr(pem, begin), *to = from ? strstr(from, "-----END") : NULL;
-    if (!to)
-        return false;
-    from += sizeof begin - 1;
-    if (sodium_base642bin(der, sizeof der, from, (size_t)(to - from), "\r\n ", &n, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) ||
-        !public_key(slice_make(der, n), &key))
-        return false;
-    crypto_hash_sha256(ret_hash, (const unsigned char *)key.p, key.n);
-    return true;
-}
+/* ── the conversation ────────────────────────────────────────────────────────────────────── */
 
 /* The server's own certificate, first in the chain, as libcurl lists it: "Cert:" and PEM. */
 static const char *certificate(struct transfer *t)
@@ -116,41 +42,10 @@ static const char *certificate(struct transfer *t)
 
 static enum err_code check_pin(struct transfer *t, struct err *e)
 {
-    struct egress *g = t->project->egress;
-    uint8_t key[crypto_hash_sha256_BYTES];
     char where[ORIGIN_MOST];
-    const char *pem = certificate(t);
-    if (!pem || !gemini_key_hash(pem, key))
-        return err_set(e, ERR_UNREACHABLE, "the server's certificate can't be read");
     int n = snprintf(where, sizeof where, "%.*s:%u", SLICE_ARG(t->url.host), t->url.port);
-    struct pin *pin = map_get(&g->pins, slice_make(where, (size_t)n));
-    if (pin)
-        return memcmp(pin->key, key, sizeof key) == 0
-                   ? ERR_OK
-                   : err_set(e, ERR_UNREACHABLE,
-                             "%s shows another key than it did first; if its owner changed it, it "
-                             "is trusted anew when the server is restarted",
-                             where);
-    pin = malloc(sizeof *pin + (size_t)n);
-    if (!pin)
-        return err_set(e, ERR_MEMORY, "no memory for a key");
-    memcpy(pin->key, key, sizeof key);
-    memcpy(pin->where, where, pin->n = (size_t)n);
-    if (!map_put(&g->pins, slice_make(pin->where, pin->n), pin)) {
-        free(pin);
-        return err_set(e, ERR_MEMORY, "no memory for a key");
-    }
-    list_push(&g->pins_by_age, &pin->node);
-    if (++g->pin_count > PINS_MOST) {
-        struct pin *old = LIST_ITEM(list_pop(&g->pins_by_age), struct pin, node);
-        map_remove(&g->pins, slice_make(old->where, old->n));
-        free(old);
-        g->pin_count--;
-    }
-    return ERR_OK;
+    return pins_check(&t->project->egress->pins, slice_make(where, (size_t)n), certificate(t), e);
 }
-
-/* ── the conversation ────────────────────────────────────────────────────────────────────── */
 
 /* False: the transfer is over. */
 static bool take_header(struct gemini *m, struct slice *bytes)

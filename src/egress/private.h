@@ -6,11 +6,12 @@
  *   transfer.c  one request from its place in the queue to FINISHED: resolving, deadlines, bytes
  *   http.c      how libcurl makes it          multi.c   libcurl on the loop
  *   gemini.c    how TLS and a line make it
- *   head.c address.c resolve.c trust.c        know nothing of these */
+ *   head.c address.c resolve.c trust.c pins.c  know nothing of these */
 #pragma once
 
 #include "egress/egress.h"
 #include "egress/head.h"
+#include "egress/pins.h"
 #include "egress/resolve.h"
 #include "egress/trust.h"
 
@@ -49,9 +50,7 @@ struct egress {
     unsigned edge_count;
     unsigned joined; /* members with a socket */
     struct loop_timer sweep;
-    struct map pins; /* gemini.c: struct pin by host and port */
-    struct list pins_by_age;
-    unsigned pin_count;
+    struct pins pins; /* of gemini servers */
 };
 
 /* ── egress.c ────────────────────────────────────────────────────────────────────────────── */
@@ -271,9 +270,6 @@ void gemini_done(struct transfer *t, CURLcode result);
 void gemini_resume(struct transfer *t);
 /* Forgets the connection; also before another address is tried. */
 void gemini_end(struct transfer *t);
-void pins_free(struct egress *g);
-/* SHA-256 of the public key of a certificate in PEM; false if it is malformed. */
-bool gemini_key_hash(const char *pem, uint8_t ret_hash[32]);
 
 /* libcurl's callbacks for opening a socket and before a request goes out: both make sure that the
  * address is the one that was judged. */
