@@ -189,6 +189,8 @@ int place_find(const struct guest *g, const struct descriptor *from, struct slic
                char text[PLACE_TEXT], struct place *ret_place)
 {
     struct slice base = folder_path(from);
+    if (base.n > BUNDLE_PATH || path.n > PLACE_PATH)
+        return WASI_ENAMETOOLONG;
     if (base.n && slice_starts(path, SLICE("/")))
         return WASI_ENOTCAPABLE;
     while (slice_starts(path, SLICE("/")) || slice_starts(path, SLICE("./")))

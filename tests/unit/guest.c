@@ -533,6 +533,45 @@ TEST(assets)
     bundle_close(b);
 }
 
+/* A list of thousands takes turns, and comes out whole. */
+TEST(large_folder)
+{
+    enum { FILES = 2500 };
+    static char names[FILES][16];
+    static const char *files[2 * FILES + 1];
+    for (int i = 0; i < FILES; i++) {
+        snprintf(names[i], sizeof names[i], "f%04d", i);
+        files[2 * i] = names[i];
+        files[2 * i + 1] = "";
+    }
+    struct bundle *b = tar_bundle(files);
+    guest.assets = b;
+    begin();
+    uint32_t next = 0;
+    uint64_t cookie = 0;
+    for (uint32_t used = 60000; used == 60000;) {
+        CHECK(CALL(WASI_FD_READDIR, 3, 2000, 60000, cookie, 64) == 0);
+        used = wasi_get32(memory, 64);
+        for (uint32_t at = 0; at + 24 <= used;) {
+            uint32_t n = wasi_get32(memory, 2000 + at + 16);
+            if (at + 24 + n > used)
+                break;
+            if (n > 2)
+                CHECK(next < FILES && !memcmp(memory + 2000 + at + 24, names[next++], n));
+            cookie = wasi_get64(memory, 2000 + at);
+            at += 24 + n;
+        }
+    }
+    CHECK(next == FILES);
+    call = (struct engine_call){.owner = &guest, .memory = memory, .memory_size = MEMORY};
+    memcpy(call.arg, (uint64_t[]){3, 2000, 60000, 0, 64}, 40);
+    CHECK(host_handlers[HOST_WASI_FD_READDIR](&call) == ENGINE_YIELD);
+    CHECK(again(HOST_WASI_FD_READDIR) == ENGINE_DONE && wasi_get32(memory, 64) == 60000);
+    begin();
+    guest.assets = NULL;
+    bundle_close(b);
+}
+
 TEST(dagger)
 {
     begin();
@@ -645,9 +684,10 @@ TEST(anything)
 }
 
 static const struct test_case cases[] = {
-    CASE(strings),     CASE(utf8),      CASE(environment), CASE(arguments),  CASE(output_waits),
-    CASE(input_waits), CASE(resources), CASE(log_lines),   CASE(log_limits), CASE(paths),
-    CASE(assets),      CASE(dagger),    CASE(poll),        CASE(msleep),     CASE(anything),
+    CASE(strings),      CASE(utf8),        CASE(environment), CASE(arguments),
+    CASE(output_waits), CASE(input_waits), CASE(resources),   CASE(log_lines),
+    CASE(log_limits),   CASE(paths),       CASE(assets),      CASE(large_folder),
+    CASE(dagger),       CASE(poll),        CASE(msleep),      CASE(anything),
 };
 
 int main(void)

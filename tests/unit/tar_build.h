@@ -54,8 +54,8 @@ static inline struct bundle *tar_bundle(const char *const *files)
     uint32_t count;
     char name[32];
     limits_init(&limits, false);
-    buf_init(&tar, 1 << 20);
-    buf_init(&out, 1 << 20);
+    buf_init(&tar, 1 << 24);
+    buf_init(&out, 1 << 24);
     for (; files[0]; files += 2)
         tar_add(&tar, '0', files[0], slice_str(files[1]));
     tar_end(&tar);
