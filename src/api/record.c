@@ -10,12 +10,12 @@ json_t *record_uses(const struct ledger *l)
     for (size_t at = 0; ledger_use_next(l, &at, &u, &url, &rule);) {
         bool refused = u.outcome == LEDGER_REFUSED;
         json_array_append_new(
-            list, json_pack("{s:o, s:o, s:s, s:o, s:s, s:I, s:I, s:I}", "url", shape_text(url),
-                            "fd", u.fd < 0 ? json_null() : json_integer(u.fd), "outcome",
-                            refused ? "refused" : "opened", "rule", shape_text(rule), "layer",
-                            u.operator_ ? "operator" : "function", "bytes_in",
-                            (json_int_t)u.bytes_in, "bytes_out", (json_int_t)u.bytes_out,
-                            "requests", (json_int_t)u.requests));
+            list,
+            json_pack("{s:o, s:o, s:s, s:o, s:s, s:I, s:I, s:I}", "url", shape_text(url), "fd",
+                      u.fd < 0 ? json_null() : json_integer(u.fd), "outcome",
+                      refused ? "refused" : "opened", "rule", shape_text(rule), "layer",
+                      u.operator_ ? "operator" : "function", "bytes_in", (json_int_t)u.bytes_in,
+                      "bytes_out", (json_int_t)u.bytes_out, "requests", (json_int_t)u.requests));
     }
     return list;
 }

@@ -42,8 +42,10 @@ enum role_fd {
  *   lock               flock()ed by master: a second server is refused
  *   db.sqlite          control's database
  *   keys/signing keys/secrets keys/node
- *   blobs/DIGEST       modules as uploaded, 0444
- *   images/ENGINE/PROJECT/DIGEST   compiled, 0444; PROJECT is the project's uuid
+ *   blobs/DIGEST       modules as uploaded and bundles of assets, 0444
+ *   images/ENGINE/PROJECT/DIGEST   compiled, 0444; PROJECT is the project's uuid; DIGEST.fuel: of
+ *                      the engine that counts gas
+ *   images/ENGINE/PROJECT/assets/DIGEST   copies of bundles, where exec can open them
  *   routes/routes.mdb  the route table
  *   spool/edge-N       rings
  *   operator.token     the first token, 0600 */

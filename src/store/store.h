@@ -385,7 +385,7 @@ struct store_connection {
     uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
     uint64_t port;
     struct slice scheme, host;
-    struct slice outcome;                     /* a slug of errors.def; empty: it was made */
+    struct slice outcome; /* a slug of errors.def; empty: it was made */
     struct uuid project, function, run;
     struct slice project_name, function_name; /* empty: there is none of this id any more */
     uint64_t sent, received;
