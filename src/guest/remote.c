@@ -419,7 +419,7 @@ int32_t remote_failed(struct guest *g, struct remote *r)
         return result(r);
     r->told = true;
     if (r->end.reason == ERR_POLICY)
-        return resource_refuse(g, slice_str(r->url), r->end.operator_, r->text);
+        return resource_refuse(g, slice_str(r->url), r->end.operator_, slice_str(r->text));
     url_redact(slice_str(r->url), url, sizeof url);
     resource_say(g, "%s: %s", url, r->text[0] ? r->text : err_title(r->end.reason));
     return result(r);

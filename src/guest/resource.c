@@ -54,20 +54,31 @@ static void quote(struct slice url, char out[QUOTED])
     out[n] = '\0';
 }
 
-int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, const char *rule)
+/* What would allow it, by what `rule` says (policy/policy.h, `why`). */
+static void say_remedy(struct guest *g, struct slice url, bool by_operator, struct slice rule)
 {
-    char shown[LEDGER_URL + 1], quoted[QUOTED];
-    uses_refused(g, url, by_operator, slice_str(rule));
-    url_redact(url, shown, sizeof shown);
-    resource_say(g, "vibe check failed: URL forbidden by policy");
-    resource_say(g, "  URL: %s", shown);
-    resource_say(g, "  decided by: %s%s", rule, by_operator ? " (the operator's policy)" : "");
+    char quoted[QUOTED];
     quote(url, quoted);
     if (by_operator)
         resource_say(g, "  only this server's operator can allow it");
+    else if (slice_starts(rule, SLICE("methods:")))
+        resource_say(g, "  to allow it: add the method to `methods` of the policy");
     else
-        resource_say(g, "  to allow it: " BRAND_COMMAND " policy allow %s %.*s", quoted,
-                     SLICE_ARG(whose_policy(g)));
+        resource_say(g, "  to allow it: %s" BRAND_COMMAND " policy allow %s %.*s",
+                     slice_starts(rule, SLICE("disallow ")) ? "take that rule out, then " : "",
+                     quoted, SLICE_ARG(whose_policy(g)));
+}
+
+int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, struct slice rule)
+{
+    char shown[LEDGER_URL + 1];
+    uses_refused(g, url, by_operator, rule);
+    url_redact(url, shown, sizeof shown);
+    resource_say(g, "vibe check failed: URL forbidden by policy");
+    resource_say(g, "  URL: %s", shown);
+    resource_say(g, "  decided by: %.*s%s", SLICE_ARG(rule),
+                 by_operator ? " (the operator's policy)" : "");
+    say_remedy(g, url, by_operator, rule);
     if (g->policy && !policy_ends(g->policy))
         return RESOURCE_DENIED;
     guest_fail(g, ERR_POLICY, "vibe check failed: URL forbidden by policy: %s", shown);
@@ -107,7 +118,7 @@ int32_t resource_open(struct guest *g, struct slice text, uint64_t *progress)
         return invalid(g, "there is no such scheme", text);
     policy_decide(g->policy, &url, SLICE(""), &decision);
     if (!decision.allowed)
-        return resource_refuse(g, url_slice(&url), false, decision.why);
+        return resource_refuse(g, url_slice(&url), false, slice_str(decision.why));
     struct descriptor *d = *progress ? &g->descriptors[fd] : guest_place(g, &fd);
     if (!d)
         return invalid(g, "all descriptors are in use (limit \"descriptors\")", text);

@@ -73,4 +73,4 @@ static inline enum engine_verdict resource_verdict(int32_t code)
 void resource_say(struct guest *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The policy forbids the normalised URL: says so in the log and the ledger. RESOURCE_FATAL, or
  * RESOURCE_DENIED if the policy wants that. */
-int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, const char *rule);
+int32_t resource_refuse(struct guest *g, struct slice url, bool by_operator, struct slice rule);

@@ -125,7 +125,7 @@ static int32_t judge(struct guest *g, struct exchange *x, struct slice method,
     struct policy_decision decision;
     policy_decide(g->policy, url, method, &decision);
     if (!decision.allowed)
-        return resource_refuse(g, url_slice(url), false, decision.why);
+        return resource_refuse(g, url_slice(url), false, slice_str(decision.why));
     x->url = strndup(url->text, url->size);
     return x->url ? 0 : invalid(g, x, "there is no memory for the request");
 }

@@ -5,6 +5,7 @@ line of cwa-http says with which code that ended (-5: the end of the answer).
 """
 
 import hashlib
+import random
 import socket
 import ssl
 import subprocess
@@ -240,6 +241,32 @@ def test_forbidden_requests(http, upstream, text):
     denied = http(policy=policy | {"on_violation": "error"})
     assert denied.post(query(upstream.url("/hello")), text).text == "\nwrite -3\n"
     assert len(upstream.requests) == before
+
+
+def test_what_is_judged_is_what_is_sent(http, upstream):
+    """Random spellings of targets: egress asks for the URL that the ledger says was opened, to the
+    byte, and what the policy forbids in any spelling never arrives."""
+    function = http(policy={"allow": [upstream.url("/**")], "disallow": [upstream.url("/secret/**")],
+                            "on_violation": "error"}, limits={"opens": "1000"})
+    pieces = ["/", "/", ".", "..", "a", "secret", "%73ecret", "%2e", "%2E%2e", "%2f", "%7e", "~", "%41", "*", "'", "(",
+              "é", "%C3%A9", ";x", "=", "+", "@", ":", "%25", "sec", "ret"]
+    chance, passed, refused = random.Random(4), 0, 0
+    for _ in range(150):
+        target = chance.choice(["/", "/", "/", "/secret/", "/%73ecret/", "/a/../secret/", "/./x/%2e%2e/sec%72et/"])
+        target += "".join(chance.choice(pieces) for _ in range(chance.randrange(1, 9)))
+        before = len(upstream.requests)
+        url = f"http://127.0.0.1:{upstream.port}{target}"
+        answer = function.get(query(url))
+        record = function.run(answer.run)
+        sent = [r.target for r in upstream.requests[before:]]
+        if answer.text == "\nopen -3\n":
+            assert sent == [] and record["refusals"][0]["url"].startswith(upstream.url("/secret/"))
+            refused += 1
+        else:
+            assert [upstream.url(t) for t in sent] == [record["descriptors"][-1]["url"]], target
+            assert not sent[0].startswith("/secret/") and "/../" not in sent[0] and "//127" not in sent[0]
+            passed += 1
+    assert passed > 50 and refused > 30, (passed, refused)
 
 
 def test_forbidden_second_request(http, upstream):

@@ -3,6 +3,7 @@
 #include "assemble.h"
 #include "base/clock.h"
 #include "exec_driver.h"
+#include "ipc/exchange.h"
 #include "test.h"
 
 static struct driver d;
@@ -19,7 +20,8 @@ enum {
     LOG,
     GROW,
     GROW_TOO,
-    FILE_READER
+    FILE_READER,
+    URL_READER
 };
 
 static void compile(uint8_t number, const char *code)
@@ -451,6 +453,109 @@ TEST(told)
     end();
 }
 
+/* What an exec says to egress, which is this test. The payload is valid until the next call. */
+static bool asks(enum frame_type type, uint64_t id, struct slice *ret_payload)
+{
+    static char bytes[4096];
+    struct frame f;
+    if (recv(d.egress, &f, sizeof f, MSG_WAITALL) != sizeof f || f.length > sizeof bytes ||
+        (f.length && recv(d.egress, bytes, f.length, MSG_WAITALL) != (ssize_t)f.length))
+        return false;
+    *ret_payload = slice_make(bytes, f.length);
+    return f.type == type && f.id == id;
+}
+
+static void answer(enum frame_type type, uint64_t id, const char *text)
+{
+    struct exchange_end end = {0};
+    struct buf b;
+    buf_init(&b, 4096);
+    CHECK(*text ? frame_put(&b, type, 0, id, text, strlen(text))
+                : frame_put(&b, type, 0, id, &end, sizeof end));
+    CHECK(send(d.egress, buf_data(&b), buf_size(&b), MSG_NOSIGNAL) == (ssize_t)buf_size(&b));
+    buf_done(&b);
+}
+
+static void load_policy(uint32_t slot, const char *policy)
+{
+    struct version_load v = {.digest = {URL_READER},
+                             .id = {{9}},
+                             .limits = d.limits,
+                             .args = SLICE("reader\0"),
+                             .policy = slice_str(policy)};
+    struct buf b;
+    buf_init(&b, FRAME_LOAD_MOST);
+    CHECK(version_load_write(&v, &b));
+    driver_put(&d, FRAME_LOAD, 0, slot, buf_data(&b), buf_size(&b));
+    buf_done(&b);
+}
+
+static const char run_id[] = "RUN_ID\0"
+                             "01234567-89ab-7def-8123-456789abcdef";
+
+/* The way of a URL that a guest opens: REACH, once, and what is said to egress; a run that waits
+ * for it holds up no other; when egress dies, its exchanges fail. */
+TEST(remote)
+{
+    struct frame f;
+    struct slice p, url;
+    struct exchange_open open;
+    struct seen s;
+    struct err e;
+    char run[UUID_TEXT + 1];
+    begin();
+    load_policy(20, "{\"allow\":[\"http://h.test/\"]}");
+    driver_begin(&d, 1, 20, slice_make(run_id, sizeof run_id), false);
+    driver_flush(&d);
+    CHECK(driver_next(&d, &f, &p) && f.type == FRAME_REACH);
+    CHECK(asks(FRAME_OPEN, 1, &p) && exchange_open_read(p, &open, &url, &e) == ERR_OK);
+    uuid_text(open.run, run);
+    CHECK(!strcmp(run, run_id + 7) && open.version.b[0] == 9);
+    CHECK(slice_eq(url, SLICE("http://h.test/")));
+    driver_begin(&d, 2, HELLO, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(collect(2, &s) && s.size == 5);
+    answer(FRAME_VERDICT, 1, "");
+    CHECK(asks(FRAME_REQUEST, 1, &p));
+    answer(FRAME_VERDICT, 1, "");
+    answer(FRAME_ANSWER, 1, "HTTP/1.1 200 OK\r\n\r\n");
+    answer(FRAME_OUTPUT, 1, "hello");
+    answer(FRAME_FINISHED, 1, "");
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_OK && s.ledger.head.opens == 1);
+    CHECK(s.size == 24 && !memcmp(s.output, "HTTP/1.1 200 OK\r\n\r\nhello", 24));
+    CHECK(s.ledger.head.egress_in == 24 && asks(FRAME_CANCEL, 1, &p));
+
+    driver_begin(&d, 3, 20, SLICE(""), false);
+    driver_begin(&d, 4, 20, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(asks(FRAME_OPEN, 2, &p) && asks(FRAME_OPEN, 3, &p)); /* and no second REACH */
+    cancel(3, ERR_WALL_LIMIT);
+    driver_flush(&d);
+    CHECK(collect(3, &s) && s.ledger.head.reason == ERR_WALL_LIMIT && asks(FRAME_CANCEL, 2, &p));
+    shutdown(d.egress, SHUT_RDWR);
+    CHECK(collect(4, &s) && s.ledger.head.reason == ERR_OK && s.ledger.head.log_lines > 0);
+    CHECK(s.size == 0 && s.ledger.head.opens == 0);
+    end();
+}
+
+TEST(policies)
+{
+    struct frame f;
+    struct slice p;
+    struct seen s;
+    begin();
+    load_policy(20, "");
+    driver_begin(&d, 1, 20, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_POLICY && s.ledger.head.refused == 1);
+    load_policy(21, "allow: [");
+    driver_begin(&d, 2, 21, SLICE(""), false);
+    driver_flush(&d);
+    CHECK(driver_next(&d, &f, &p) && f.type == FRAME_LOAD_FAILED && f.id == 21);
+    CHECK(collect(2, &s) && s.ledger.head.reason == ERR_INVALID && s.size == 0);
+    end();
+}
+
 /* An engine runs only versions of its kind. */
 TEST(other_kind)
 {
@@ -467,7 +572,8 @@ static const struct test_case cases[] = {
     CASE(hello),         CASE(input),         CASE(output_credit), CASE(sleeping),
     CASE(limits),        CASE(causes),        CASE(exec_memory),   CASE(cancelling),
     CASE(missing_image), CASE(many_versions), CASE(malformed),     CASE(assets),
-    CASE(traced),        CASE(told),          CASE(other_kind),
+    CASE(traced),        CASE(told),          CASE(other_kind),    CASE(remote),
+    CASE(policies),
 };
 
 int main(void)
@@ -492,6 +598,13 @@ int main(void)
                          "200 300 store 204 50 store 100 load 200 1 208 wasi.fd_read drop "
                          "204 208 load store 1 200 1 208 wasi.fd_write drop");
     compile(LOG, "2 8 5 cwa.resource_write drop");
+    struct assemble reader = {.data = SLICE("http://h.test/")};
+    driver_compile(
+        &d, URL_READER,
+        assemble(&reader, "_start", "",
+                 "8 14 cwa.resource_open set 0 loop get 0 1024 1000 cwa.resource_read set 1 "
+                 "get 1 -5 eq if return end get 1 -2 eq if return end "
+                 "1 1024 get 1 cwa.resource_write drop br 0 end"));
     int status = test_main(cases, (int)(sizeof cases / sizeof *cases));
     driver_done(&d);
     return status;

@@ -30,7 +30,7 @@ struct driver {
     struct engine *compiler;
     int images;
     pid_t pid;
-    int leash, edge;
+    int leash, edge, egress; /* our ends of its sockets */
     struct buf in, out;
 };
 
@@ -44,7 +44,7 @@ static void driver_init(struct driver *d, bool unlimited)
 {
     struct err e = {0};
     char path[128], id[UUID_TEXT + 1];
-    *d = (struct driver){.project = uuid_new(), .leash = -1, .edge = -1};
+    *d = (struct driver){.project = uuid_new(), .leash = -1, .edge = -1, .egress = -1};
     limits_init(&d->limits, unlimited);
     snprintf(d->folder, sizeof d->folder, "/tmp/exec-XXXXXX");
     if (!mkdtemp(d->folder) || chmod(d->folder, 0755))
@@ -112,27 +112,29 @@ static inline void driver_assets(struct driver *d, uint8_t number, const char *f
 /* Starts the process; `strict` also asks for every required fence. */
 static void driver_start(struct driver *d, bool strict)
 {
-    int leash[2], edge[2];
+    int leash[2], edge[2], egress[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, leash) ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, edge))
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, edge) ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, egress))
         driver_die("socketpair", NULL);
     int size = 1 << 20;
     setsockopt(edge[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     setsockopt(edge[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     fcntl(edge[1], F_SETFL, O_NONBLOCK);
     fcntl(leash[1], F_SETFL, O_NONBLOCK);
+    fcntl(egress[1], F_SETFL, O_NONBLOCK);
     d->pid = fork();
     if (d->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         /* Out of the way first, so that no target is overwritten before it is copied. */
-        int from[3] = {fcntl(leash[1], F_DUPFD, 20), fcntl(edge[1], F_DUPFD, 20),
-                       fcntl(d->images, F_DUPFD, 20)};
-        static const int to[3] = {ROLE_LEASH, EXEC_FRAMES, EXEC_IMAGES};
-        for (int i = 0; i < 3; i++) {
+        int from[4] = {fcntl(leash[1], F_DUPFD, 20), fcntl(edge[1], F_DUPFD, 20),
+                       fcntl(d->images, F_DUPFD, 20), fcntl(egress[1], F_DUPFD, 20)};
+        static const int to[4] = {ROLE_LEASH, EXEC_FRAMES, EXEC_IMAGES, EXEC_EGRESS};
+        for (int i = 0; i < 4; i++) {
             dup2(from[i], to[i]);
             close(from[i]);
         }
-        for (int fd = 6; fd < 64; fd++)
+        for (int fd = EXEC_EGRESS + 1; fd < 64; fd++)
             close(fd);
         char *argv[] = {(char *)"exec",
                         (char *)(strict ? "--isolation=strict" : "--isolation=relaxed"), NULL};
@@ -140,8 +142,10 @@ static void driver_start(struct driver *d, bool strict)
     }
     close(leash[1]);
     close(edge[1]);
+    close(egress[1]);
     d->leash = leash[0];
     d->edge = edge[0];
+    d->egress = egress[0];
     buf_clear(&d->in);
     buf_clear(&d->out);
 }
@@ -230,6 +234,7 @@ static int driver_stop(struct driver *d)
     int status = 0;
     close(d->edge);
     close(d->leash);
+    close(d->egress);
     waitpid(d->pid, &status, 0);
     return status;
 }
