@@ -154,7 +154,7 @@ bool step_landlock(const struct landlock_place *places, int n, enum landlock_net
         done = syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH, &below, 0) == 0;
     }
 #ifdef __SANITIZE_ADDRESS__
-    if (done && all) /* a process that is searched for leaks at its end */
+    if (done && (all || n == 0)) /* a process that is searched for leaks at its end */
         done = allow_proc(set);
 #endif
     done = done && syscall(SYS_landlock_restrict_self, set, 0) == 0;
