@@ -105,8 +105,9 @@ def test_poll_of_resources(run, tmp_path):
 # ---- assets ----
 
 def test_files(run, folder):
-    done = run("files", guest="rust-conform", flags=["--assets", folder])
-    assert (done.returncode, done.stdout) == (0, b"files ok\n"), done.stderr.decode()
+    for guest in "rust-conform", "go-files":
+        done = run("files", guest=guest, flags=["--assets", folder])
+        assert (done.returncode, done.stdout) == (0, b"files ok\n"), done.stderr.decode()
     for check in "files", "readdir", "folders", "paths", "writing":
         done = run(check, guest="wasi-conform", flags=["--assets", folder])
         assert (done.returncode, done.stdout.decode()) == (0, f"{check} ok\n")
