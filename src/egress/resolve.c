@@ -6,9 +6,11 @@
 #include "base/log.h"
 
 #include <ares.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     TIMEOUT_MS = 800, /* of the first try; doubles */
@@ -178,10 +180,13 @@ void resolver_free(struct resolver *r)
     free(r);
 }
 
-/* A laptop changes its network, a DHCP lease its servers: between questions, take them up. */
+/* A laptop changes its network, a DHCP lease its servers: between questions, take them up. The
+ * lock-down lets us read the file that was there when we started; of another one in its place we
+ * can only say that it is there. */
 static void look_again(struct resolver *r)
 {
     struct stat st;
+    struct err e;
     ares_channel fresh;
     if (r->in_flight || loop_now(r->loop) < r->look_us)
         return;
@@ -189,7 +194,16 @@ static void look_again(struct resolver *r)
     if (stat(settings, &st) < 0 ||
         (st.st_mtim.tv_sec == r->changed.tv_sec && st.st_mtim.tv_nsec == r->changed.tv_nsec))
         return;
-    struct err e;
+    r->changed = st.st_mtim;
+    int fd = open(settings, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        log_line(LOG_WARNING, "resolver",
+                 "error=\"%s was replaced by another file, which egress may not read: its old "
+                 "servers stay in use until egress or the server is restarted\"",
+                 settings);
+        return;
+    }
+    close(fd);
     if (open_channel(r, &fresh, &e)) {
         log_line(LOG_WARNING, "resolver", "error=\"%s\"", e.text);
         return;
