@@ -5,6 +5,8 @@ line of cwa-http says with which code that ended (-5: the end of the answer).
 """
 
 import hashlib
+import json
+import os
 import random
 import socket
 import ssl
@@ -347,6 +349,41 @@ def test_download_in_constant_memory(http, node, upstream):
             got += len(part)
             most = max(most, *(resident(pid) - before[pid] for pid in pids))
     assert got > size and most < 8 * MIB
+
+
+def local(program, guests, upstream, tmp_path, url, **limits):
+    """The words of a local run that opens this URL, and its environment."""
+    (tmp_path / "policy.yaml").write_text(json.dumps({"allow": [upstream.url("/**")]}))
+    words = [program, "run", "--policy", tmp_path / "policy.yaml", "--env", "QUERY_STRING=" + query(url)[2:]]
+    words += [f"--limit={name}={value}" for name, value in limits.items()]
+    return words + [guests / "cwa-http.wasm"], os.environ | {"WASMCLOUD_EGRESS_ADDRESSES": "127.0.0.0/8"}
+
+
+def test_upload_by_a_local_run(program, guests, upstream, tmp_path):
+    content = bytes(range(256)) * 4 * 1024 * 32
+    words, env = local(program, guests, upstream, tmp_path, upstream.url(), **{"egress-open": 0})
+    text = b"POST /echo HTTP/1.1\nContent-Length: %d\n\n" % len(content)
+    done = subprocess.run(words, env=env, input=text + content, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"POST {len(content)} {hashlib.sha256(content).hexdigest()}".encode() in done.stdout
+
+
+def test_events_by_a_local_run(program, guests, upstream, tmp_path):
+    words, env = local(program, guests, upstream, tmp_path, upstream.url("/events"))
+    with subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as run:
+        for i in range(3):
+            upstream.events.put(b"data: %d\n" % i)
+            while run.stdout.readline() != b"data: %d\n" % i:
+                pass
+        upstream.events.put(None)
+        assert run.stdout.read() == b"\nread -5\n" and run.wait(20) == 0
+
+
+def test_polling_files(http, upstream):
+    """poll() of two connections: the one that answers is ready, the other is waited for in vain."""
+    path = f"/net/http/127.0.0.1:{upstream.port}"
+    answer = http("wasi-poll").get(f"/?{path}/hang+{path}/hello")
+    assert answer.text == "1: 0 1\n0: 0\n"
 
 
 # Servers that misbehave
