@@ -66,13 +66,13 @@ struct guest {
     /* Set by the owner before guest_begin() */
     const struct guest_host *host;
     const struct limits *limits;
-    struct strings meta; /* CGI meta-variables */
-    struct strings env;  /* the function's own; never override a meta-variable */
-    struct strings args; /* argv[0] first */
-    const struct policy *policy;  /* of the version; NULL: the empty one */
+    struct strings meta;         /* CGI meta-variables */
+    struct strings env;          /* the function's own; never override a meta-variable */
+    struct strings args;         /* argv[0] first */
+    const struct policy *policy; /* of the version; NULL: the empty one */
     struct uuid version;
-    struct remotes *remotes;      /* NULL: there is no egress; remote opens fail */
-    const struct bundle *assets;  /* what lies at "/"; NULL: nothing */
+    struct remotes *remotes;     /* NULL: there is no egress; remote opens fail */
+    const struct bundle *assets; /* what lies at "/"; NULL: nothing */
 
     unsigned waits; /* set by a call that answered ENGINE_WAIT */
     /* Set when a handler answered ENGINE_END */

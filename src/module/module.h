@@ -72,7 +72,8 @@ enum err_code module_parse(struct slice bytes, const struct limits *limits,
                            struct module *ret_module, struct err *e) MUST_CHECK;
 void module_done(struct module *m); /* accepts a zeroed one */
 
-enum module_abi { ABI_CWA = 1, ABI_WASI = 2, ABI_DAGGER = 4 }; /* bits: a module may speak several */
+/* Bits: a module may speak several. */
+enum module_abi { ABI_CWA = 1, ABI_WASI = 2, ABI_DAGGER = 4 };
 enum { MODULE_ENTRY = 16 };
 
 /* What the platform wants to know of a module that it accepts. */
