@@ -400,8 +400,9 @@ int32_t remote_read(struct guest *g, struct remote *r, void *p, uint32_t n)
 static int32_t result(const struct remote *r)
 {
     uint16_t reason = r->end.reason;
+    const struct policy *policy = r->guest->policy;
     if (reason == ERR_POLICY)
-        return RESOURCE_DENIED; /* or the guest would have ended */
+        return policy && !policy_ends(policy) ? RESOURCE_DENIED : RESOURCE_FATAL;
     if (reason == ERR_NOT_FOUND)
         return RESOURCE_NOT_FOUND;
     /* The first may also be the limit of bytes, which is nothing that the guest asked for. */

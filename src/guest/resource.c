@@ -100,7 +100,9 @@ const char *resource_scheme(size_t n)
 
 static int32_t invalid(struct guest *g, const char *why, struct slice url)
 {
-    resource_say(g, "resource_open: \"%.*s\": %s", (int)(url.n < 200 ? url.n : 200), url.p, why);
+    char shown[LEDGER_URL + 1];
+    url_redact(url, shown, sizeof shown);
+    resource_say(g, "resource_open: \"%s\": %s", shown, why);
     return RESOURCE_INVALID;
 }
 

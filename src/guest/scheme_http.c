@@ -25,7 +25,7 @@ enum phase {
     PHASE_SENT,    /* all of it is on its way */
 };
 
-struct exchange {
+struct http {
     struct remote remote;
     enum phase phase;
     bool asked;      /* a request was made: reading makes none by itself any more */
@@ -40,7 +40,7 @@ struct exchange {
     char text[];
 };
 
-static struct exchange *exchange_of(const struct descriptor *d)
+static struct http *http_of(const struct descriptor *d)
 {
     return d->state;
 }
@@ -49,12 +49,12 @@ static struct exchange *exchange_of(const struct descriptor *d)
 
 static int32_t http_opened(struct guest *g, struct descriptor *d)
 {
-    return remote_opened(g, &exchange_of(d)->remote);
+    return remote_opened(g, &http_of(d)->remote);
 }
 
 static void http_close(struct guest *g, struct descriptor *d)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     remote_close(g, &x->remote);
     guest_request_done(&x->request);
     free(x->url);
@@ -64,7 +64,7 @@ static void http_close(struct guest *g, struct descriptor *d)
 
 static int32_t http_open(struct guest *g, struct descriptor *d, const struct url *url)
 {
-    struct exchange *x = calloc(1, sizeof *x + url->size);
+    struct http *x = calloc(1, sizeof *x + url->size);
     if (!x) {
         resource_say(g, "resource_open: there is no memory for it");
         return RESOURCE_UNKNOWN;
@@ -83,13 +83,16 @@ static int32_t http_open(struct guest *g, struct descriptor *d, const struct url
 
 /* Making a request */
 
-static int32_t invalid(struct guest *g, const struct exchange *x, const char *why)
+static int32_t invalid(struct guest *g, const struct http *x, const char *why)
 {
-    resource_say(g, "%.*s: %s", SLICE_ARG(x->opened), why);
+    char url[LEDGER_URL + 1];
+    url_redact(x->opened, url, sizeof url);
+    bool malformed = x->request.state == GUEST_REQUEST_BAD;
+    resource_say(g, "%s: %s%s", url, malformed ? "a malformed request: " : "", why);
     return RESOURCE_INVALID;
 }
 
-static void forget_request(struct exchange *x)
+static void forget_request(struct http *x)
 {
     guest_request_init(&x->request);
     x->chunks = (struct guest_chunks){0};
@@ -102,7 +105,7 @@ static void forget_request(struct exchange *x)
 }
 
 /* Once read or flush have told the end or a failure, the next request may be written. */
-static int32_t tell(struct exchange *x, int32_t code)
+static int32_t tell(struct http *x, int32_t code)
 {
     if (code < 0 && code != RESOURCE_WAIT)
         x->over = true;
@@ -110,7 +113,7 @@ static int32_t tell(struct exchange *x, int32_t code)
 }
 
 /* There is no request: a write begins the next one. */
-static int32_t refuse(struct exchange *x, int32_t code)
+static int32_t refuse(struct http *x, int32_t code)
 {
     forget_request(x);
     x->refused = code;
@@ -119,8 +122,7 @@ static int32_t refuse(struct exchange *x, int32_t code)
 }
 
 /* May this method be used on this URL? Then it is what the request is for. */
-static int32_t judge(struct guest *g, struct exchange *x, struct slice method,
-                     const struct url *url)
+static int32_t judge(struct guest *g, struct http *x, struct slice method, const struct url *url)
 {
     struct policy_decision decision;
     policy_decide(g->policy, url, method, &decision);
@@ -131,7 +133,7 @@ static int32_t judge(struct guest *g, struct exchange *x, struct slice method,
 }
 
 /* The head of the guest's request is complete. A negative code: there is no request. */
-static int32_t decide(struct guest *g, struct exchange *x)
+static int32_t decide(struct guest *g, struct http *x)
 {
     const struct guest_request *q = &x->request;
     struct url url;
@@ -154,7 +156,7 @@ static int32_t decide(struct guest *g, struct exchange *x)
 
 static void send_request(struct descriptor *d, enum exchange_body body)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     const struct guest_request *q = &x->request;
     remote_request(&x->remote, q->method, x->url, buf_slice(&q->fields), body, q->length);
     x->url = NULL; /* the exchange's now */
@@ -167,7 +169,7 @@ static void send_request(struct descriptor *d, enum exchange_body body)
 /* A GET of the URL that was opened. */
 static int32_t send_get(struct guest *g, struct descriptor *d)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     struct url url;
     struct err e;
     if (url_parse(x->opened, &url, &e))
@@ -185,7 +187,7 @@ static int32_t send_get(struct guest *g, struct descriptor *d)
  * `to_read`: a body must be complete. 0: a request is on its way, or there is none (PHASE_HEAD). */
 static int32_t complete(struct guest *g, struct descriptor *d, bool to_read)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     int32_t rc = 0;
     if (x->refused)
         return x->refused;
@@ -218,7 +220,7 @@ static int32_t http_flush(struct guest *g, struct descriptor *d)
 
 static int32_t http_read(struct guest *g, struct descriptor *d, void *p, uint32_t n)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     int32_t rc = complete(g, d, true);
     if (rc < 0)
         return rc;
@@ -230,7 +232,7 @@ static int32_t http_read(struct guest *g, struct descriptor *d, void *p, uint32_
 static bool http_ready(struct guest *g, struct descriptor *d, bool to_write, uint64_t *ret_bytes,
                        bool *ret_end)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     if (to_write) {
         *ret_bytes = x->phase == PHASE_BODY ? remote_room(&x->remote) : RESOURCE_MOST;
         if (*ret_bytes || x->remote.state == REMOTE_FINISHED || x->remote.state == REMOTE_BROKEN)
@@ -253,14 +255,12 @@ static bool http_ready(struct guest *g, struct descriptor *d, bool to_write, uin
 
 static int32_t write_head(struct guest *g, struct descriptor *d, struct slice bytes)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     struct guest_request *q = &x->request;
     size_t used = guest_request_feed(q, bytes);
     if (q->state == GUEST_REQUEST_MORE)
         return (int32_t)used;
-    int32_t rc = q->state == GUEST_REQUEST_BAD ? RESOURCE_INVALID : decide(g, x);
-    if (q->state == GUEST_REQUEST_BAD)
-        resource_say(g, "%.*s: a malformed request: %s", SLICE_ARG(x->opened), q->why);
+    int32_t rc = q->state == GUEST_REQUEST_BAD ? invalid(g, x, q->why) : decide(g, x);
     if (rc < 0)
         return refuse(x, rc);
     if (q->body == BODY_CHUNKED || (q->body == BODY_LENGTH && q->length))
@@ -280,7 +280,7 @@ static size_t line_ends(struct slice bytes)
  * or an error. */
 static int32_t begin_body(struct guest *g, struct descriptor *d, struct slice bytes)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     const struct guest_request *q = &x->request;
     bool bodiless = q->body == BODY_LENGTH || slice_eq(q->method, SLICE("GET")) ||
                     slice_eq(q->method, SLICE("HEAD"));
@@ -294,7 +294,7 @@ static int32_t begin_body(struct guest *g, struct descriptor *d, struct slice by
     return 0;
 }
 
-static int32_t write_chunks(struct guest *g, struct exchange *x, struct slice bytes, uint32_t room)
+static int32_t write_chunks(struct guest *g, struct http *x, struct slice bytes, uint32_t room)
 {
     struct slice content;
     size_t used = guest_chunks_feed(&x->chunks, bytes, room, &content);
@@ -311,7 +311,7 @@ static int32_t write_chunks(struct guest *g, struct exchange *x, struct slice by
     return remote_failed(g, &x->remote);
 }
 
-static int32_t write_body(struct guest *g, struct exchange *x, struct slice bytes)
+static int32_t write_body(struct guest *g, struct http *x, struct slice bytes)
 {
     int32_t rc = remote_allowed(g, &x->remote);
     if (rc == 0) /* what failed meanwhile is not worth writing to */
@@ -340,7 +340,7 @@ static int32_t write_body(struct guest *g, struct exchange *x, struct slice byte
 
 /* A request is complete and its answer perhaps not read: may the next one begin? 0 if so; how many
  * bytes were skipped, RESOURCE_WAIT, or an error. */
-static int32_t next_request(struct guest *g, struct exchange *x, struct slice bytes)
+static int32_t next_request(struct guest *g, struct http *x, struct slice bytes)
 {
     bool end;
     size_t unread = remote_ready(&x->remote, &end);
@@ -360,7 +360,7 @@ static int32_t next_request(struct guest *g, struct exchange *x, struct slice by
 
 static int32_t http_write(struct guest *g, struct descriptor *d, const void *p, uint32_t n)
 {
-    struct exchange *x = d->state;
+    struct http *x = d->state;
     struct slice bytes = slice_make(p, n);
     int32_t rc = 0;
     if (x->over)
