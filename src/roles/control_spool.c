@@ -25,6 +25,7 @@ enum {
     FOLLOWED_US = 100000, /* while somebody follows the log */
     BATCH = 2000,         /* records of one spool a turn */
     RUNS_KEPT = 10000,    /* receipts of a function */
+    RUNS_FULL = 1000,     /* …that keep what they opened, row by row: up to 32 KiB */
     RUNS_STEP = 256,      /* runs of a function between two trims of its receipts */
     TRIM_MOST = 2000,     /* rows that one trim deletes */
 };
@@ -174,7 +175,7 @@ static enum err_code count(struct ring *r, struct counted *have, const struct sp
         return ERR_OK;
     rc = store_count(st, r->id, sums->project, sums->function, have->v, now, e);
     if (rc == ERR_OK && now[STORE_RUNS] / RUNS_STEP != have->v[STORE_RUNS] / RUNS_STEP)
-        rc = store_runs_trim(st, sums->function, RUNS_KEPT, TRIM_MOST, e);
+        rc = store_runs_trim(st, sums->function, RUNS_KEPT, RUNS_FULL, TRIM_MOST, e);
     if (rc == ERR_OK && now[STORE_LOG_LINES] != have->v[STORE_LOG_LINES])
         rc = store_logs_trim(st, sums->project, r->control->options.limits.v[LIMIT_LOG_STORED],
                              TRIM_MOST, e);

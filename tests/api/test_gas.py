@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from server import Function, Server, eventually
+
 
 @pytest.fixture
 def counted(guest):
@@ -76,3 +78,21 @@ def test_timing(guest):
     assert name == "server-timing" and float(value.split("wall;dur=")[1]) > 100
     assert guest("wasi-hello", response="text").get().get("Server-Timing") is None
     assert guest("wasi-sse").get().trailers == []
+
+
+def test_a_node_may_count_all(tmp_path, guests):
+    """The operator's limit makes live versions count from the next start on: their images are made."""
+    server = Server(tmp_path)
+    server.deploy("work", guests / "cwa-work.wasm")
+    function = Function(server, "work", None)
+    assert gas_of(function, "/?calls=5") == 0
+    server.stop()
+    server = Server(tmp_path, limits="gas=50000000")
+    try:
+        function = Function(server, "work", None)
+        assert eventually(lambda: function.get("/?calls=5").status == 200, 20)
+        assert gas_of(function, "/?calls=5") > 0
+        version = server.api_json(f"{function.path}/versions/live")
+        assert version["kind"] == "fuel" and version["limits"] == {}
+    finally:
+        server.stop()

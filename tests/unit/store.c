@@ -560,12 +560,47 @@ TEST(runs)
     OK(store_runs(st, w.project, w.function, none, true, 100, count_run, &n, &e));
     CHECK(n == 5);
     OK(store_begin(st, &e));
-    OK(store_runs_trim(st, w.function, 4, 3, &e));
-    OK(store_runs_trim(st, w.function, 4, 100, &e));
+    OK(store_runs_trim(st, w.function, 4, 4, 3, &e));
+    OK(store_runs_trim(st, w.function, 4, 4, 100, &e));
     OK(store_end(st, ERR_OK, &e));
     n = 0;
     OK(store_runs(st, w.project, w.function, none, false, 100, count_run, &n, &e));
     CHECK(n == 4);
+    end(st);
+}
+
+static enum err_code check_uses(void *arg, const struct store_run *r, struct err *e)
+{
+    bool full = ++*(int *)arg <= 2; /* newest first */
+    CHECK(slice_eq(r->uses, full ? SLICE("[{},{}]") : SLICE("[]")));
+    CHECK(slice_eq(r->sums, full ? SLICE("{\"uses_lost\":3}") : SLICE("{\"uses_lost\":5}")));
+    return ERR_OK;
+}
+
+/* Old receipts stay, without the rows of what they opened. */
+TEST(runs_uses)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct err e;
+    int n = 0;
+    OK(store_begin(st, &e));
+    for (int i = 0; i < 6; i++) {
+        struct store_run r = {.id = uuid_new(),
+                              .project = w.project,
+                              .function = w.function,
+                              .version = uuid_new(),
+                              .cause = SLICE("ok"),
+                              .host_calls = SLICE("{}"),
+                              .uses = SLICE("[{},{}]"),
+                              .sums = SLICE("{\"uses_lost\":3}")};
+        OK(store_run_put(st, &r, &e));
+    }
+    OK(store_runs_trim(st, w.function, 10, 2, 100, &e));
+    OK(store_runs_trim(st, w.function, 10, 2, 100, &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_runs(st, w.project, w.function, (struct uuid){{0}}, false, 100, check_uses, &n, &e));
+    CHECK(n == 6);
     end(st);
 }
 
@@ -732,4 +767,5 @@ TEST(sums)
 
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
           CASE(group_commit), CASE(no_space), CASE(names), CASE(versions), CASE(versions_carry),
-          CASE(assets), CASE(images_of_kinds), CASE(runs), CASE(logs), CASE(journal), CASE(sums))
+          CASE(assets), CASE(images_of_kinds), CASE(runs), CASE(runs_uses), CASE(logs),
+          CASE(journal), CASE(sums))

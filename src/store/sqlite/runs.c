@@ -105,14 +105,26 @@ enum err_code store_run(struct store *st, struct uuid project, struct uuid id, e
                      each, arg, e);
 }
 
-enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t keep, uint32_t most,
-                              struct err *e)
+/* The id of a function's receipt that has ?2 newer ones. */
+#define NEWER "(SELECT id FROM runs WHERE function_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
+
+enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t keep, uint64_t full,
+                              uint32_t most, struct err *e)
 {
+    enum err_code rc = query_run(
+        query(st,
+              "UPDATE runs SET sums = json_set(sums, '$.uses_lost', json_array_length(uses) +"
+              " coalesce(json_extract(sums, '$.uses_lost'), 0)), uses = '[]' WHERE id IN"
+              " (SELECT id FROM runs WHERE function_id = ?1 AND id <= " NEWER
+              " ORDER BY id DESC LIMIT ?3) AND uses != '[]'",
+              "uii", function, full, (uint64_t)most),
+        e);
+    if (rc)
+        return rc;
     return query_run(
         query(st,
-              "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE function_id = ?1 AND id <="
-              " (SELECT id FROM runs WHERE function_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
-              " ORDER BY id LIMIT ?3)",
+              "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE function_id = ?1"
+              " AND id <= " NEWER " ORDER BY id LIMIT ?3)",
               "uii", function, keep, (uint64_t)most),
         e);
 }
