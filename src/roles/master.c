@@ -459,7 +459,8 @@ static void on_check(struct loop_timer *t)
         struct child *c = LIST_ITEM(n, struct child, node);
         if (slept)
             c->beat_us = now;
-        if (c->kind == CHILD_COMPILE || c->killed || now - c->beat_us < LEASH_HANG_US)
+        /* A child that was started in this turn of the loop has a beat after `now`. */
+        if (c->kind == CHILD_COMPILE || c->killed || now < c->beat_us + LEASH_HANG_US)
             continue;
         log_line(LOG_ERROR, "role_hangs", "role=%s child=%d", kind_names[c->kind], (int)c->pid);
         child_kill(c);

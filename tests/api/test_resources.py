@@ -16,11 +16,12 @@ import urllib.parse
 
 import pytest
 
-from server import Server, eventually, resident
+from server import Server, binary, eventually, resident
 from upstream import Upstream
 from wire import Cut, head
 
 MIB = 1 << 20
+INSTRUMENTED = "asan" in str(binary())  # freed memory is then kept for a while: sizes say nothing
 END = -5
 
 
@@ -330,7 +331,7 @@ def test_upload_of_100_mib_in_constant_memory(http, node, upstream):
         answer = wire.answer()
     _, body, code = answer_of(answer)
     assert body.decode() == f"POST {blocks * MIB} {digest.hexdigest()}" and code == ("read", END)
-    assert max(most.values()) < 8 * MIB, most
+    assert INSTRUMENTED or max(most.values()) < 8 * MIB, most
     record = upload.run(answer.run)
     assert record["egress_bytes_out"] == len(text) + blocks * MIB
 
@@ -348,7 +349,7 @@ def test_download_in_constant_memory(http, node, upstream):
         while part := wire.chunk():
             got += len(part)
             most = max(most, *(resident(pid) - before[pid] for pid in pids))
-    assert got > size and most < 8 * MIB
+    assert got > size and (INSTRUMENTED or most < 8 * MIB)
 
 
 def local(program, guests, upstream, tmp_path, url, **limits):
@@ -410,7 +411,8 @@ def test_garbage(http, node, upstream, path):
     egress = node.role("egress")
     answer = http().get(query(upstream.url(path)))
     assert answer.text == "\nread -1\n" and upstream.url(path) in logged(http(), answer)
-    assert node.role("egress") == egress and all(resident(pid) < 64 * MIB for pid in egress)
+    assert node.role("egress") == egress
+    assert INSTRUMENTED or all(resident(pid) < 64 * MIB for pid in egress)
 
 
 def test_nobody_listens(http, node):
