@@ -35,6 +35,15 @@ uint64_t meter_piece(struct meter *m)
     return piece < 0 ? 0 : (uint64_t)piece;
 }
 
+uint64_t meter_so_far(const struct meter *m)
+{
+    int64_t piece = (int64_t)(clock_mono_ns() - m->mono_ns);
+    if (piece >= METER_TRUST_NS)
+        piece = (int64_t)(clock_cpu_ns() - m->cpu_ns) - m->charged_ns;
+    piece -= m->surplus_ns;
+    return piece < 0 ? 0 : (uint64_t)piece;
+}
+
 void meter_stop(struct meter *m)
 {
     int64_t left = settle(m);

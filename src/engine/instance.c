@@ -153,6 +153,20 @@ void instance_free(struct instance *i)
     free(i);
 }
 
+/* The guest noticed that the epoch is older: on its stack, in the middle of its code. */
+static wasmtime_error_t *on_tick(wasmtime_context_t *context, void *data, uint64_t *ret_delta,
+                                 wasmtime_update_deadline_kind_t *ret_kind)
+{
+    struct instance *i = data;
+    (void)context;
+    i->over = i->is_over && i->is_over(i->call.owner);
+    if (i->over)
+        return wasmtime_error_new("the time is up"); /* unwinds it, and keeps its stack */
+    *ret_delta = 1;
+    *ret_kind = WASMTIME_UPDATE_DEADLINE_YIELD;
+    return NULL;
+}
+
 void instance_begin(struct instance *i, struct image *image, const struct limits *limits,
                     uint64_t *calls, void *owner)
 {
@@ -169,6 +183,8 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     i->end.memory = 0;
     i->end.made_ns = 0;
     i->end.gas = 0;
+    i->over = false;
+    i->is_over = NULL;
     i->binding = NULL;
     i->trace = NULL;
     i->call_ns = 0;
@@ -177,8 +193,7 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     i->store = wasmtime_store_new(image->engine->wasm, i, NULL);
     i->context = wasmtime_store_context(i->store);
     wasmtime_store_limiter(i->store, (int64_t)limits->v[LIMIT_MEMORY], -1, 1, -1, 1);
-    /* Its result is declared as an error but the function returns nothing. */
-    (void)wasmtime_context_epoch_deadline_async_yield_and_update(i->context, 1);
+    wasmtime_store_epoch_deadline_callback(i->store, on_tick, i, NULL);
     wasmtime_context_set_epoch_deadline(i->context, 1);
     i->gas = 0;
     if (image->engine->kind == ENGINE_FUEL) {
@@ -192,6 +207,11 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
     i->state = INSTANCE_RUNNABLE;
     if (image->memory_minimum > limits->v[LIMIT_MEMORY])
         instance_cancel(i, ERR_MEMORY_LIMIT);
+}
+
+void instance_watch(struct instance *i, bool (*over)(void *owner))
+{
+    i->is_over = over;
 }
 
 void instance_trace(struct instance *i, engine_trace trace)
@@ -231,7 +251,7 @@ static void judge(struct instance *i)
                                                                            : ERR_TRAP;
     } else if (i->error) {
         /* Before there is an instance, only what it would need can be missing. */
-        i->end.reason = i->starting ? ERR_MEMORY : ERR_TRAP;
+        i->end.reason = i->over ? ERR_CPU_LIMIT : i->starting ? ERR_MEMORY : ERR_TRAP;
     }
     if (i->end.by_host)
         i->end.reason = ERR_OK;

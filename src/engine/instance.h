@@ -35,6 +35,9 @@ void instance_begin(struct instance *i, struct image *image, const struct limits
                     uint64_t *calls, void *owner);
 /* After instance_begin(): this run's host calls are told to `trace`. */
 void instance_trace(struct instance *i, engine_trace trace);
+/* After instance_begin(): asked at each tick while the guest computes. True ends it for
+ * ERR_CPU_LIMIT, where it is, so that its stack can be shown; otherwise it is preempted. */
+void instance_watch(struct instance *i, bool (*over)(void *owner));
 /* Lets it run until it ends, waits, or was preempted; returns the new state. */
 enum instance_state instance_step(struct instance *i);
 /* Ends it wherever it is, for this reason. Nothing if it ended before. */

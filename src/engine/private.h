@@ -38,6 +38,7 @@ struct image {
 struct instance {
     enum instance_state state;
     bool starting;  /* the instance itself is being made */
+    bool over;      /* its time is up: the tick ended it */
     bool suspended; /* since the last step a host call answered ENGINE_WAIT */
     bool memory_known;
     uint64_t gas; /* given at the start; 0: the engine doesn't count it */
@@ -60,6 +61,7 @@ struct instance {
     struct engine_call call;
     const struct binding *binding; /* NULL: none yet */
     bool call_over;                /* it returned to the guest */
+    bool (*is_over)(void *owner);  /* NULL: it is only ever preempted */
     engine_trace trace;            /* NULL: nobody listens */
     uint64_t call_ns;              /* when it began, if somebody does */
     wasmtime_val_t *call_result;

@@ -626,6 +626,12 @@ static void finish(struct run *r)
         version_free(x, v);
 }
 
+static bool used_up(void *owner)
+{
+    const struct run *r = run_of(owner);
+    return (r->cpu_ns + meter_so_far(&r->exec->meter)) / 1000 >= r->guest.limits->v[LIMIT_CPU];
+}
+
 /* Not before its first step: of a hundred runs that come at once, one after another then uses the
  * same memory, which the caches still hold. */
 static void enter(struct run *r)
@@ -634,6 +640,7 @@ static void enter(struct run *r)
     r->entered_ns = r->exec->meter.mono_ns;
     guest_begin(&r->guest);
     instance_begin(r->instance, r->version->image, r->guest.limits, r->guest.calls, &r->guest);
+    instance_watch(r->instance, used_up);
     if (r->version->load.trace)
         instance_trace(r->instance, guest_trace);
 }

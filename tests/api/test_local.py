@@ -253,6 +253,11 @@ def test_trap_shows_the_stack(local):
     assert b"cwa_main" in local("run", ":cwa-trap").stderr
 
 
+def test_cpu_limit_shows_where(local):
+    said = local("run", "--cpu=50ms", ":cwa-loop").stderr.decode()
+    assert "it used up its CPU time\n    at cwa_main (0x" in said and "--limit cpu=" in said
+
+
 def test_wall_limit(local):
     done = local("run", "--json", "--limit=stream-idle=20ms", ":cwa-sleep")
     assert done.returncode == 142

@@ -255,6 +255,30 @@ TEST(endless)
         CHECK(run_code("_start", "", shapes[i])->reason == ERR_CPU_LIMIT);
 }
 
+static int ticks;
+
+static bool third_tick(void *owner)
+{
+    CHECK(owner == &host);
+    return ++ticks == 3;
+}
+
+TEST(watched)
+{
+    struct image *image = image_of("_start", "", "loop br 0 end");
+    struct instance *i = instance_new();
+    char text[1024];
+    ticks = 0;
+    instance_begin(i, image, &limits, host.calls, &host);
+    instance_watch(i, third_tick);
+    CHECK(step(i) == INSTANCE_ENDED && ticks == 3);
+    CHECK(instance_end(i)->reason == ERR_CPU_LIMIT && !instance_end(i)->by_host);
+    instance_explain(i, SLICE("it is over"), SLICE(""), text, sizeof text);
+    CHECK(strncmp(text, "it is over\n  at ", 16) == 0);
+    instance_free(i);
+    image_unref(image);
+}
+
 TEST(waiting)
 {
     struct image *image = image_of("cwa_main", "i", "1 cwa.runtime_msleep 9");
@@ -394,10 +418,10 @@ TEST(kinds_are_apart)
 }
 
 static const struct test_case cases[] = {
-    CASE(name),      CASE(fresh),           CASE(entry_points), CASE(arguments),
-    CASE(traps),     CASE(exit_by_host),    CASE(memory_limit), CASE(endless),
-    CASE(waiting),   CASE(damaged_image),   CASE(all_places),   CASE(gas),
-    CASE(explained), CASE(kinds_are_apart),
+    CASE(name),    CASE(fresh),         CASE(entry_points),    CASE(arguments),
+    CASE(traps),   CASE(exit_by_host),  CASE(memory_limit),    CASE(endless),
+    CASE(waiting), CASE(damaged_image), CASE(all_places),      CASE(gas),
+    CASE(watched), CASE(explained),     CASE(kinds_are_apart),
 };
 
 int main(void)
