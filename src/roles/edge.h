@@ -138,6 +138,7 @@ struct edge_run {
 };
 
 struct edge_slot {
+    struct uuid id;                      /* the version's: what a run looks for */
     struct edge_route *route;            /* NULL: the slot is free */
     const struct route_version *version; /* of `route` */
     bool sure;                           /* its image was there */

@@ -22,7 +22,7 @@ void edge_egress_load(struct edge_exec *x, const struct edge_slot *s)
         return;
     const struct version_load *load = &s->version->load;
     struct exchange_policy p = {
-        .version = s->version->id, .function = s->route->row.function, .limits = load->limits};
+        .version = s->id, .function = s->route->row.function, .limits = load->limits};
     struct buf payload;
     buf_init(&payload, FRAME_LOAD_MOST);
     if (!buf_add(&payload, &p, sizeof p) || !buf_add(&payload, load->policy.p, load->policy.n))
@@ -35,8 +35,7 @@ void edge_egress_load(struct edge_exec *x, const struct edge_slot *s)
 void edge_egress_unload(struct edge_exec *x, const struct edge_slot *s)
 {
     if (x->joined)
-        channel_send(&x->edge->egress, FRAME_FORGET, 0, x->number, s->version->id.b,
-                     sizeof s->version->id.b);
+        channel_send(&x->edge->egress, FRAME_FORGET, 0, x->number, s->id.b, sizeof s->id.b);
 }
 
 static void join(struct edge_exec *x)

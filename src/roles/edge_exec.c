@@ -186,7 +186,7 @@ uint32_t edge_exec_slot(struct edge_exec *x, struct edge_route *route,
 {
     uint32_t at;
     for (uint32_t i = 0; i < EDGE_EXEC_SLOTS; i++)
-        if (x->slots[i].route && uuid_eq(x->slots[i].version->id, v->id))
+        if (x->slots[i].route && uuid_eq(x->slots[i].id, v->id))
             return i;
     make_room(x);
     for (at = 0; at < EDGE_EXEC_SLOTS && x->slots[at].route; at++)
@@ -194,7 +194,7 @@ uint32_t edge_exec_slot(struct edge_exec *x, struct edge_route *route,
     if (at == EDGE_EXEC_SLOTS || !load(x, at, route, v))
         return UINT32_MAX;
     route->refs++;
-    x->slots[at] = (struct edge_slot){.route = route, .version = v};
+    x->slots[at] = (struct edge_slot){.id = v->id, .route = route, .version = v};
     edge_egress_load(x, &x->slots[at]);
     return at;
 }
@@ -210,7 +210,7 @@ static void on_load_failed(struct edge_exec *x, uint64_t slot, struct slice payl
     memcpy(&code, payload.p, sizeof code);
     struct slice text = slice_from(payload, sizeof code);
     char version[UUID_TEXT + 1];
-    uuid_text(x->slots[slot].version->id, version);
+    uuid_text(x->slots[slot].id, version);
     log_line(LOG_WARNING, "load_failed", "version=%s error=\"%.*s\"", version, SLICE_ARG(text));
 
     struct list runs;
