@@ -25,7 +25,7 @@ enum {
     FOLLOWED_US = 100000, /* while somebody follows the log */
     BATCH = 2000,         /* records of one spool a turn */
     RUNS_KEPT = 10000,    /* receipts of a function */
-    RUNS_FULL = 1000,     /* …that keep what they opened, row by row: up to 32 KiB */
+    RUNS_FULL = 1000,     /* …that keep many rows of what they opened: up to 32 KiB */
     RUNS_STEP = 256,      /* runs of a function between two trims of its receipts */
     TRIM_MOST = 2000,     /* rows that one trim deletes */
 };

@@ -349,7 +349,8 @@ enum err_code store_run(struct store *st, struct uuid project, struct uuid id,
                         enum err_code (*each)(void *arg, const struct store_run *r, struct err *e),
                         void *arg, struct err *e) MUST_CHECK;
 /* Deletes the oldest receipts of a function over `keep`, at most `most` of them. Those over `full`
- * (which is less) lose the rows of what they opened, which then are only counted (uses_lost). */
+ * (which is less) that have more than 2 KiB of rows of what they opened lose them: they are then
+ * only counted (uses_lost). */
 enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t keep, uint64_t full,
                               uint32_t most, struct err *e) MUST_CHECK;
 

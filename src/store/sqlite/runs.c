@@ -116,7 +116,7 @@ enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t k
               "UPDATE runs SET sums = json_set(sums, '$.uses_lost', json_array_length(uses) +"
               " coalesce(json_extract(sums, '$.uses_lost'), 0)), uses = '[]' WHERE id IN"
               " (SELECT id FROM runs WHERE function_id = ?1 AND id <= " NEWER
-              " ORDER BY id DESC LIMIT ?3) AND uses != '[]'",
+              " ORDER BY id DESC LIMIT ?3) AND length(uses) > 2048",
               "uii", function, full, (uint64_t)most),
         e);
     if (rc)
