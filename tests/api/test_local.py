@@ -201,8 +201,11 @@ def test_assets(local, tmp_path):
     folder.mkdir()
     (folder / "page.html").write_text("<p>hello")
     for _ in range(2):
-        done = local("run", "--assets", folder, ":cwa-hello")
+        done = local("run", "--assets", folder, "--cgi", "GET", "/page.html", ":wasi-site")
         assert done.returncode == 0, done.stderr
+        assert done.stdout.partition(b"\n\n")[2] == b"<p>hello"
+    done = local("run", "--cgi", "/page.html", ":wasi-site")
+    assert done.stdout.startswith(b"HTTP/1.1 404 Not Found\n")
     kept = [p for p in local.cache.rglob("assets/*")]
     assert len(kept) >= 1 and all(p.stat().st_mode & 0o777 == 0o444 for p in kept)
     (folder / "pipe").symlink_to("/etc/passwd")
