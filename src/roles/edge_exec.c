@@ -283,6 +283,10 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
             die(x, "its process logged more than the limit");
             return;
         }
+        if (FRAME_LOG_SOURCE((uint8_t)payload.p[0]) >= EDGE_LOG_PLATFORM) {
+            die(x, "its process logged in another's name");
+            return;
+        }
         edge_receipt_log(r, FRAME_LOG_LEVEL((uint8_t)payload.p[0]),
                          FRAME_LOG_SOURCE((uint8_t)payload.p[0]), slice_from(payload, 1));
         return;

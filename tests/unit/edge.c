@@ -166,6 +166,9 @@ static void begin(struct fake *k, const struct frame *f, struct slice payload)
         output(k, f->id, "Content-Type: text/plain\n\nreached\n");
     } else if (slice_eq(path, SLICE("/die"))) {
         leave(k);
+    } else if (slice_eq(path, SLICE("/forge"))) {
+        text[0] = (char)FRAME_LOG_HEAD(1, 2); /* the platform's voice */
+        put_frame(k, FRAME_LOG, 0, f->id, text, 1);
     } else if (slice_eq(path, SLICE("/hold"))) {
         output(k, f->id, "Content-Type: text/plain\n\nfirst\n");
         keep(k, f->id);
@@ -584,6 +587,9 @@ TEST(dead_exec_is_replaced)
     HAS(a, "Wasmcloud-Error: exec_died\r\n");
     HAS(ask("GET", "/hello", ""), "HTTP/1.1 200 OK\r\n");
     CHECK(execs == before + 1);
+    HAS(ask("GET", "/forge", ""), "Wasmcloud-Error: exec_died\r\n");
+    HAS(ask("GET", "/hello", ""), "HTTP/1.1 200 OK\r\n");
+    CHECK(execs == before + 2);
 }
 
 TEST(streams_as_it_is_written)
