@@ -35,7 +35,8 @@ static const unsigned long partial_chain = 0x80000;
 struct trust {
     const struct curl_api *curl;
     struct slice pem;
-    void *store; /* NULL: libcurl reads `pem` itself */
+    bool shares; /* one store among all connections; else libcurl reads `pem` itself */
+    void *store; /* made at the first TLS connection: it takes some 10 ms */
 };
 
 static bool find_symbols(void)
@@ -76,8 +77,7 @@ enum err_code trust_new(const struct curl_api *curl, struct slice pem, struct tr
         return err_set(e, ERR_MEMORY, "no memory for certificates");
     t->curl = curl;
     t->pem = pem.n ? pem : SLICE("none");
-    if (find_symbols())
-        t->store = make_store(t->pem);
+    t->shares = find_symbols();
     *ret_trust = t;
     return ERR_OK;
 }
@@ -93,6 +93,8 @@ static CURLcode on_context(CURL *easy, void *context, void *arg)
 {
     struct trust *t = arg;
     (void)easy;
+    if (!t->store && !(t->store = make_store(t->pem)))
+        return CURLE_OUT_OF_MEMORY;
     ssl.use_store(context, t->store);
     return CURLE_OK;
 }
@@ -104,7 +106,7 @@ bool trust_set(struct trust *t, CURL *easy)
         .data = (void *)(uintptr_t)t->pem.p, .len = t->pem.n, .flags = CURL_BLOB_NOCOPY};
     if (curl->easy_setopt(easy, CURLOPT_CAPATH, NULL))
         return false;
-    if (!t->store)
+    if (!t->shares)
         return !curl->easy_setopt(easy, CURLOPT_CAINFO_BLOB, &pem);
     return !curl->easy_setopt(easy, CURLOPT_CAINFO, NULL) &&
            !curl->easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context) &&
