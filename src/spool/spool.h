@@ -25,7 +25,8 @@ struct spool_receipt {
     char method[16];   /* NUL-terminated, cut if longer */
     char path[256];    /* without the query, NUL-terminated, cut if longer */
     char client[46];   /* address cut to /24 or /48, NUL-terminated */
-    uint64_t request_bytes, response_bytes; /* bodies on the wire */
+    uint64_t request_bytes;  /* of the body, as it came */
+    uint64_t response_bytes; /* that the guest wrote and the edge took, its CGI head included */
 };
 
 struct spool_log {
