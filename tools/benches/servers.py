@@ -134,7 +134,7 @@ def measure(options, folder):
 
 
 def run(options, folder, nginx, wasmcloud):
-    time.sleep(0.5)
+    time.sleep(2)  # blank processes have come to rest
     blank = [own_memory(pid) for pid in family(wasmcloud.process.pid) if role(pid) == "exec"]
 
     targets = {"nginx `return 200`": (nginx, nginx.url)}
