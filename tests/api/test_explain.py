@@ -1,6 +1,7 @@
 """What a user is told when something goes wrong, here and deployed: what happened, where, and one
 line of what to do. Deployed, it is the run's text."""
 
+import json
 import os
 import subprocess
 
@@ -22,9 +23,9 @@ def here(program, guests, tmp_path_factory):
     cache.mkdir(exist_ok=True)
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
 
-    def run(name, *arguments, flags=()):
+    def run(name, *arguments, flags=(), stdin=""):
         done = subprocess.run([program, "run", *flags, guests / f"{name}.wasm", *arguments], capture_output=True,
-                              stdin=subprocess.DEVNULL, text=True, env=environment, timeout=60)
+                              input=stdin, text=True, env=environment, timeout=60)
         return done.stderr, done.returncode
 
     return run
@@ -106,3 +107,16 @@ def test_output_that_is_no_answer(guest, cli):
     log = " ".join(line["text"] for line in run["logs"])
     assert "hello there" in run["text"] + log, "the first bytes that were printed"
     assert "response" in run["text"] + log and "text" in run["text"] + log, "both remedies"
+
+
+def test_a_refused_url_names_its_rule(server, guests, here, tmp_path):
+    policy = {"allow": ["https://api.example.com/**"], "disallow": ["https://api.example.com/admin/**"]}
+    (tmp_path / "policy.json").write_text(json.dumps(policy))
+    url = "https://api.example.com/admin/users"
+    function = server.deploy("refused", guests / "cwa-same.wasm", policy=policy)
+    _, run = function.failure("/", method="POST", body=f"open {url}\n".encode())
+    said, status = here("cwa-same", flags=("--policy", tmp_path / "policy.json"), stdin=f"open {url}\n")
+    assert (status, run["cause"]) == (159, "policy")
+    for text in said, "\n".join(line["text"] for line in run["logs"]):
+        assert "vibe check failed: URL forbidden by policy" in text and url in text
+        assert "decided by: disallow https://api.example.com/admin/**" in text, text
