@@ -73,7 +73,7 @@ const struct context *client_context(const struct client *c)
     return &c->context;
 }
 
-/* ── building the request ────────────────────────────────────────────────────────────────── */
+/* ---- building the request ---- */
 
 /* RFC 3986 2.3: all but unreserved characters are encoded. */
 static bool add_encoded(struct buf *url, const char *text)
@@ -136,7 +136,7 @@ static int on_seek(void *ctx, curl_off_t offset, int origin)
     return lseek(call->fd, offset, origin) < 0 ? CURL_SEEKFUNC_CANTSEEK : CURL_SEEKFUNC_OK;
 }
 
-/* ── taking the answer ───────────────────────────────────────────────────────────────────── */
+/* ---- taking the answer ---- */
 
 static bool succeeded(long status)
 {

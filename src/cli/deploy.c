@@ -31,7 +31,7 @@ struct deploy {
     int fd, assets_fd; /* the module, the archive of the assets */
 };
 
-/* ── judging the input before anything is sent ───────────────────────────────────────────── */
+/* ---- judging the input before anything is sent ---- */
 
 /* What a file is that is no core module, by its first bytes; NULL: let the server judge. */
 static const char *mistaken_for(struct slice head)
@@ -168,7 +168,7 @@ static enum err_code open_assets(struct deploy *d, struct err *e)
     return rc;
 }
 
-/* ── the requests ────────────────────────────────────────────────────────────────────────── */
+/* ---- the requests ---- */
 
 static enum err_code deploy_bytes(struct client *c, const struct deploy *d, json_t **ret_answer,
                                   struct err *e)

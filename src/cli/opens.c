@@ -9,7 +9,7 @@
 
 enum { SHOWN = 20 /* rules that open, of many */ };
 
-/* ── policies of the API ─────────────────────────────────────────────────────────────────── */
+/* ---- policies of the API ---- */
 
 enum err_code opens_to_json(const struct policy *p, json_t **ret_json, struct err *e)
 {
@@ -61,7 +61,7 @@ enum err_code opens_base(struct client *c, const char *name, json_t **ret_versio
     return rc;
 }
 
-/* ── agreeing ────────────────────────────────────────────────────────────────────────────── */
+/* ---- agreeing ---- */
 
 struct listing {
     const char *name;

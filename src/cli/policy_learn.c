@@ -100,7 +100,7 @@ static int learn_from_runs(const char *project, const char *name, uint64_t most,
     return status;
 }
 
-/* ── here ────────────────────────────────────────────────────────────────────────────────── */
+/* ---- here ---- */
 
 /* A file without a name that allows all, for the child to read by its descriptor. */
 static enum err_code everything(char path[32], int *ret_fd, struct err *e)
@@ -184,7 +184,7 @@ static int learn_from_file(int argc, char **argv, bool json)
     return status;
 }
 
-/* ── the command ─────────────────────────────────────────────────────────────────────────── */
+/* ---- the command ---- */
 
 int policy_learn_command(int argc, char **argv)
 {

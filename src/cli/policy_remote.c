@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-/* ── get ─────────────────────────────────────────────────────────────────────────────────── */
+/* ---- get ---- */
 
 int policy_show(const struct policy *p, bool json)
 {
@@ -86,7 +86,7 @@ static enum err_code base_policy(struct client *c, const char *name, struct poli
     return rc;
 }
 
-/* ── set ─────────────────────────────────────────────────────────────────────────────────── */
+/* ---- set ---- */
 
 /* Makes the version and prints what came of it; the exit status. */
 static int put_policy(struct client *c, const char *name, const struct policy *p, bool json)
@@ -143,7 +143,7 @@ int policy_set(int argc, char **argv)
     return status;
 }
 
-/* ── allow ───────────────────────────────────────────────────────────────────────────────── */
+/* ---- allow ---- */
 
 static int allow_in_function(const char *project, const char *name, const char *url, bool json)
 {

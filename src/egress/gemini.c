@@ -25,7 +25,7 @@ struct gemini {
     bool answered;
 };
 
-/* ── the conversation ────────────────────────────────────────────────────────────────────── */
+/* ---- the conversation ---- */
 
 /* The server's own certificate, first in the chain, as libcurl lists it: "Cert:" and PEM. */
 static const char *certificate(struct transfer *t)

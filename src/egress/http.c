@@ -46,7 +46,7 @@ static int on_prereq(void *arg, char *their, char *our, int their_port, int our_
     return CURL_PREREQFUNC_OK;
 }
 
-/* ── libcurl calls: bytes ────────────────────────────────────────────────────────────────── */
+/* ---- libcurl calls: bytes ---- */
 
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
@@ -92,7 +92,7 @@ static size_t on_request(char *out, size_t size, size_t n, void *arg)
     return transfer_count(t, got, 0) ? got : CURL_READFUNC_ABORT;
 }
 
-/* ── options ─────────────────────────────────────────────────────────────────────────────── */
+/* ---- options ---- */
 
 void checked_options(struct transfer *t)
 {
@@ -200,7 +200,7 @@ enum err_code http_begin(struct transfer *t, struct err *e)
     return multi_add(t, e);
 }
 
-/* ── the end ─────────────────────────────────────────────────────────────────────────────── */
+/* ---- the end ---- */
 
 static const char *explain(struct transfer *t, CURLcode result)
 {

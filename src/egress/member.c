@@ -39,7 +39,7 @@ void exchange_say(struct exchange *x, enum frame_type type, const struct exchang
     memcpy(at + sizeof *end, text, n);
 }
 
-/* ── runs ────────────────────────────────────────────────────────────────────────────────── */
+/* ---- runs ---- */
 
 /* Sums outlive the opens: the next open of the run goes on from there. Nobody says when a run ends,
  * so the longest unused are forgotten first. */
@@ -77,7 +77,7 @@ static void run_release(struct member *m, struct run *run)
     free(run);
 }
 
-/* ── exchanges ───────────────────────────────────────────────────────────────────────────── */
+/* ---- exchanges ---- */
 
 static void stop_waiting(struct exchange *x)
 {
@@ -260,7 +260,7 @@ static enum err_code on_open(struct member *m, const struct frame *f, struct sli
     return ERR_OK;
 }
 
-/* ── requests ────────────────────────────────────────────────────────────────────────────── */
+/* ---- requests ---- */
 
 /* CONNECT and TRACE are for proxies and for those who debug them (RFC 9110 9.3.6, 9.3.8). */
 static enum err_code take_method(struct transfer *t, struct slice method, struct err *e)
@@ -366,7 +366,7 @@ static enum err_code on_request(struct exchange *x, struct slice payload, struct
     return ERR_OK;
 }
 
-/* ── the socket ──────────────────────────────────────────────────────────────────────────── */
+/* ---- the socket ---- */
 
 static enum err_code on_credit(struct exchange *x, struct slice payload, struct err *e)
 {

@@ -53,7 +53,7 @@ struct egress {
     struct pins pins; /* of gemini servers */
 };
 
-/* ── egress.c ────────────────────────────────────────────────────────────────────────────── */
+/* ---- egress.c ---- */
 
 /* A project: its connections are its own. Lives while it has members, and a while longer. */
 struct project {
@@ -76,7 +76,7 @@ struct project *project_get(struct egress *g, struct uuid id); /* NULL: no memor
 /* Looks for what is idle in a while. */
 void egress_sweep_later(struct egress *g);
 
-/* ── edge.c ──────────────────────────────────────────────────────────────────────────────── */
+/* ---- edge.c ---- */
 
 struct edge {
     struct list node;
@@ -115,7 +115,7 @@ struct member {
     struct channel channel;
 };
 
-/* ── member.c ────────────────────────────────────────────────────────────────────────────── */
+/* ---- member.c ---- */
 
 /* Bytes of all opens of one run. */
 struct run {
@@ -150,7 +150,7 @@ void member_version(struct member *m, struct version *v);
 void exchange_say(struct exchange *x, enum frame_type type, const struct exchange_end *end,
                   const char *text);
 
-/* ── transfer.c ──────────────────────────────────────────────────────────────────────────── */
+/* ---- transfer.c ---- */
 
 enum phase {
     PHASE_QUEUED, /* the project has as many as it may */
@@ -250,7 +250,7 @@ static inline const struct http_address *transfer_address(const struct transfer 
     return &t->addresses[t->address_at];
 }
 
-/* ── multi.c, http.c, gemini.c ───────────────────────────────────────────────────────────── */
+/* ---- multi.c, http.c, gemini.c ---- */
 
 enum err_code multi_open(struct project *p, struct err *e) MUST_CHECK;
 void multi_close(struct project *p);

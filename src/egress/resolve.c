@@ -47,7 +47,7 @@ struct query {
     unsigned *of_owner;
 };
 
-/* ── c-ares on the loop ──────────────────────────────────────────────────────────────────── */
+/* ---- c-ares on the loop ---- */
 
 static void on_timeout(struct loop_timer *t);
 
@@ -213,7 +213,7 @@ static void look_again(struct resolver *r)
     log_line(LOG_INFO, "resolver", "reread=%s", settings);
 }
 
-/* ── questions ───────────────────────────────────────────────────────────────────────────── */
+/* ---- questions ---- */
 
 static unsigned keep(const struct ares_addrinfo *info, int family, struct http_address *out,
                      unsigned n)

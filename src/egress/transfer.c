@@ -21,7 +21,7 @@ static bool is_gemini(const struct transfer *t)
     return t->x->scheme[0] == 'g';
 }
 
-/* ── deadlines ───────────────────────────────────────────────────────────────────────────── */
+/* ---- deadlines ---- */
 
 static void on_deadline(struct loop_timer *timer);
 
@@ -74,7 +74,7 @@ static void on_deadline(struct loop_timer *timer)
     }
 }
 
-/* ── the journal ─────────────────────────────────────────────────────────────────────────── */
+/* ---- the journal ---- */
 
 /* For whoever answers an abuse report: who was at this address at that time, and with how much. */
 static void journal(const struct transfer *t, const struct http_address *address,
@@ -100,7 +100,7 @@ static void journal(const struct transfer *t, const struct http_address *address
     (void)spool_connection(spool, &c); /* a full ring counts what it drops */
 }
 
-/* ── beginning ───────────────────────────────────────────────────────────────────────────── */
+/* ---- beginning ---- */
 
 struct transfer *transfer_new(struct exchange *x)
 {
@@ -284,7 +284,7 @@ void transfer_start(struct transfer *t)
     loop_task_add(p->egress->loop, &p->admit);
 }
 
-/* ── ending ──────────────────────────────────────────────────────────────────────────────── */
+/* ---- ending ---- */
 
 /* Gives its place to the next in the queue. */
 static void leave(struct transfer *t)
@@ -370,7 +370,7 @@ void transfer_unconnected(struct transfer *t, const char *why)
     }
 }
 
-/* ── bytes ───────────────────────────────────────────────────────────────────────────────── */
+/* ---- bytes ---- */
 
 void transfer_connected(struct transfer *t)
 {

@@ -120,15 +120,16 @@ static void add_frame(struct slice line, struct text *out)
         say(out, " (%.*s)", SLICE_ARG(place));
 }
 
-static void add_frames(struct slice lines, struct text *out)
+/* Is one of them there again and again? */
+static bool add_frames(struct slice lines, struct text *out)
 {
     struct slice last = SLICE("");
-    bool same = false;
+    bool same = false, recursion = false;
     while (lines.p && out->n + REST < out->size) {
         struct slice line = slice_trim(slice_split(&lines, '\n'));
         struct slice frame = slice_from(line, until(line, ":").n); /* without its number */
         if (frame.n && slice_eq(frame, last)) {
-            same = true; /* a recursion */
+            same = recursion = true;
             continue;
         }
         if (same)
@@ -137,6 +138,7 @@ static void add_frames(struct slice lines, struct text *out)
         last = frame;
         add_frame(line, out);
     }
+    return recursion;
 }
 
 /* "memory fault at wasm address 0x10000 in linear memory of size 0x10000", made readable. */
@@ -209,8 +211,13 @@ void instance_explain(const struct instance *i, struct slice why, struct slice a
     } else if (i->end.reason) {
         add_cause(causes, out);
     }
-    add_frames(frames, out);
+    bool recursion = add_frames(frames, out);
     add_call(i, out);
+    /* C's own stack lies in memory: one that is used up runs into what is beside it, or out. */
+    if (!advice.n && recursion && known == &traps[WASMTIME_TRAP_CODE_MEMORY_OUT_OF_BOUNDS])
+        advice =
+            SLICE("look for a recursion without an end; the stack of a C or Rust program is part "
+                  "of its memory: link with -z stack-size=BYTES for a larger one");
     if (!advice.n && known)
         advice = slice_str(known->advice);
     if (advice.n)

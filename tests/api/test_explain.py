@@ -12,6 +12,7 @@ CRASHES = {
     "far": ("outside of its memory", "at write_far", "at main", "pointer"),
     "divide": ("divided an integer by zero", "at divide", "at main"),
     "null": ("null function pointer", "at call_null", "at main"),
+    "deep": ("outside of its memory", "at recurse", "over and over", "recursion", "stack-size"),
     "abort": ("unreachable instruction", "at abort", "at main", "its log may say why"),
 }
 

@@ -2,7 +2,7 @@
  * malice, and what is written down. Where it connects to is egress_reach.c's. */
 #include "egress_world.h"
 
-/* ── answers ─────────────────────────────────────────────────────────────────────────────── */
+/* ---- answers ---- */
 
 /* What becomes of each thing that the server says. */
 static const struct {
@@ -63,7 +63,7 @@ TEST(answers)
     world_stop(&w);
 }
 
-/* ── requests ────────────────────────────────────────────────────────────────────────────── */
+/* ---- requests ---- */
 
 TEST(request_is_ours)
 {
@@ -192,7 +192,7 @@ TEST(policy_saw_what_was_sent)
     world_stop(&w);
 }
 
-/* ── bodies and credit ───────────────────────────────────────────────────────────────────── */
+/* ---- bodies and credit ---- */
 
 TEST(uploads)
 {
@@ -301,7 +301,7 @@ TEST(second_request)
     world_stop(&w);
 }
 
-/* ── decisions ───────────────────────────────────────────────────────────────────────────── */
+/* ---- decisions ---- */
 
 TEST(two_layers)
 {
@@ -364,7 +364,7 @@ TEST(open_waits_for_its_policy)
     world_stop(&w);
 }
 
-/* ── limits ──────────────────────────────────────────────────────────────────────────────── */
+/* ---- limits ---- */
 
 static void start_limited(struct world *w, enum limit_id limit, uint64_t value)
 {
@@ -442,7 +442,7 @@ TEST(at_once)
     world_stop(&w);
 }
 
-/* ── malice ──────────────────────────────────────────────────────────────────────────────── */
+/* ---- malice ---- */
 
 /* CANCEL after any number of turns: nothing follows it, everything else goes on. */
 TEST(cancel_anywhere)
@@ -610,7 +610,7 @@ TEST(edge_breaks_the_rules)
     world_stop(&w);
 }
 
-/* ── idleness ────────────────────────────────────────────────────────────────────────────── */
+/* ---- idleness ---- */
 
 /* As if the project had done nothing for a long time. */
 static void sweep(struct world *w, struct project *p)
@@ -645,7 +645,7 @@ TEST(idle)
     world_stop(&w);
 }
 
-/* ── the journal ─────────────────────────────────────────────────────────────────────────── */
+/* ---- the journal ---- */
 
 TEST(journal)
 {

@@ -1,7 +1,7 @@
 /* Where egress connects to and whom it believes: addresses, names, certificates, gemini's keys. */
 #include "egress_world.h"
 
-/* ── addresses ───────────────────────────────────────────────────────────────────────────── */
+/* ---- addresses ---- */
 
 /* One of each block and its edges, and public ones around them. */
 static const char *const forbidden[] = {
@@ -216,7 +216,7 @@ TEST(numeric_hosts)
     world_stop(&w);
 }
 
-/* ── names ───────────────────────────────────────────────────────────────────────────────── */
+/* ---- names ---- */
 
 TEST(names)
 {
@@ -279,7 +279,7 @@ TEST(names_that_hang)
     world_stop(&w);
 }
 
-/* ── TLS and gemini ──────────────────────────────────────────────────────────────────────── */
+/* ---- TLS and gemini ---- */
 
 static void start_tls(struct world *w)
 {
