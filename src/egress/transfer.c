@@ -201,9 +201,10 @@ static void judge(struct transfer *t, const struct http_address *addresses, unsi
     char text[EXCHANGE_TEXT + 1], address[ADDRESS_TEXT];
     address_text(&addresses[refused], address);
     snprintf(text, sizeof text,
-             "%.*s is %s, %s: not reachable from here; the operator may allow it "
+             "%.*s is %s%s%s: not reachable from here; the operator may allow it "
              "(egress-addresses)",
-             SLICE_ARG(t->url.host), address, first);
+             SLICE_ARG(t->url.host), t->url.numeric ? "" : address, t->url.numeric ? "" : ", ",
+             first);
     journal(t, &addresses[refused], ERR_POLICY);
     transfer_finish(t, ERR_POLICY, text);
 }
