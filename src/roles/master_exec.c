@@ -136,6 +136,29 @@ static void on_exec_retry(struct loop_timer *t)
     execs_refill(LIST_ITEM(t, struct master, exec_retry));
 }
 
+/* One did not come up; the next try is later each time. After some, a server that has not answered
+ * yet gives up, and one that has tells whoever waits. */
+static void start_failed(struct master *m)
+{
+    m->exec_failures++;
+    if (m->exec_failures >= HOPELESS && !m->announced) {
+        master_fail(m, 1,
+                    "processes for guests can't be started; the log above says why. They run as "
+                    "users of their own when the server runs as root: all folders up to the "
+                    "system's libraries must be open to them (chmod o+x)");
+        return;
+    }
+    if (m->exec_failures >= HOPELESS)
+        for (struct list *n; (n = list_pop(&m->wants));) {
+            struct want *w = LIST_ITEM(n, struct want, node);
+            leash_send(&w->edge->leash, LEASH_NO_EXEC, 0, w->cookie,
+                       "processes for guests end at their start", NULL, 0);
+            free(w);
+        }
+    loop_timer_start(m->loop, &m->exec_retry,
+                     loop_now(m->loop) + master_back_off(m->exec_failures), on_exec_retry);
+}
+
 void execs_refill(struct master *m)
 {
     if (m->phase > MASTER_DRAINS_EDGES || m->exec_retry.slot)
@@ -146,9 +169,7 @@ void execs_refill(struct master *m)
             wanted += (int)m->options->limits.v[LIMIT_EXEC_BLANK];
         for (int there = count_blank(m, (enum engine_kind)engine); there < wanted; there++)
             if (!start(m, (enum engine_kind)engine)) {
-                loop_timer_start(m->loop, &m->exec_retry,
-                                 loop_now(m->loop) + master_back_off(++m->exec_failures),
-                                 on_exec_retry);
+                start_failed(m);
                 return;
             }
     }
@@ -247,20 +268,12 @@ void exec_ended(struct child *c, int status)
                !m->fences_hold) {
         master_no_fence(m, "a required fence is missing"); /* it could not even say which */
     } else if (!c->ready && !m->status) {
-        m->exec_failures++;
-        log_line(m->exec_failures < HOPELESS ? LOG_WARNING : LOG_ERROR, "exec_failed",
+        log_line(m->exec_failures + 1 < HOPELESS ? LOG_WARNING : LOG_ERROR, "exec_failed",
                  "child=%d %s=%d failures=%u", (int)c->pid,
                  WIFSIGNALED(status) ? "signal" : "status",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), m->exec_failures);
-        if (m->exec_failures >= HOPELESS)
-            for (struct list *n; (n = list_pop(&m->wants));) {
-                struct want *w = LIST_ITEM(n, struct want, node);
-                leash_send(&w->edge->leash, LEASH_NO_EXEC, 0, w->cookie,
-                           "processes for guests end at their start", NULL, 0);
-                free(w);
-            }
-        loop_timer_start(m->loop, &m->exec_retry,
-                         loop_now(m->loop) + master_back_off(m->exec_failures), on_exec_retry);
+                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+                 m->exec_failures + 1);
+        start_failed(m);
     }
     c->killed = true; /* no longer counts as blank */
     execs_refill(m);

@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import httpx
+import pytest
 
 from server import binary
 
@@ -45,6 +48,25 @@ def test_an_early_sigterm_ends_it(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) in (0, -signal.SIGTERM)  # the latter before it watches signals
     process.stderr.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="execs have users of their own only when master is root")
+def test_a_machine_that_lets_no_other_user_run_programs(tmp_path):
+    """The loader of programs lies in a folder that is closed to other users."""
+    loader = Path("/lib64/ld-linux-x86-64.so.2").resolve()
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copy(loader, closed / loader.name)
+    if loader.name != "ld-linux-x86-64.so.2":
+        os.symlink(loader.name, closed / "ld-linux-x86-64.so.2")
+    hide = f'mount --bind "{closed}" "$(readlink -f /lib64)" && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hide, "sh", str(binary()), "serve", "--data", str(tmp_path / "data"),
+         "--listen-platform", "127.0.0.1:0", "--listen-functions", "127.0.0.1:0"],
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert "execveat: Permission denied" in done.stderr
+    assert "can't be started" in done.stderr and "chmod o+x" in done.stderr
 
 
 def test_configuration_file(serve, tmp_path):
