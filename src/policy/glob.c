@@ -41,8 +41,9 @@ static enum err_code put_host_pattern(struct slice host, struct url_out *out, st
 static enum err_code read_authority(struct glob *g, struct slice authority, struct url_out *out,
                                     struct err *e)
 {
-    const char *colon = authority.n ? memrchr(authority.p, ':', authority.n) : NULL;
-    const char *bracket = authority.n ? memrchr(authority.p, ']', authority.n) : NULL;
+    bool some = authority.p && authority.n;
+    const char *colon = some ? memrchr(authority.p, ':', authority.n) : NULL;
+    const char *bracket = some ? memrchr(authority.p, ']', authority.n) : NULL;
     struct slice host = authority;
     enum err_code rc;
     g->any_port =

@@ -353,7 +353,7 @@ static const struct guest_host host = {.output = output,
 static struct guest guest;
 static struct limits limits;
 static struct bundle *bundle;
-static uint8_t *memory, before[MEMORY];
+static uint8_t memory[MEMORY], before[MEMORY];
 
 static void put(uint32_t at, const char *s, size_t n)
 {
@@ -699,11 +699,9 @@ int main(void)
                                              CASE(no_memory)};
     static const char *const files[] = {"file", "content", "dir/x", "1", NULL};
     limits_init(&limits, false);
-    memory = malloc(MEMORY);
     bundle = tar_bundle(files);
     int rc = test_main(cases, sizeof cases / sizeof *cases);
     guest_done(&guest);
     bundle_close(bundle);
-    free(memory);
     return rc;
 }

@@ -21,9 +21,10 @@ static int test_failures;
 #define CHECK_STR(got, want)                                                                       \
     do {                                                                                           \
         const char *got_ = (got), *want_ = (want);                                                 \
-        if (strcmp(got_, want_)) {                                                                 \
+        if (!got_ || !want_ || strcmp(got_, want_)) {                                              \
             test_failures++;                                                                       \
-            fprintf(stderr, "%s:%d: got \"%s\", want \"%s\"\n", __FILE__, __LINE__, got_, want_);  \
+            fprintf(stderr, "%s:%d: got \"%s\", want \"%s\"\n", __FILE__, __LINE__,                \
+                    got_ ? got_ : "nothing", want_ ? want_ : "nothing");                           \
         }                                                                                          \
     } while (0)
 
@@ -31,7 +32,10 @@ struct test_case {
     const char *name;
     void (*run)(void);
 };
-#define CASE(name) {#name, test_##name}
+#define CASE(name)                                                                                 \
+    {                                                                                              \
+#name, test_##name                                                                         \
+    }
 
 static inline int test_main(const struct test_case *cases, int n)
 {
