@@ -34,7 +34,7 @@ enum err_code version_load_read(struct slice bytes, struct version_load *ret_loa
     if (bytes.n < sizeof h)
         return err_set(e, ERR_PROTOCOL, "a version of %zu bytes", bytes.n);
     memcpy(&h, bytes.p, sizeof h);
-    if (h.limit_count != LIMIT_COUNT || h.kind > ENGINE_FUEL || h.trace > 1 ||
+    if (h.limit_count != LIMIT_COUNT || h.kind > ENGINE_FUEL || h.trace > 1 || h.reserved ||
         bytes.n != sizeof h + (uint64_t)h.env_bytes + h.args_bytes + h.policy_bytes)
         return err_set(e, ERR_PROTOCOL, "a version whose parts don't add up");
     for (int i = 0; i < LIMIT_COUNT; i++)
