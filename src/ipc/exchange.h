@@ -16,11 +16,11 @@
  * refuses an OPEN ends the exchange; one that refuses a REQUEST ends only that. FINISHED may come
  * before the BODY's LAST: the rest of the body is then not sent.
  *
- * An edge (FRONT) tells egress who an exec is: POLICY for each version that it loaded, JOIN with
- * egress's end of the exec's socket, FORGET for versions unloaded, JOIN again after every LOAD is
- * not needed: POLICY goes to the project that the join has. id is the exec's number there. An OPEN
- * that overtakes its version's POLICY waits for it, two seconds at most. When the exec's socket
- * closes, the join is over. Identity is the socket: project and policies are never in an OPEN. */
+ * An edge (FRONT) tells egress who an exec is; id is the exec's number there. POLICY comes for each
+ * version that the exec has loaded, then JOIN with egress's end of the exec's socket, POLICY again
+ * for each later version, FORGET for one that was unloaded. An OPEN that overtakes its version's
+ * POLICY waits for it, two seconds at most. When the exec's socket closes, the join is over.
+ * Identity is the socket: project and policies are never in an OPEN. */
 #pragma once
 
 #include "base/buf.h"
