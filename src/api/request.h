@@ -9,6 +9,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/schemas.h"
 
 #include <jansson.h>
 
@@ -33,6 +34,12 @@ struct api_route {
     bool deleted;                           /* a deleted function will do */
     void (*handler)(struct api_request *r); /* streamed bodies: called before the first byte */
     const char *summary;
+    /* What comes and goes, as OpenAPI says it and the dispatcher and the tests hold it to be. */
+    const struct schema *body;        /* of TAKES_JSON */
+    const struct schema_field *query; /* members that the query may have; NULL: none */
+    const struct schema *answer;      /* of success; NULL: it has no JSON */
+    const char *streams;              /* media type of an answer that is no JSON */
+    int status;                       /* of success; 0: 200 */
 };
 extern const struct api_route api_routes[]; /* ends with method == NULL */
 

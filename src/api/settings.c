@@ -8,14 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const response_words[] = {[RESPONSE_CGI] = "cgi", [RESPONSE_TEXT] = "text"};
+static const char *const response_words[] = {
+    [RESPONSE_CGI] = "cgi", [RESPONSE_TEXT] = "text", NULL};
+const char *const preview_words[] = {
+    [PREVIEW_MEMBERS] = "members", [PREVIEW_PUBLIC] = "public", NULL};
+const char *const capture_words[] = {
+    [CAPTURE_NONE] = "none", [CAPTURE_FAILURES] = "failures", [CAPTURE_ALL] = "all", NULL};
 
 void settings_init(struct version_settings *s)
 {
-    *s = (struct version_settings){
-        .response = RESPONSE_CGI, .env = json_object(), .limits = json_object()};
+    *s = (struct version_settings){.response = RESPONSE_CGI,
+                                   .env = json_object(),
+                                   .limits = json_object(),
+                                   .secrets = json_array()};
     snprintf(s->check, sizeof s->check, "GET /");
-    if (!s->env || !s->limits)
+    if (!s->env || !s->limits || !s->secrets)
         abort();
 }
 
@@ -23,21 +30,36 @@ void settings_done(struct version_settings *s)
 {
     json_decref(s->env);
     json_decref(s->limits);
+    json_decref(s->secrets);
     free(s->policy);
     *s = (struct version_settings){0};
 }
 
 /* ---- judging ---- */
 
-enum err_code settings_response(struct version_settings *s, struct slice word, struct err *e)
+/* The place of `word` among `words`. */
+static enum err_code word_index(const char *field, const char *const *words, struct slice word,
+                                uint8_t *ret_index, struct err *e)
 {
-    for (size_t i = 0; i < sizeof response_words / sizeof *response_words; i++)
-        if (slice_eq(word, slice_str(response_words[i]))) {
-            s->response = (uint8_t)i;
+    char list[128] = "";
+    size_t n = 0;
+    for (uint8_t i = 0; words[i]; i++) {
+        if (slice_eq(word, slice_str(words[i]))) {
+            *ret_index = i;
             return ERR_OK;
         }
-    return err_set(e, ERR_INVALID, "response is \"cgi\" or \"text\", not \"%.*s\"",
-                   SLICE_ARG(word));
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s\"%s\"",
+                              !i             ? ""
+                              : words[i + 1] ? ", "
+                                             : " or ",
+                              words[i]);
+    }
+    return err_set(e, ERR_INVALID, "%s is %s, not \"%.*s\"", field, list, SLICE_ARG(word));
+}
+
+enum err_code settings_response(struct version_settings *s, struct slice word, struct err *e)
+{
+    return word_index("response", response_words, word, &s->response, e);
 }
 
 enum err_code settings_check(struct version_settings *s, struct slice text, struct err *e)
@@ -59,7 +81,7 @@ enum err_code settings_check(struct version_settings *s, struct slice text, stru
     return ERR_OK;
 }
 
-static enum err_code judge_env_name(struct slice name, struct err *e)
+enum err_code settings_variable(struct slice name, struct err *e)
 {
     bool good = name.n > 0 && !isdigit((unsigned char)name.p[0]);
     for (size_t i = 0; i < name.n; i++)
@@ -88,7 +110,7 @@ static enum err_code patch_env(struct version_settings *s, json_t *patch, char f
     json_object_foreach(patch, name, v)
     {
         snprintf(field, 128, "env.%s", name);
-        enum err_code rc = judge_env_name(slice_str(name), e);
+        enum err_code rc = settings_variable(slice_str(name), e);
         if (rc)
             return rc;
         if (json_is_null(v)) {
@@ -249,12 +271,67 @@ static enum err_code patch_check(struct version_settings *s, json_t *v, char fie
                              : err_set(e, ERR_INVALID, "check is not a string");
 }
 
+static enum err_code patch_preview(struct version_settings *s, json_t *v, char field[128],
+                                   struct err *e)
+{
+    return json_is_string(v) ? word_index("preview", preview_words, json_slice(v), &s->preview, e)
+                             : err_set(e, ERR_INVALID, "preview is not a string");
+}
+
+static enum err_code patch_capture(struct version_settings *s, json_t *v, char field[128],
+                                   struct err *e)
+{
+    return json_is_string(v) ? word_index("capture", capture_words, json_slice(v), &s->capture, e)
+                             : err_set(e, ERR_INVALID, "capture is not a string");
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum err_code patch_secrets(struct version_settings *s, json_t *v, char field[128],
+                                   struct err *e)
+{
+    const char *names[ENV_COUNT];
+    size_t n = 0, i;
+    json_t *name;
+    if (json_is_null(v)) {
+        json_array_clear(s->secrets);
+        return ERR_OK;
+    }
+    if (!json_is_array(v))
+        return err_set(e, ERR_INVALID, "secrets is not a list of names");
+    json_array_foreach(v, i, name)
+    {
+        snprintf(field, 128, "secrets[%zu]", i);
+        if (!json_is_string(name))
+            return err_set(e, ERR_INVALID, "the name of a secret is not a string");
+        enum err_code rc = settings_variable(json_slice(name), e);
+        if (rc)
+            return rc;
+        if (n == ENV_COUNT)
+            return err_set(e, ERR_INVALID, "more than %d secrets", ENV_COUNT);
+        names[n++] = json_string_value(name);
+    }
+    qsort(names, n, sizeof *names, by_name);
+    json_t *sorted = json_array();
+    for (i = 0; i < n; i++)
+        if (i == 0 || strcmp(names[i - 1], names[i]) != 0)
+            json_array_append_new(sorted, json_string(names[i]));
+    json_decref(s->secrets);
+    s->secrets = sorted;
+    return ERR_OK;
+}
+
 typedef enum err_code patch_one(struct version_settings *s, json_t *v, char field[128],
                                 struct err *e);
-static patch_one *const patches[] = {patch_response, patch_check,  patch_env,   patch_limits,
-                                     patch_policy,   patch_assets, patch_timing};
-const char *const settings_names[] = {"response", "check",  "env",    "limits",
-                                      "policy",   "assets", "timing", NULL};
+static patch_one *const patches[] = {patch_response, patch_check,  patch_env,    patch_limits,
+                                     patch_policy,   patch_assets, patch_timing, patch_secrets,
+                                     patch_preview,  patch_capture};
+const char *const settings_names[] = {"response", "check",   "env",    "limits",
+                                      "policy",   "assets",  "timing", "secrets",
+                                      "preview",  "capture", NULL};
 
 enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
                              struct err *e)
@@ -299,6 +376,8 @@ enum err_code settings_read(struct version_settings *s, const struct store_versi
     buf_init(&env, ENV_ALL + 1);
     s->response = v->response;
     s->timing = v->timing;
+    s->preview = v->preview;
+    s->capture = v->capture;
     memcpy(s->assets, v->assets, sizeof s->assets);
     slice_copy(v->check, s->check, sizeof s->check);
     if (v->policy.n && !(s->policy = strndup(v->policy.p, v->policy.n))) {
@@ -313,6 +392,14 @@ enum err_code settings_read(struct version_settings *s, const struct store_versi
     }
     json_decref(s->limits);
     s->limits = limits;
+    json_t *secrets = json_loadb(v->secrets.p, v->secrets.n, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_array(secrets)) {
+        json_decref(secrets);
+        rc = err_set(e, ERR_INTERNAL, "a version's list of secrets is not readable");
+        goto out;
+    }
+    json_decref(s->secrets);
+    s->secrets = secrets;
     rc = unseal(key, v->id, v->env, &env, e);
     if (rc)
         goto out;

@@ -12,13 +12,18 @@
 enum {
     ENV_COUNT = 64,
     ENV_EACH = 5 << 10, /* name and value */
-    ENV_ALL = 64 << 10, /* all names and values with their NULs */
+    ENV_ALL = 64 << 10, /* all names and values with their NULs; secrets count, too */
     LIMITS_TEXT = 8 << 10
 };
+
+enum preview_kind { PREVIEW_MEMBERS, PREVIEW_PUBLIC }; /* who may see it before it is promoted */
 
 struct version_settings {
     uint8_t response;             /* enum response_kind */
     bool timing;                  /* does it say its times in Server-Timing? */
+    uint8_t preview;              /* enum preview_kind */
+    uint8_t capture;              /* enum capture_kind */
+    json_t *secrets;              /* array of names, sorted, each once */
     uint8_t assets[DIGEST_BYTES]; /* its bundle; zero: none */
     char *policy;                 /* canonical (policy/policy.h); NULL: the empty policy */
     json_t *env;                  /* object of strings */
@@ -26,7 +31,8 @@ struct version_settings {
     char check[STORE_CHECK + 1];  /* "GET /" or "none" */
 };
 
-/* response cgi, no environment, limits, policy and assets, check "GET /". */
+/* response cgi, no environment, secrets, limits, policy, assets and captures, check "GET /",
+ * preview for members. */
 void settings_init(struct version_settings *s);
 void settings_done(struct version_settings *s); /* accepts a zeroed one */
 
@@ -38,12 +44,19 @@ enum err_code settings_read(struct version_settings *s, const struct store_versi
 extern const char *const settings_names[];
 
 /* Changes what `patch` (an object) names, as a JSON merge patch (RFC 7396): members of env and
- * limits are set one by one, null removes one, what is not named stays. But a policy is replaced as
+ * limits are set one by one, null removes one, what is not named stays. The list of secrets is
+ * replaced; whether they exist is not looked at. A policy is replaced as
  * a whole: an object, or its text as a string; what is wrong in it is named by line and column of
  * that text (of an object: as printed with an indent of two). Other names are not looked at.
  * ERR_INVALID: `field` (of 128 bytes) says which. */
 enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
                              struct err *e) MUST_CHECK;
+
+/* The words of enum preview_kind and enum capture_kind, by number; end with NULL. */
+extern const char *const preview_words[], *const capture_words[];
+
+/* May a variable of the guest (a secret, too) have this name? ERR_INVALID says why not. */
+enum err_code settings_variable(struct slice name, struct err *e) MUST_CHECK;
 
 /* Just the word of a response kind, or a check; both as in settings_patch. */
 enum err_code settings_response(struct version_settings *s, struct slice word, struct err *e);

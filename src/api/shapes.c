@@ -120,6 +120,7 @@ static json_t *counters(const uint64_t c[STORE_COUNTERS])
         {"receipts_lost", STORE_RECEIPTS_LOST},
         {"egress_bytes_in", STORE_EGRESS_IN},
         {"egress_bytes_out", STORE_EGRESS_OUT},
+        {"log_bytes", STORE_LOG_BYTES},
     };
     json_t *o = json_object();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -164,6 +165,16 @@ json_t *shape_version(const struct api *api, const struct store_version *v, stru
         fuel ? "fuel" : "plain", "created_at", shape_time(v->created_ms), "updated_at",
         shape_time(v->updated_ms), "promoted_at", shape_time(v->promoted_ms), "check", s.check,
         "checked", check ? check : json_null());
+    json_t *price = v->price.n ? json_loadb(v->price.p, v->price.n, 0, NULL) : NULL;
+    json_t *rest =
+        json_pack("{s:O, s:s, s:s, s:o, s:o}", "secrets", s.secrets, "preview",
+                  preview_words[s.preview], "capture", capture_words[s.capture], "disabled_at",
+                  shape_time(v->disabled_ms), "price", price ? price : json_null());
+    if (!o || !rest || json_object_update(o, rest)) {
+        json_decref(o);
+        o = NULL;
+    }
+    json_decref(rest);
     settings_done(&s);
     if (!o)
         err_set(e, ERR_MEMORY, "no memory for a version");

@@ -2,11 +2,10 @@
 
 struct head {
     uint8_t digest[DIGEST_BYTES], assets[DIGEST_BYTES], policy_digest[DIGEST_BYTES];
-    struct uuid id, function;
-    uint16_t kind, trace;
+    struct uuid id, function, revision;
+    uint16_t kind, trace, capture, reserved;
     uint32_t limit_count; /* guards against another table */
     uint32_t env_bytes, args_bytes, policy_bytes;
-    uint32_t reserved;
     struct limits limits;
 };
 
@@ -14,6 +13,8 @@ bool version_load_write(const struct version_load *v, struct buf *out)
 {
     struct head h = {.kind = v->kind,
                      .trace = v->trace,
+                     .capture = v->capture,
+                     .revision = v->revision,
                      .id = v->id,
                      .function = v->function,
                      .limit_count = LIMIT_COUNT,
@@ -34,7 +35,8 @@ enum err_code version_load_read(struct slice bytes, struct version_load *ret_loa
     if (bytes.n < sizeof h)
         return err_set(e, ERR_PROTOCOL, "a version of %zu bytes", bytes.n);
     memcpy(&h, bytes.p, sizeof h);
-    if (h.limit_count != LIMIT_COUNT || h.kind > ENGINE_FUEL || h.trace > 1 || h.reserved ||
+    if (h.limit_count != LIMIT_COUNT || h.kind > ENGINE_FUEL || h.trace > 1 ||
+        h.capture > CAPTURE_ALL || h.reserved ||
         bytes.n != sizeof h + (uint64_t)h.env_bytes + h.args_bytes + h.policy_bytes)
         return err_set(e, ERR_PROTOCOL, "a version whose parts don't add up");
     for (int i = 0; i < LIMIT_COUNT; i++)
@@ -52,6 +54,8 @@ enum err_code version_load_read(struct slice bytes, struct version_load *ret_loa
     ret_load->function = h.function;
     ret_load->kind = (uint8_t)h.kind;
     ret_load->trace = (uint8_t)h.trace;
+    ret_load->capture = (uint8_t)h.capture;
+    ret_load->revision = h.revision;
     ret_load->limits = h.limits;
     ret_load->env = env;
     ret_load->args = args;

@@ -211,7 +211,7 @@ static enum err_code find_function(struct deployment *d, struct err *e)
 }
 
 static enum err_code write_version(struct deployment *d, struct buf *env, struct buf *sealed,
-                                   char *limits, struct err *e)
+                                   const char *limits, const char *secrets, struct err *e)
 {
     struct control *c = d->control;
     struct store *st = c->api.store;
@@ -221,7 +221,7 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
     if (rc)
         return rc;
     d->version = uuid_new();
-    if (!limits || !settings_env(&d->settings, env) ||
+    if (!limits || !secrets || !settings_env(&d->settings, env) ||
         !seal(c->api.secrets, d->version, buf_slice(env), sealed))
         return err_set(e, ERR_MEMORY, "no memory for the version's settings");
     struct store_version v = {.id = d->version,
@@ -232,7 +232,10 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
                               .limits = slice_str(limits),
                               .check = slice_str(d->settings.check),
                               .policy = settings_policy(&d->settings),
-                              .timing = d->settings.timing};
+                              .timing = d->settings.timing,
+                              .secrets = slice_str(secrets),
+                              .preview = d->settings.preview,
+                              .capture = d->settings.capture};
     memcpy(v.digest, d->digest, sizeof v.digest);
     memcpy(v.assets, d->settings.assets, sizeof v.assets);
     rc = store_module_put(st, d->project, d->digest, d->size, e);
@@ -278,10 +281,12 @@ static void on_image(struct image_want *w, const struct err *failure)
     buf_init(&env, ENV_ALL + 1);
     buf_init(&sealed, ENV_ALL + 1 + SEAL_EXTRA);
     char *limits = json_dumps(d->settings.limits, JSON_COMPACT);
+    char *secrets = json_dumps(d->settings.secrets, JSON_COMPACT);
     enum err_code rc = store_begin(c->api.store, &e);
     if (rc == ERR_OK)
-        rc = store_end(c->api.store, write_version(d, &env, &sealed, limits, &e), &e);
+        rc = store_end(c->api.store, write_version(d, &env, &sealed, limits, secrets, &e), &e);
     free(limits);
+    free(secrets);
     buf_done(&env);
     buf_done(&sealed);
     if (rc) {

@@ -66,6 +66,7 @@ static enum err_code fill_version(void *arg, const struct store_version *v, stru
                                  .response = v->response,
                                  .timing = v->timing,
                                  .load = {.kind = (uint8_t)settings_kind(&s, &c->options.limits),
+                                          .capture = v->capture,
                                           .id = v->id,
                                           .function = v->function,
                                           .policy = buf_slice(&m->policy),

@@ -34,7 +34,7 @@ _Static_assert((int)STORE_COUNTERS == (int)SPOOL_COUNTERS &&
                    (int)STORE_CPU_US == (int)SPOOL_CPU_US &&
                    (int)STORE_LOG_LINES == (int)SPOOL_LOG_LINES &&
                    (int)STORE_RECEIPTS_LOST == (int)SPOOL_RECEIPTS_LOST &&
-                   (int)STORE_EGRESS_OUT == (int)SPOOL_EGRESS_OUT,
+                   (int)STORE_LOG_BYTES == (int)SPOOL_LOG_BYTES,
                "usage has the spool's counters in their order");
 
 /* What of one function's counters is in the database. */

@@ -18,7 +18,10 @@ void edge_receipt_log(struct edge_run *r, uint8_t level, uint8_t source, struct 
                              .at_us = clock_real_us(),
                              .level = level,
                              .source = source};
-    if (e->spool && !spool_log(e->spool, &head, line) && source != EDGE_LOG_PLATFORM)
+    bool kept = e->spool && spool_log(e->spool, &head, line);
+    if (kept && r->function->sums)
+        spool_add(r->function->sums, SPOOL_LOG_BYTES, line.n);
+    else if (e->spool && !kept && source != EDGE_LOG_PLATFORM)
         r->log_unkept++;
     edge_nudge(e);
     if (r->injected && !list_empty(&r->inject_node)) {

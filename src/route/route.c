@@ -14,7 +14,7 @@
 enum {
     ROW_MAGIC = 0x31525457, /* "WTR1" */
     ROW_LIMIT = 2 << 20,    /* bytes of one row: four versions of at most 200 KiB each */
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,
     SEAL = crypto_aead_xchacha20poly1305_ietf_ABYTES,
     NONCE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
 };

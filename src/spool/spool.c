@@ -19,7 +19,7 @@
 
 enum {
     MAGIC = 0x31505357, /* "WSP1" */
-    FORMAT = 2,
+    FORMAT = 3,
     PAGE = 4096,
     SUMS = 65536,
     SUMS_STEP = 256, /* places whose disk blocks are allocated together */

@@ -55,6 +55,7 @@ enum spool_counter {
     SPOOL_BYTES_IN, SPOOL_BYTES_OUT, SPOOL_CALLS, SPOOL_LOG_LINES, SPOOL_LOG_LOST,
     SPOOL_RECEIPTS_LOST,
     SPOOL_EGRESS_IN, SPOOL_EGRESS_OUT, /* bytes of what was opened beyond the machine */
+    SPOOL_LOG_BYTES,                   /* of the lines that were kept */
     SPOOL_COUNTERS
 };
 

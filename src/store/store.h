@@ -158,6 +158,7 @@ enum store_counter {
     STORE_RECEIPTS_LOST,
     STORE_EGRESS_IN,
     STORE_EGRESS_OUT,
+    STORE_LOG_BYTES,
     STORE_COUNTERS
 };
 
@@ -282,10 +283,15 @@ struct store_version {
     struct slice policy;          /* canonical; empty: the empty policy */
     uint8_t assets[DIGEST_BYTES]; /* of a bundle; zero: none */
     bool timing;
-    struct slice result;                          /* JSON; empty: not checked */
-    uint64_t created_ms, updated_ms, promoted_ms; /* 0: never */
+    struct slice secrets;          /* JSON array of names */
+    uint8_t preview;               /* enum preview_kind (api/settings.h) */
+    uint8_t capture;               /* enum capture_kind (ipc/spec.h) */
+    uint8_t content[DIGEST_BYTES]; /* over the module's digest and all settings; zero: unknown */
+    struct slice result;           /* JSON; empty: not checked */
+    struct slice price;            /* JSON; empty: not measured */
+    uint64_t created_ms, updated_ms, promoted_ms, disabled_ms; /* 0: never */
 };
-/* Inserts v (all but number, result and times) as the next number. */
+/* Inserts v (all but number, result, price and times) as the next number. */
 enum err_code store_version_put(struct store *st, const struct store_version *v,
                                 uint32_t *ret_number, struct err *e) MUST_CHECK;
 enum err_code store_version_checked(struct store *st, struct uuid version, struct slice result,

@@ -240,7 +240,10 @@ TEST(settings_stored)
                               .check = SLICE("none"),
                               .policy = SLICE("{\"allow\":[\"https://a.example/\"]}"),
                               .assets = {7},
-                              .timing = true};
+                              .timing = true,
+                              .secrets = SLICE("[\"A_KEY\",\"B\"]"),
+                              .preview = PREVIEW_PUBLIC,
+                              .capture = CAPTURE_FAILURES};
     CHECK(settings_env(&s, &plain) && seal(key, v.id, buf_slice(&plain), &sealed));
     v.env = buf_slice(&sealed);
     CHECK(settings_read(&back, &v, key, &e) == ERR_OK);
@@ -248,6 +251,9 @@ TEST(settings_stored)
     CHECK_STR(back.check, "none");
     CHECK_STR(back.policy, "{\"allow\":[\"https://a.example/\"]}");
     CHECK(back.timing && settings_has_assets(&back) && back.assets[0] == 7);
+    CHECK(patch(&s, "{\"secrets\":[\"B\",\"A_KEY\",\"B\"]}", NULL) == ERR_OK &&
+          json_equal(s.secrets, back.secrets));
+    CHECK(back.preview == PREVIEW_PUBLIC && back.capture == CAPTURE_FAILURES);
     settings_done(&back);
     v.id = uuid_new();
     CHECK(settings_read(&back, &v, key, &e) == ERR_INTERNAL);

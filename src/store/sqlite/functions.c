@@ -10,7 +10,8 @@
     "v.size,"                                                                                      \
     " f.created_at, f.updated_at, f.deleted_at, u.runs, u.failed, u.status_1xx, u.status_2xx,"     \
     " u.status_3xx, u.status_4xx, u.status_5xx, u.cpu_us, u.wall_us, u.memory_us, u.bytes_in,"     \
-    " u.bytes_out, u.calls, u.log_lines, u.log_lost, u.receipts_lost, u.egress_in, u.egress_out"   \
+    " u.bytes_out, u.calls, u.log_lines, u.log_lost, u.receipts_lost, u.egress_in, u.egress_out,"  \
+    " u.log_bytes"                                                                                 \
     " FROM functions f JOIN projects p ON p.id = f.project_id"                                     \
     " LEFT JOIN versions v ON v.id = f.live_id LEFT JOIN usage u ON u.function_id = f.id "
 

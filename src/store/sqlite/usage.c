@@ -55,12 +55,13 @@ enum err_code store_count(struct store *st, struct uuid spool, struct uuid proje
               " wall_us = wall_us + ?, memory_us = memory_us + ?, bytes_in = bytes_in + ?,"
               " bytes_out = bytes_out + ?, calls = calls + ?, log_lines = log_lines + ?,"
               " log_lost = log_lost + ?, receipts_lost = receipts_lost + ?,"
-              " egress_in = egress_in + ?, egress_out = egress_out + ? WHERE function_id ="
+              " egress_in = egress_in + ?, egress_out = egress_out + ?,"
+              " log_bytes = log_bytes + ? WHERE function_id ="
               " (SELECT id FROM functions WHERE id = ? AND project_id = ?)",
-              "iiiiiiiiiiiiiiiiiiuu", d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9],
-              d[10], d[11], d[12], d[13], d[14], d[15], d[16], d[17], function, project),
+              "iiiiiiiiiiiiiiiiiiiuu", d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9],
+              d[10], d[11], d[12], d[13], d[14], d[15], d[16], d[17], d[18], function, project),
         e);
-    _Static_assert(STORE_COUNTERS == 18, "the statement above names each of them");
+    _Static_assert(STORE_COUNTERS == 19, "the statement above names each of them");
     if (rc)
         return rc;
     return query_run(query(st,

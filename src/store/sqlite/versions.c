@@ -6,7 +6,8 @@ typedef enum err_code each_version(void *arg, const struct store_version *v, str
 #define VERSION                                                                                    \
     "SELECT v.id, v.function_id, f.project_id, v.number, v.digest, v.size, v.response, v.env,"     \
     " v.limits, v.check_request, v.check_result, v.created_at, v.updated_at, v.promoted_at,"       \
-    " v.policy, v.assets, v.timing"                                                                \
+    " v.policy, v.assets, v.timing, v.secrets, v.preview, v.capture, v.content, v.price,"          \
+    " v.disabled_at"                                                                               \
     " FROM versions v JOIN functions f ON f.id = v.function_id "
 
 /* Hands every row out; at least `least` must come. */
@@ -31,9 +32,15 @@ static enum err_code read_versions(struct query q, uint64_t least, each_version 
             .promoted_ms = col_u64(&q, 13),
             .policy = col_slice(&q, 14),
             .timing = col_u64(&q, 16) != 0,
+            .secrets = col_slice(&q, 17),
+            .preview = (uint8_t)col_u64(&q, 18),
+            .capture = (uint8_t)col_u64(&q, 19),
+            .price = col_slice(&q, 21),
+            .disabled_ms = col_u64(&q, 22),
         };
         col_digest(&q, 4, v.digest);
         col_digest(&q, 15, v.assets);
+        col_digest(&q, 20, v.content);
         rc = each(arg, &v, e);
     }
     struct err ended;
@@ -54,11 +61,14 @@ enum err_code store_version_put(struct store *st, const struct store_version *v,
     struct query q =
         query(st,
               "INSERT INTO versions (id, function_id, number, digest, size, response,"
-              " env, limits, check_request, policy, assets, timing)"
-              " SELECT ?, id, last_number, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+              " env, limits, check_request, policy, assets, timing, secrets, preview, capture,"
+              " content)"
+              " SELECT ?, id, last_number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
               " FROM functions WHERE id = ? RETURNING number",
-              "udiibsssDiu", v->id, v->digest, v->size, (uint64_t)v->response, v->env, v->limits,
-              v->check, v->policy, v->assets, (uint64_t)v->timing, v->function);
+              "udiibsssDisiiDu", v->id, v->digest, v->size, (uint64_t)v->response, v->env,
+              v->limits, v->check, v->policy, v->assets, (uint64_t)v->timing,
+              v->secrets.n ? v->secrets : SLICE("[]"), (uint64_t)v->preview, (uint64_t)v->capture,
+              v->content, v->function);
     while (query_row(&q))
         *ret_number = (uint32_t)col_u64(&q, 0);
     return query_end_least(&q, 1, e);
