@@ -186,6 +186,8 @@ void functions_undelete(struct api_request *r);
 void modules_create(struct api_request *r);
 void modules_put(struct api_request *r);
 void assets_create(struct api_request *r);
+void modules_get(struct api_request *r);
+void assets_get(struct api_request *r);
 /* The project may store `more` bytes, or ERR_QUOTA. */
 enum err_code modules_quota(struct api_request *r, uint64_t more, struct err *e) MUST_CHECK;
 void versions_list(struct api_request *r);
