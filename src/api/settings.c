@@ -290,19 +290,12 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static enum err_code patch_secrets(struct version_settings *s, json_t *v, char field[128],
-                                   struct err *e)
+/* A list says all of them. */
+static enum err_code list_secrets(json_t *list, json_t *set, char field[128], struct err *e)
 {
-    const char *names[ENV_COUNT];
-    size_t n = 0, i;
     json_t *name;
-    if (json_is_null(v)) {
-        json_array_clear(s->secrets);
-        return ERR_OK;
-    }
-    if (!json_is_array(v))
-        return err_set(e, ERR_INVALID, "secrets is not a list of names");
-    json_array_foreach(v, i, name)
+    size_t i;
+    json_array_foreach(list, i, name)
     {
         snprintf(field, 128, "secrets[%zu]", i);
         if (!json_is_string(name))
@@ -310,17 +303,83 @@ static enum err_code patch_secrets(struct version_settings *s, json_t *v, char f
         enum err_code rc = settings_variable(json_slice(name), e);
         if (rc)
             return rc;
-        if (n == ENV_COUNT)
-            return err_set(e, ERR_INVALID, "more than %d secrets", ENV_COUNT);
-        names[n++] = json_string_value(name);
+        json_object_set_new(set, json_string_value(name), json_true());
     }
+    return ERR_OK;
+}
+
+/* An object takes some in and some out. */
+static enum err_code change_secrets(json_t *changes, json_t *set, char field[128], struct err *e)
+{
+    const char *name;
+    json_t *v;
+    json_object_foreach(changes, name, v)
+    {
+        snprintf(field, 128, "secrets.%s", name);
+        enum err_code rc = settings_variable(slice_str(name), e);
+        if (rc)
+            return rc;
+        if (json_is_true(v))
+            json_object_set(set, name, v);
+        else if (json_is_null(v))
+            json_object_del(set, name);
+        else
+            return err_set(e, ERR_INVALID, "true takes a secret in, null takes it out");
+    }
+    return ERR_OK;
+}
+
+static enum err_code patch_secrets(struct version_settings *s, json_t *v, char field[128],
+                                   struct err *e)
+{
+    const char *names[ENV_COUNT], *name;
+    size_t n = 0, i;
+    json_t *set = json_object(), *sorted = NULL, *one;
+    enum err_code rc;
+    if (json_is_object(v)) {
+        json_array_foreach(s->secrets, i, one)
+            json_object_set_new(set, json_string_value(one), json_true());
+        rc = change_secrets(v, set, field, e);
+    } else if (json_is_array(v)) {
+        rc = list_secrets(v, set, field, e);
+    } else {
+        rc = json_is_null(v) ? ERR_OK : err_set(e, ERR_INVALID, "secrets is not a list of names");
+    }
+    if (rc == ERR_OK && json_object_size(set) > ENV_COUNT)
+        rc = err_set(e, ERR_INVALID, "more than %d secrets", ENV_COUNT);
+    if (rc)
+        goto out;
+    json_object_foreach(set, name, one) names[n++] = name;
     qsort(names, n, sizeof *names, by_name);
-    json_t *sorted = json_array();
+    sorted = json_array();
     for (i = 0; i < n; i++)
-        if (i == 0 || strcmp(names[i - 1], names[i]) != 0)
-            json_array_append_new(sorted, json_string(names[i]));
+        json_array_append_new(sorted, json_string(names[i]));
     json_decref(s->secrets);
     s->secrets = sorted;
+out:
+    json_decref(set);
+    return rc;
+}
+
+/* A name has one value: that of the version or that of the project's secret. */
+static enum err_code judge_names(const struct version_settings *s, json_t *patch, char field[128],
+                                 struct err *e)
+{
+    json_t *name;
+    size_t i;
+    json_array_foreach(s->secrets, i, name)
+    {
+        const char *text = json_string_value(name);
+        if (!json_object_get(s->env, text))
+            continue;
+        bool of_env = json_object_get(json_object_get(patch, "env"), text) != NULL;
+        snprintf(field, 128, "%s%s", of_env ? "env." : "secrets", of_env ? text : "");
+        return err_set(e, ERR_INVALID, "%s is %s", text,
+                       of_env ? "a secret of this function: set its value as one, or take it out "
+                                "of the secrets first"
+                              : "a variable of this function: take it out of the environment "
+                                "first");
+    }
     return ERR_OK;
 }
 
@@ -343,7 +402,7 @@ enum err_code settings_patch(struct version_settings *s, json_t *patch, char fie
         if (v)
             rc = patches[i](s, v, field, e);
     }
-    return rc;
+    return rc ? rc : judge_names(s, patch, field, e);
 }
 
 /* ---- to and from what is stored ---- */

@@ -44,9 +44,10 @@ enum err_code settings_read(struct version_settings *s, const struct store_versi
 extern const char *const settings_names[];
 
 /* Changes what `patch` (an object) names, as a JSON merge patch (RFC 7396): members of env and
- * limits are set one by one, null removes one, what is not named stays. The list of secrets is
- * replaced; whether they exist is not looked at. A policy is replaced as
- * a whole: an object, or its text as a string; what is wrong in it is named by line and column of
+ * limits are set one by one, null removes one, what is not named stays. A list of secrets replaces
+ * the one there was, an object takes in those that are true and takes out those that are null;
+ * whether they exist is not looked at. No secret may have a variable's name. A policy is replaced
+ * as a whole: an object, or its text as a string; what is wrong in it is named by line and column of
  * that text (of an object: as printed with an indent of two). Other names are not looked at.
  * ERR_INVALID: `field` (of 128 bytes) says which. */
 enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],

@@ -53,5 +53,5 @@ int cmd_validate(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_versions(int argc, char **argv);
 int cmd_whoami(int argc, char **argv);
-extern const struct command audit_commands[], policy_commands[], project_commands[],
-    runs_commands[], token_commands[];
+extern const struct command audit_commands[], env_commands[], limits_commands[], policy_commands[],
+    project_commands[], runs_commands[], token_commands[];

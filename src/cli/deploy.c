@@ -13,6 +13,7 @@
 #include "cli/namegen.h"
 #include "cli/opens.h"
 #include "cli/outcome.h"
+#include "cli/pairs.h"
 #include "cli/policy_file.h"
 #include "module/bundle.h"
 
@@ -91,49 +92,13 @@ static enum err_code open_module(struct deploy *d, struct err *e)
     return what ? err_set(e, ERR_NOT_A_MODULE, "%s is %s", d->file, what) : ERR_OK;
 }
 
-/* "NAME=VALUE" of a flag, split. */
-static enum err_code split_pair(const char *flag, const char *text, char name[256],
-                                struct slice *ret_value, struct err *e)
-{
-    struct slice value = slice_str(text), key = slice_split(&value, '=');
-    if (!value.p || key.n == 0)
-        return err_set(e, ERR_USAGE, "--%s wants NAME=VALUE, not \"%s\"", flag, text);
-    if (!slice_copy(key, name, 256))
-        return err_set(e, ERR_USAGE, "--%s: the name is too long", flag);
-    *ret_value = value;
-    return ERR_OK;
-}
-
-/* NAME=VALUE flags as members of a JSON object. */
-static enum err_code pairs_to_json(const char *flag, const struct words *pairs, json_t *object,
-                                   struct err *e)
-{
-    for (size_t i = 0; i < pairs->n; i++) {
-        char name[256];
-        struct slice value;
-        enum err_code rc = split_pair(flag, pairs->at[i], name, &value, e);
-        if (rc)
-            return rc;
-        if (json_object_set_new(object, name, json_stringn(value.p, value.n)))
-            return err_set(e, ERR_USAGE, "--%s %s: the value is not UTF-8", flag, name);
-    }
-    return ERR_OK;
-}
-
 /* A wrong flag is found before a module is uploaded for nothing. */
 static enum err_code judge_flags(const struct deploy *d, struct err *e)
 {
-    struct limits limits;
-    limits_init(&limits, false);
     json_t *scratch = json_object();
-    enum err_code rc = pairs_to_json("env", &d->env, scratch, e);
-    for (size_t i = 0; i < d->limits.n && rc == ERR_OK; i++) {
-        char name[256];
-        struct slice value;
-        rc = split_pair("limit", d->limits.at[i], name, &value, e);
-        if (rc == ERR_OK)
-            rc = limits_set(&limits, slice_str(name), value, LIMIT_WHO_FUNCTION, e);
-    }
+    enum err_code rc = pairs_to_json("--env", &d->env, scratch, e);
+    if (rc == ERR_OK)
+        rc = pairs_to_limits("--limit", &d->limits, scratch, e);
     json_decref(scratch);
     return rc;
 }
@@ -203,9 +168,9 @@ static enum err_code deploy_settings(struct client *c, const struct deploy *d, j
 {
     json_t *module = NULL, *assets = NULL, *policy = NULL, *body = NULL;
     json_t *env = json_object(), *limits = json_object();
-    enum err_code rc = pairs_to_json("env", &d->env, env, e);
+    enum err_code rc = pairs_to_json("--env", &d->env, env, e);
     if (rc == ERR_OK)
-        rc = pairs_to_json("limit", &d->limits, limits, e);
+        rc = pairs_to_json("--limit", &d->limits, limits, e);
     if (rc == ERR_OK && d->policy)
         rc = opens_to_json(d->policy, &policy, e);
     if (rc == ERR_OK)

@@ -1,7 +1,9 @@
-/* `wasmcloud limits`: the table of limits, as it is in the program. */
+/* `wasmcloud limits`: the table of limits, as it is in the program. `limits set` gives a function
+ * others: a new version of it. */
 #include "base/brand.h"
 #include "base/limits.h"
-#include "cli/args.h"
+#include "cli/pairs.h"
+#include "cli/settle.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -56,9 +58,57 @@ int cmd_limits(int argc, char **argv)
         printf("%-20s %-10s %-10s %-9s %s\n", r->name, normal, maximum, who_names[r->who],
                r->effect);
     }
-    printf(
-        "\nfunction: `%s deploy --limit NAME=VALUE`; project and operator: the option `limits` of "
-        "the server.\n",
-        BRAND_COMMAND);
+    printf("\nfunction: `%s limits set NAME LIMIT=VALUE`; project and operator: the option "
+           "`limits` of "
+           "the server.\n",
+           BRAND_COMMAND);
     return 0;
 }
+
+/* "memory=" goes back to the server's own value. */
+static int limits_set_command(int argc, char **argv)
+{
+    struct settle to = {0};
+    const char *project = NULL;
+    const struct flag flags[] = {
+        FLAG_NO_PROMOTE(to.no_promote), FLAG_PROJECT(project), FLAG_JSON(to.json), {0}};
+    struct words words, set = {0};
+    int status = args_parse("limits set", argc, argv, flags, &words, 2, WORDS_MAX);
+    if (status >= 0)
+        return status;
+    struct client *c = NULL;
+    struct err e;
+    json_t *limits = json_object(), *patch = json_pack("{s:O}", "limits", limits), *base = NULL;
+    to.name = words.at[0];
+    for (size_t i = 1; i < words.n; i++) {
+        size_t n = strlen(words.at[i]);
+        if (n > 1 && words.at[i][n - 1] == '=')
+            json_object_setn_new(limits, words.at[i], n - 1, json_null());
+        else
+            set.at[set.n++] = words.at[i];
+    }
+    enum err_code rc = pairs_to_limits("limits set", &set, limits, &e);
+    if (rc) {
+        status = command_fail(&e);
+    } else {
+        rc = client_open(project, &c, &e);
+        if (rc == ERR_OK)
+            rc = settle_base(c, to.name, &base, &e);
+        status = rc ? settle_fail(&e) : settle_patch(c, &to, patch);
+    }
+    json_decref(base);
+    json_decref(patch);
+    json_decref(limits);
+    client_close(c);
+    return status;
+}
+
+const struct command limits_commands[] = {
+    {.name = "set",
+     .run = limits_set_command,
+     .usage = "NAME LIMIT=VALUE… [--no-promote] [--project P] [--json]",
+     .summary = "give a function other limits: a new version; LIMIT= is the server's own again",
+     .example = BRAND_COMMAND " limits set hello memory=64MiB cpu=200ms\n" BRAND_COMMAND
+                              " limits set hello cpu="},
+    {0},
+};

@@ -6,52 +6,18 @@
 #include "base/brand.h"
 #include "cli/args.h"
 #include "cli/client.h"
+#include "cli/prompt.h"
 #include "cli/show.h"
-
-#include <signal.h>
-#include <termios.h>
-#include <unistd.h>
-
-static struct termios shown; /* the terminal as it was before the prompt */
-
-/* Ctrl-C at the prompt must not leave a terminal that shows nothing. */
-static void on_signal(int signal)
-{
-    tcsetattr(STDIN_FILENO, TCSANOW, &shown);
-    raise(signal); /* SA_RESETHAND: now it ends us */
-}
-
-static char *read_hidden(char *out, int cap)
-{
-    const int ending[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction restore = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND}, before[3];
-    struct termios quiet = shown;
-    quiet.c_lflag &= ~(tcflag_t)ECHO;
-    for (size_t i = 0; i < 3; i++)
-        sigaction(ending[i], &restore, &before[i]);
-    fprintf(stderr, "token: ");
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    char *line = fgets(out, cap, stdin);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-    fputc('\n', stderr);
-    for (size_t i = 0; i < 3; i++)
-        sigaction(ending[i], &before[i], NULL);
-    return line;
-}
 
 /* One line of standard input, without echo on a terminal. */
 static enum err_code read_token(char *out, size_t cap, struct err *e)
 {
-    bool hidden = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &shown) == 0;
-    char *line = hidden ? read_hidden(out, (int)cap) : fgets(out, (int)cap, stdin);
-    size_t n = line ? strcspn(out, "\r\n") : 0;
-    if (n == 0)
+    if (prompt_line("token", out, cap, e))
+        return err_set(e, ERR_INVALID, "that is too long to be a token");
+    if (!*out)
         return err_set(e, ERR_USAGE,
                        "no token came: give one line on standard input, as in "
                        "`" BRAND_COMMAND " login --token < token-file`");
-    if (n + 1 == cap)
-        return err_set(e, ERR_INVALID, "that is too long to be a token");
-    out[n] = '\0';
     for (const char *p = out; *p; p++)
         if (*p <= ' ' || *p == 0x7f)
             return err_set(e, ERR_INVALID,

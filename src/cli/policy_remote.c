@@ -6,9 +6,9 @@
 #include "base/brand.h"
 #include "cli/args.h"
 #include "cli/opens.h"
-#include "cli/outcome.h"
 #include "cli/policy_commands.h"
 #include "cli/policy_file.h"
+#include "cli/settle.h"
 #include "cli/show.h"
 
 #include <stdlib.h>
@@ -75,11 +75,7 @@ static enum err_code base_policy(struct client *c, const char *name, struct poli
                                  struct err *e)
 {
     json_t *base = NULL;
-    bool live;
-    enum err_code rc = opens_base(c, name, &base, &live, e);
-    if (rc == ERR_OK && !base)
-        rc = err_set(e, ERR_NO_VERSION,
-                     "%s has no version whose policy could change: deploy one with --policy", name);
+    enum err_code rc = settle_base(c, name, &base, e);
     if (rc == ERR_OK)
         rc = opens_of_version(base, ret_policy, e);
     json_decref(base);
@@ -89,40 +85,35 @@ static enum err_code base_policy(struct client *c, const char *name, struct poli
 /* ---- set ---- */
 
 /* Makes the version and prints what came of it; the exit status. */
-static int put_policy(struct client *c, const char *name, const struct policy *p, bool json)
+static int put_policy(struct client *c, const struct settle *to, const struct policy *p)
 {
-    json_t *policy = NULL, *answer = NULL;
+    json_t *policy = NULL;
     struct err e;
-    int status;
-    enum err_code rc = opens_to_json(p, &policy, &e);
-    json_t *body = rc ? NULL : json_pack("{s:O}", "policy", policy);
-    const struct client_request request = {
-        .method = "POST", .path = "{P}/functions/{}/versions", .at = {name}, .json = body};
-    if (rc == ERR_OK)
-        rc = client_call(c, &request, &answer, NULL, &e);
-    status = rc ? client_fail(&request, &e) : outcome_print(c, name, answer, json);
-    json_decref(answer);
-    json_decref(body);
-    json_decref(policy);
+    if (opens_to_json(p, &policy, &e))
+        return settle_fail(&e);
+    json_t *patch = json_pack("{s:o}", "policy", policy);
+    int status = settle_patch(c, to, patch);
+    json_decref(patch);
     return status;
 }
 
 int policy_set(int argc, char **argv)
 {
     struct opens typed = {.verb = "policy set", .argc = argc, .argv = argv};
-    bool json = false;
+    struct settle to = {0};
     const char *project = NULL;
     const struct flag flags[] = {
         {.name = "yes", .help = "agree to what it newly opens", .on = &typed.yes},
+        FLAG_NO_PROMOTE(to.no_promote),
         FLAG_PROJECT(project),
-        FLAG_JSON(json),
+        FLAG_JSON(to.json),
         {0},
     };
     struct words words;
     int status = args_parse("policy set", argc, argv, flags, &words, 2, 2);
     if (status >= 0)
         return status;
-    const char *name = words.at[0], *file = words.at[1];
+    const char *name = to.name = words.at[0], *file = words.at[1];
     struct client *c = NULL;
     struct policy *p = NULL, *before = NULL;
     struct err e;
@@ -136,7 +127,7 @@ int policy_set(int argc, char **argv)
     if (rc)
         status = opens_fail(&(struct client_request){.path = "{P}/functions/"}, &typed, &e);
     else
-        status = put_policy(c, name, p, json);
+        status = put_policy(c, &to, p);
     policy_free(before);
     policy_free(p);
     client_close(c);
@@ -145,7 +136,7 @@ int policy_set(int argc, char **argv)
 
 /* ---- allow ---- */
 
-static int allow_in_function(const char *project, const char *name, const char *url, bool json)
+static int allow_in_function(const char *project, const struct settle *to, const char *url)
 {
     struct client *c = NULL;
     struct policy *before = NULL, *after = NULL;
@@ -153,16 +144,17 @@ static int allow_in_function(const char *project, const char *name, const char *
     int status;
     enum err_code rc = client_open(project, &c, &e);
     if (rc == ERR_OK)
-        rc = base_policy(c, name, &before, &e);
+        rc = base_policy(c, to->name, &before, &e);
     if (rc == ERR_OK)
         rc = policy_allow(before, slice_str(url), &after, &e);
     if (rc) {
-        status = client_fail(&(struct client_request){.path = "{P}/functions/"}, &e);
+        status = settle_fail(&e);
     } else if (policy_opens(before, after, NULL, NULL) == 0) {
-        fprintf(stderr, "%s: %s may open it already: nothing was changed\n", BRAND_COMMAND, name);
+        fprintf(stderr, "%s: %s may open it already: nothing was changed\n", BRAND_COMMAND,
+                to->name);
         status = 0;
     } else {
-        status = put_policy(c, name, after, json);
+        status = put_policy(c, to, after);
     }
     policy_free(before);
     policy_free(after);
@@ -172,15 +164,16 @@ static int allow_in_function(const char *project, const char *name, const char *
 
 int policy_allow_command(int argc, char **argv)
 {
-    bool json = false;
+    struct settle to = {0};
     const char *project = NULL, *file = NULL;
     const struct flag flags[] = {
         {.name = "file",
          .value = "FILE",
          .help = "add it to this policy file, not to a function",
          .text = &file},
+        FLAG_NO_PROMOTE(to.no_promote),
         FLAG_PROJECT(project),
-        FLAG_JSON(json),
+        FLAG_JSON(to.json),
         {0},
     };
     struct words words;
@@ -189,8 +182,10 @@ int policy_allow_command(int argc, char **argv)
         return status;
     if ((words.n == 2) == (file != NULL))
         return command_usage("policy allow", "for which function? A NAME, or --file FILE");
-    if (!file)
-        return allow_in_function(project, words.at[1], words.at[0], json);
+    if (!file) {
+        to.name = words.at[1];
+        return allow_in_function(project, &to, words.at[0]);
+    }
     struct err e;
     bool changed;
     if (policy_file_allow(file, words.at[0], &changed, &e))

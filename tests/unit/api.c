@@ -253,6 +253,13 @@ TEST(settings_stored)
     CHECK(back.timing && settings_has_assets(&back) && back.assets[0] == 7);
     CHECK(patch(&s, "{\"secrets\":[\"B\",\"A_KEY\",\"B\"]}", NULL) == ERR_OK &&
           json_equal(s.secrets, back.secrets));
+    CHECK(patch(&s, "{\"secrets\":{\"A_KEY\":null,\"Z\":true,\"NOT\":null}}", NULL) == ERR_OK &&
+          json_array_size(s.secrets) == 2);
+    CHECK_STR(json_string_value(json_array_get(s.secrets, 1)), "Z");
+    CHECK(patch(&s, "{\"secrets\":{\"A\":1}}", "secrets.A") == ERR_INVALID);
+    CHECK(patch(&s, "{\"secrets\":[\"1\"]}", "secrets[0]") == ERR_INVALID);
+    CHECK(patch(&s, "{\"env\":{\"Z\":\"hunter2\"}}", "env.Z") == ERR_INVALID);
+    CHECK(patch(&s, "{\"env\":{\"Z\":null},\"secrets\":[]}", NULL) == ERR_OK);
     CHECK(back.preview == PREVIEW_PUBLIC && back.capture == CAPTURE_FAILURES);
     settings_done(&back);
     v.id = uuid_new();
