@@ -44,6 +44,7 @@ struct injection {
     /* The end; `lost` (else NULL) says that the edge went away, and the ledger is then zero.
      * The injection is the asker's again. */
     void (*on_end)(struct injection *i, const struct ledger *ledger, const struct err *lost);
+    bool silent; /* the platform's own: neither counted nor logged, without a receipt */
 
     /* private to the edges */
     struct list node;

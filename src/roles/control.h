@@ -80,9 +80,9 @@ void control_inject_cancel(struct injection *i, enum err_code reason);
 enum err_code control_routes_open(struct control *c, struct err *e) MUST_CHECK;
 /* Publishes what has changed since the table's generation; store_on_commit calls it. */
 void control_routes_publish(void *control);
-/* Appends the row of one version, for an INJECT frame. */
-enum err_code control_routes_version(struct control *c, struct uuid version, struct buf *out,
-                                     struct err *e) MUST_CHECK;
+/* Appends the row of one version, for an INJECT frame; `silent` as in route.h. */
+enum err_code control_routes_version(struct control *c, struct uuid version, bool silent,
+                                     struct buf *out, struct err *e) MUST_CHECK;
 void control_routes_done(struct control *c);
 
 /* control_images.c */

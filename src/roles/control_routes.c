@@ -7,6 +7,7 @@
  * backup), or was made under other limits or another key. */
 #include "roles/control.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "policy/policy.h"
 
@@ -19,92 +20,168 @@
 
 enum { AGAIN_US = 1000000 };
 
+/* What a version of a row points into. */
+struct texts {
+    struct buf env, policy;
+};
+
 struct making {
     struct control *control;
     struct route_row *row;
-    struct buf env, args, policy; /* what the row's slices point into */
+    struct buf args;
+    struct texts texts[ROUTE_VERSIONS]; /* of row->versions */
+    uint32_t weight;                    /* of the next version */
 };
 
 static void making_init(struct making *m, struct control *c, struct route_row *row)
 {
     m->control = c;
     m->row = row;
-    buf_init(&m->env, ENV_ALL + 1);
+    m->weight = 1;
     buf_init(&m->args, STORE_NAME + 1);
-    buf_init(&m->policy, POLICY_TEXT + 1);
+    for (int i = 0; i < ROUTE_VERSIONS; i++) {
+        buf_init(&m->texts[i].env, ENV_ALL + 1);
+        buf_init(&m->texts[i].policy, POLICY_TEXT + 1);
+    }
 }
 
 static void making_done(struct making *m)
 {
-    buf_done(&m->env);
     buf_done(&m->args);
-    buf_done(&m->policy);
+    for (int i = 0; i < ROUTE_VERSIONS; i++) {
+        buf_done(&m->texts[i].env);
+        buf_done(&m->texts[i].policy);
+    }
 }
 
-static enum err_code fill_version(void *arg, const struct store_version *v, struct err *e)
+/* A row without versions; its arguments are the name. */
+static enum err_code begin_row(struct making *m, const struct store_function *f, struct err *e)
+{
+    *m->row = (struct route_row){
+        .function = f->id,
+        .project = f->project,
+        .state = ROUTE_NO_VERSION,
+        .concurrency = (uint32_t)m->control->options.limits.v[LIMIT_PROJECT_CONCURRENCY]};
+    memcpy(m->row->name, f->name, sizeof m->row->name);
+    buf_clear(&m->args);
+    return buf_add(&m->args, f->name, strlen(f->name) + 1)
+               ? ERR_OK
+               : err_set(e, ERR_MEMORY, "no memory for a route");
+}
+
+/* Everything that goes into a version's load and must outlive the settings. */
+static enum err_code add_texts(const struct version_settings *s, struct texts *t,
+                               struct version_load *load, struct err *e)
+{
+    struct slice policy = settings_policy(s);
+    buf_clear(&t->env);
+    buf_clear(&t->policy);
+    if (!settings_env(s, &t->env) || !buf_add(&t->policy, policy.p, policy.n))
+        return err_set(e, ERR_MEMORY, "no memory for a route");
+    load->env = buf_slice(&t->env);
+    load->policy = buf_slice(&t->policy);
+    if (policy.n) /* what is stored is the canonical form, and so what the digest is of */
+        crypto_hash_sha256(load->policy_digest, (const unsigned char *)policy.p, policy.n);
+    return ERR_OK;
+}
+
+/* Adds it to the row, with m->weight. */
+static enum err_code add_version(void *arg, const struct store_version *v, struct err *e)
 {
     struct making *m = arg;
     struct control *c = m->control;
     struct route_row *row = m->row;
     struct version_settings s;
+    if (row->version_count == ROUTE_VERSIONS)
+        return err_set(e, ERR_INTERNAL, "more than %d versions in a route", ROUTE_VERSIONS);
     enum err_code rc = settings_read(&s, v, c->api.secrets, e);
     if (rc)
         return rc;
-    struct slice policy = settings_policy(&s);
-    buf_clear(&m->env);
-    buf_clear(&m->args);
-    buf_clear(&m->policy);
-    if (!settings_env(&s, &m->env) || !buf_add(&m->args, row->name, strlen(row->name) + 1) ||
-        !buf_add(&m->policy, policy.p, policy.n)) {
-        settings_done(&s);
-        return err_set(e, ERR_MEMORY, "no memory for a route");
-    }
-    struct route_version *rv = &row->versions[0];
+    struct route_version *rv = &row->versions[row->version_count];
     *rv = (struct route_version){.id = v->id,
                                  .number = v->number,
-                                 .weight = 1,
+                                 .weight = m->weight,
                                  .response = v->response,
                                  .timing = v->timing,
                                  .load = {.kind = (uint8_t)settings_kind(&s, &c->options.limits),
                                           .capture = v->capture,
                                           .id = v->id,
                                           .function = v->function,
-                                          .policy = buf_slice(&m->policy),
-                                          .env = buf_slice(&m->env),
                                           .args = buf_slice(&m->args)}};
     memcpy(rv->load.digest, v->digest, sizeof rv->load.digest);
     memcpy(rv->load.assets, v->assets, sizeof rv->load.assets);
-    if (policy.n) /* what is stored is the canonical form, and so what the digest is of */
-        crypto_hash_sha256(rv->load.policy_digest, (const unsigned char *)policy.p, policy.n);
     settings_limits(&s, &c->options.limits, &rv->load.limits);
+    rc = add_texts(&s, &m->texts[row->version_count], &rv->load, e);
     settings_done(&s);
+    if (rc)
+        return rc;
     row->state = ROUTE_LIVE;
-    row->version_count = 1;
+    row->version_count++;
     return ERR_OK;
 }
 
-static void fill_function(struct control *c, const struct store_function *f, struct route_row *row)
+/* ---- publishing ---- */
+
+struct publishing {
+    struct making *making;
+    const struct store_function *function;
+};
+
+static enum err_code publish_preview(void *arg, const struct store_preview *p, struct err *e)
 {
-    *row =
-        (struct route_row){.function = f->id,
-                           .project = f->project,
-                           .state = ROUTE_NO_VERSION,
-                           .concurrency = (uint32_t)c->options.limits.v[LIMIT_PROJECT_CONCURRENCY]};
-    memcpy(row->name, f->name, sizeof row->name);
+    struct publishing *of = arg;
+    struct making *m = of->making;
+    struct err why;
+    m->weight = 1;
+    enum err_code rc = begin_row(m, of->function, &why);
+    if (rc == ERR_OK)
+        rc = store_version(m->control->api.store, p->version, add_version, m, &why);
+    if (rc) { /* the others go on; this one is not found */
+        log_line(LOG_ERROR, "route_preview", "function=%s version=%u error=\"%s\"",
+                 of->function->name, p->number, why.text);
+        return ERR_OK;
+    }
+    m->row->preview = p->number;
+    m->row->open = p->open;
+    m->row->until_ms = p->open ? 0 : p->until_ms;
+    return route_put(m->control->routes, m->row, e);
+}
+
+/* The function's own row, with all versions that share its requests. */
+static enum err_code publish_live(struct making *m, const struct store_function *f, struct err *e)
+{
+    struct control *c = m->control;
+    struct store_share shares[STORE_SHARES];
+    struct err why;
+    uint32_t n = 0;
+    enum err_code rc = begin_row(m, f, e);
+    if (rc == ERR_OK)
+        rc = store_shares(c->api.store, f->id, shares, &n, e);
+    if (rc)
+        return rc;
+    for (uint32_t i = 0; i < n; i++) {
+        m->weight = shares[i].percent;
+        if (store_version(c->api.store, shares[i].version, add_version, m, &why))
+            /* The others go on; without any the function answers that it has no version. */
+            log_line(LOG_ERROR, "route_version", "function=%s version=%u error=\"%s\"", f->name,
+                     shares[i].number, why.text);
+    }
+    return route_put(c->routes, m->row, e);
 }
 
 static enum err_code publish_one(void *arg, const struct store_function *f, struct err *e)
 {
     struct making *m = arg;
     struct control *c = m->control;
-    struct err why;
-    if (f->deleted_ms)
+    enum err_code rc = route_delete_previews(c->routes, f->name, e);
+    if (rc == ERR_OK && f->deleted_ms)
         return route_delete(c->routes, slice_str(f->name), e);
-    fill_function(c, f, m->row);
-    if (!uuid_is_zero(f->live) && store_version(c->api.store, f->live, fill_version, m, &why))
-        /* The others go on; this one answers that it has no version. */
-        log_line(LOG_ERROR, "route_version", "function=%s error=\"%s\"", f->name, why.text);
-    return route_put(c->routes, m->row, e);
+    if (rc == ERR_OK)
+        rc = publish_live(m, f, e);
+    struct publishing of = {.making = m, .function = f};
+    return rc ? rc
+              : store_previews(c->api.store, f->id, clock_real_us() / 1000, publish_preview, &of,
+                               e);
 }
 
 static enum err_code publish(struct control *c, uint64_t since, uint64_t generation, struct err *e)
@@ -149,33 +226,34 @@ void control_routes_publish(void *control)
     }
 }
 
-static enum err_code fill_both(void *arg, const struct store_version *v, struct err *e)
+static enum err_code row_of_version(void *arg, const struct store_version *v, struct err *e)
 {
     struct making *m = arg;
     struct store_function f;
     char id[UUID_TEXT + 1];
     uuid_text(v->function, id);
     enum err_code rc = store_function(m->control->api.store, v->project, slice_str(id), &f, e);
-    if (rc)
-        return rc;
-    fill_function(m->control, &f, m->row);
-    return fill_version(m, v, e);
+    if (rc == ERR_OK)
+        rc = begin_row(m, &f, e);
+    return rc ? rc : add_version(m, v, e);
 }
 
-enum err_code control_routes_version(struct control *c, struct uuid version, struct buf *out,
-                                     struct err *e)
+enum err_code control_routes_version(struct control *c, struct uuid version, bool silent,
+                                     struct buf *out, struct err *e)
 {
     struct route_row row;
     struct making m;
     making_init(&m, c, &row);
-    enum err_code rc = store_version(c->api.store, version, fill_both, &m, e);
+    enum err_code rc = store_version(c->api.store, version, row_of_version, &m, e);
+    row.silent = silent;
     if (rc == ERR_OK && !route_row_write(&row, NULL, out))
         rc = err_set(e, ERR_MEMORY, "no memory for a route");
     making_done(&m);
     return rc;
 }
 
-/* What every row depends on beside its function: the node's limits and the key that seals. */
+/* What every row depends on beside its function: the node's limits and the key that seals; and
+ * the key that links to previews are judged by. */
 static void made_with(const struct control *c, char out[DIGEST_TEXT + 1])
 {
     uint8_t hash[crypto_hash_sha256_BYTES];
@@ -184,6 +262,7 @@ static void made_with(const struct control *c, char out[DIGEST_TEXT + 1])
     crypto_hash_sha256_update(&state, (const unsigned char *)&c->options.limits,
                               sizeof c->options.limits);
     crypto_hash_sha256_update(&state, c->node_key, sizeof c->node_key);
+    crypto_hash_sha256_update(&state, c->api.keys.public_key, sizeof c->api.keys.public_key);
     crypto_hash_sha256_final(&state, hash);
     digest_text(hash, out);
 }
@@ -221,6 +300,7 @@ enum err_code control_routes_open(struct control *c, struct err *e)
     if (rc)
         return rc;
     c->published = route_generation(c->routes);
+    route_public_key_set(c->routes, c->api.keys.public_key);
     made_with(c, now);
     bool all = strcmp(now, then) != 0;
     if (all || generation != c->published)

@@ -14,7 +14,7 @@
 enum {
     ROW_MAGIC = 0x31525457, /* "WTR1" */
     ROW_LIMIT = 2 << 20,    /* bytes of one row: four versions of at most 200 KiB each */
-    FORMAT_VERSION = 2,
+    FORMAT_VERSION = 3,
     SEAL = crypto_aead_xchacha20poly1305_ietf_ABYTES,
     NONCE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
 };
@@ -25,8 +25,10 @@ _Static_assert(ROUTE_KEY_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "
 struct row_head {
     uint32_t magic, bytes; /* the whole row */
     uint8_t checksum[16];  /* BLAKE2b of everything after this struct and of the fields below */
-    uint8_t state, sealed, reserved[2];
+    uint8_t state, sealed, open, silent;
     uint32_t version_count, concurrency;
+    uint64_t until_ms;
+    uint32_t preview, reserved;
     struct uuid function, project;
     char name[ROUTE_NAME + 8];
 };
@@ -42,6 +44,7 @@ struct version_head {
 struct meta {
     uint32_t format, limit_count;
     uint64_t generation;
+    uint8_t public_key[ROUTE_PUBLIC_BYTES];
 };
 
 struct route_table {
@@ -50,6 +53,7 @@ struct route_table {
     MDB_txn *reader; /* kept between reads, reset: renewing it costs no system call */
     MDB_txn *writer;
     uint8_t key[ROUTE_KEY_BYTES];
+    uint8_t public_key[ROUTE_PUBLIC_BYTES]; /* of a writer */
 };
 
 /* ---- rows ---- */
@@ -103,6 +107,10 @@ bool route_row_write(const struct route_row *row, const uint8_t *key, struct buf
     struct row_head h = {.magic = ROW_MAGIC,
                          .state = row->state,
                          .sealed = key != NULL,
+                         .open = row->open,
+                         .silent = row->silent,
+                         .until_ms = row->until_ms,
+                         .preview = row->preview,
                          .version_count = row->version_count,
                          .concurrency = row->concurrency,
                          .function = row->function,
@@ -135,8 +143,8 @@ enum err_code route_row_read(struct slice bytes, const uint8_t *key, struct rout
         return damaged(e, "too short");
     memcpy(&h, bytes.p, sizeof h);
     if (h.magic != ROW_MAGIC || h.bytes != bytes.n || h.version_count > ROUTE_VERSIONS ||
-        h.state > ROUTE_CAPPED || h.sealed != (key != NULL) ||
-        strnlen(h.name, sizeof h.name) > ROUTE_NAME)
+        h.state > ROUTE_CAPPED || h.sealed != (key != NULL) || h.open > 1 || h.silent > 1 ||
+        h.reserved || strnlen(h.name, sizeof h.name) > ROUTE_NAME)
         return damaged(e, "its head");
     checksum(bytes.p, h.bytes, sum);
     if (memcmp(sum, h.checksum, sizeof sum))
@@ -146,7 +154,11 @@ enum err_code route_row_read(struct slice bytes, const uint8_t *key, struct rout
                             .project = h.project,
                             .state = h.state,
                             .concurrency = h.concurrency,
-                            .version_count = h.version_count};
+                            .version_count = h.version_count,
+                            .preview = h.preview,
+                            .open = h.open,
+                            .silent = h.silent,
+                            .until_ms = h.until_ms};
     memcpy(row.name, h.name, sizeof row.name);
     char *at = malloc(bytes.n); /* the loads, unsealed, one after another */
     if (!at)
@@ -236,6 +248,7 @@ static enum err_code write_meta(struct route_table *t, MDB_txn *txn, uint64_t ge
 {
     struct meta m = {
         .format = FORMAT_VERSION, .limit_count = LIMIT_COUNT, .generation = generation};
+    memcpy(m.public_key, t->public_key, sizeof m.public_key);
     MDB_val k = val(SLICE("head")), v = {.mv_size = sizeof m, .mv_data = &m};
     int rc = mdb_put(txn, t->meta, &k, &v, 0);
     return rc ? lmdb_err(e, rc, "write") : ERR_OK;
@@ -349,24 +362,44 @@ static void read_end(struct route_table *t, MDB_txn *txn)
         mdb_txn_abort(txn);
 }
 
-uint64_t route_generation(struct route_table *t)
+static struct meta meta_now(struct route_table *t)
 {
     struct meta m = {0};
     int rc;
     MDB_txn *txn = read_begin(t, &rc);
-    if (!txn)
-        return 0;
-    if (read_meta(t, txn, &m, NULL))
-        m.generation = 0;
-    read_end(t, txn);
-    return m.generation;
+    if (txn && read_meta(t, txn, &m, NULL))
+        m = (struct meta){0};
+    if (txn)
+        read_end(t, txn);
+    return m;
+}
+
+uint64_t route_generation(struct route_table *t)
+{
+    return meta_now(t).generation;
+}
+
+void route_public_key(struct route_table *t, uint8_t ret_key[ROUTE_PUBLIC_BYTES])
+{
+    struct meta m = meta_now(t);
+    memcpy(ret_key, m.public_key, sizeof m.public_key);
+}
+
+void route_public_key_set(struct route_table *t, const uint8_t key[ROUTE_PUBLIC_BYTES])
+{
+    memcpy(t->public_key, key, sizeof t->public_key);
+}
+
+void route_key_name(const char *name, uint32_t preview, char out[ROUTE_KEY_NAME + 1])
+{
+    snprintf(out, ROUTE_KEY_NAME + 1, preview ? "%.40s--%u" : "%.40s", name, preview);
 }
 
 enum err_code route_get(struct route_table *t, struct slice name, struct route_row *ret_row,
                         struct err *e)
 {
     int rc;
-    if (name.n == 0 || name.n > ROUTE_NAME)
+    if (name.n == 0 || name.n > ROUTE_KEY_NAME)
         return err_set(e, ERR_NOT_FOUND, "no function has such a name");
     MDB_txn *txn = read_begin(t, &rc);
     if (!txn)
@@ -393,12 +426,14 @@ enum err_code route_begin(struct route_table *t, struct err *e)
 enum err_code route_put(struct route_table *t, const struct route_row *row, struct err *e)
 {
     struct buf out;
+    char name[ROUTE_KEY_NAME + 1];
+    route_key_name(row->name, row->preview, name);
     buf_init(&out, ROW_LIMIT);
     if (!t->writer || !route_row_write(row, t->key, &out)) {
         buf_done(&out);
         return err_set(e, ERR_INTERNAL, "route table: the row of %s can't be written", row->name);
     }
-    MDB_val k = val(slice_str(row->name)), v = {.mv_size = buf_size(&out), .mv_data = out.p};
+    MDB_val k = val(slice_str(name)), v = {.mv_size = buf_size(&out), .mv_data = out.p};
     int rc = mdb_put(t->writer, t->routes, &k, &v, 0);
     buf_done(&out);
     return rc ? lmdb_err(e, rc, "write") : ERR_OK;
@@ -410,6 +445,30 @@ enum err_code route_delete(struct route_table *t, struct slice name, struct err 
     if (!t->writer)
         return err_set(e, ERR_INTERNAL, "route table: no publication is open");
     int rc = mdb_del(t->writer, t->routes, &k, NULL);
+    return rc && rc != MDB_NOTFOUND ? lmdb_err(e, rc, "delete") : ERR_OK;
+}
+
+enum err_code route_delete_previews(struct route_table *t, const char *name, struct err *e)
+{
+    char prefix[ROUTE_KEY_NAME + 1];
+    MDB_cursor *at;
+    if (!t->writer)
+        return err_set(e, ERR_INTERNAL, "route table: no publication is open");
+    int n = snprintf(prefix, sizeof prefix, "%.40s--", name);
+    struct slice start = slice_make(prefix, (size_t)n);
+    MDB_val k, v;
+    int rc = mdb_cursor_open(t->writer, t->routes, &at);
+    if (rc)
+        return lmdb_err(e, rc, "delete");
+    do {
+        k = val(start);
+        rc = mdb_cursor_get(at, &k, &v, MDB_SET_RANGE);
+        if (!rc && !slice_starts(slice_make(k.mv_data, k.mv_size), start))
+            rc = MDB_NOTFOUND;
+        if (!rc)
+            rc = mdb_cursor_del(at, 0);
+    } while (!rc);
+    mdb_cursor_close(at);
     return rc && rc != MDB_NOTFOUND ? lmdb_err(e, rc, "delete") : ERR_OK;
 }
 

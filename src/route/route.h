@@ -6,7 +6,12 @@
  * edge cuts the name out of Host or path). Each row carries a checksum, the
  * table a generation that grows with each publication. Environments are sealed
  * with the node key (XChaCha20-Poly1305, the function's uuid as associated
- * data). Readers copy rows out and hold no transaction afterwards. */
+ * data). Readers copy rows out and hold no transaction afterwards.
+ *
+ * A version that can be seen before it is promoted has a row of its own, with
+ * the key NAME--NUMBER: no name holds --, so a function's previews lie next to
+ * each other. The table also carries the public half of the server's signing
+ * key, by which an edge judges the links to previews. */
 #pragma once
 
 #include "ipc/spec.h"
@@ -14,7 +19,9 @@
 enum {
     ROUTE_NAME = 40,     /* longest function name */
     ROUTE_VERSIONS = 4,  /* versions among which a row splits its traffic */
-    ROUTE_KEY_BYTES = 32 /* the node key */
+    ROUTE_KEY_BYTES = 32, /* the node key */
+    ROUTE_PUBLIC_BYTES = 32, /* the public key */
+    ROUTE_KEY_NAME = ROUTE_NAME + 12, /* longest key of a row: NAME--NUMBER */
 };
 
 enum route_state { ROUTE_LIVE, ROUTE_NO_VERSION, ROUTE_SUSPENDED, ROUTE_CAPPED };
@@ -34,6 +41,10 @@ struct route_row {
     uint8_t state; /* enum route_state */
     uint32_t concurrency;         /* runs of this project at once on one edge */
     uint32_t version_count;       /* 0 unless ROUTE_LIVE */
+    uint32_t preview;             /* number of the version that it previews; 0: it is no preview */
+    bool open;                    /* of a preview: for everybody */
+    uint64_t until_ms;            /* of a preview for members: its end, Unix time */
+    bool silent; /* of an injected row: the run is the platform's own, and neither counted nor kept */
     struct route_version versions[ROUTE_VERSIONS];
     void *memory; /* private: what the slices of `versions` point into */
 };
@@ -45,6 +56,9 @@ void route_row_done(struct route_row *row);
 bool route_row_write(const struct route_row *row, const uint8_t *key, struct buf *out) MUST_CHECK;
 enum err_code route_row_read(struct slice bytes, const uint8_t *key, struct route_row *ret_row,
                              struct err *e) MUST_CHECK;
+
+/* "NAME", or "NAME--NUMBER" of a preview. */
+void route_key_name(const char *name, uint32_t preview, char out[ROUTE_KEY_NAME + 1]);
 
 struct route_table;
 
@@ -60,7 +74,10 @@ enum err_code route_table_reset(int folder, struct err *e) MUST_CHECK;
 
 /* Reader. One short read transaction; no system call. */
 uint64_t route_generation(struct route_table *t);
-/* Copies the row of `name` out; ERR_NOT_FOUND if there is none, ERR_CONFLICT if it is damaged. */
+/* The key that the last commit left there; zeros if none did. */
+void route_public_key(struct route_table *t, uint8_t ret_key[ROUTE_PUBLIC_BYTES]);
+/* Copies the row of `name` (a key as of route_key_name) out; ERR_NOT_FOUND if there is none,
+ * ERR_CONFLICT if it is damaged. */
 enum err_code route_get(struct route_table *t, struct slice name, struct route_row *ret_row,
                         struct err *e) MUST_CHECK;
 
@@ -69,5 +86,10 @@ enum err_code route_get(struct route_table *t, struct slice name, struct route_r
 enum err_code route_begin(struct route_table *t, struct err *e) MUST_CHECK;
 enum err_code route_put(struct route_table *t, const struct route_row *row, struct err *e) MUST_CHECK;
 enum err_code route_delete(struct route_table *t, struct slice name, struct err *e) MUST_CHECK;
+/* All previews of this function. */
+enum err_code route_delete_previews(struct route_table *t, const char *name,
+                                    struct err *e) MUST_CHECK;
+/* What commits write from now on. */
+void route_public_key_set(struct route_table *t, const uint8_t key[ROUTE_PUBLIC_BYTES]);
 enum err_code route_commit(struct route_table *t, uint64_t generation, struct err *e) MUST_CHECK;
 void route_abort(struct route_table *t);

@@ -290,13 +290,19 @@ struct store_version {
     struct slice result;           /* JSON; empty: not checked */
     struct slice price;            /* JSON; empty: not measured */
     uint64_t created_ms, updated_ms, promoted_ms, disabled_ms; /* 0: never */
+    bool live;        /* it is its function's */
+    uint32_t percent; /* of the function's requests that it answers */
 };
-/* Inserts v (all but number, result, price and times) as the next number. */
+/* Inserts v (all but result, price, times and what it answers) as `number`, which must be after
+ * the function's last (else ERR_CONFLICT), or as the next one if that is 0. */
 enum err_code store_version_put(struct store *st, const struct store_version *v,
                                 uint32_t *ret_number, struct err *e) MUST_CHECK;
 enum err_code store_version_checked(struct store *st, struct uuid version, struct slice result,
                                     struct err *e) MUST_CHECK;
-/* Makes it the one that answers and takes the next generation. */
+enum err_code store_version_priced(struct store *st, struct uuid version, struct slice price,
+                                   struct err *e) MUST_CHECK;
+/* Makes it the one that answers all requests and takes the next generation. ERR_NOT_FOUND: it is
+ * disabled, or its function deleted. */
 enum err_code store_version_promote(struct store *st, struct uuid function, struct uuid version,
                                     struct err *e) MUST_CHECK;
 /* Hands the version to `each` (its slices are borrowed from the row). */
@@ -306,6 +312,11 @@ enum err_code store_version(struct store *st, struct uuid version,
                             void *arg, struct err *e) MUST_CHECK;
 /* The newest of a function, promoted or not; ERR_NOT_FOUND if it has none. */
 enum err_code store_version_newest(struct store *st, struct uuid function,
+                                   enum err_code (*each)(void *arg, const struct store_version *v,
+                                                         struct err *e),
+                                   void *arg, struct err *e) MUST_CHECK;
+/* The one that was live before the live one, if it still may be; ERR_NOT_FOUND if there is none. */
+enum err_code store_version_before(struct store *st, struct uuid function,
                                    enum err_code (*each)(void *arg, const struct store_version *v,
                                                          struct err *e),
                                    void *arg, struct err *e) MUST_CHECK;
@@ -320,12 +331,54 @@ store_versions(struct store *st, struct uuid function, uint64_t before, uint32_t
                enum err_code (*each)(void *arg, const struct store_version *v, struct err *e),
                void *arg, struct err *e) MUST_CHECK;
 /* Deletes versions over `keep`: the oldest never-promoted first, then the oldest that are not
- * live; never `spare`. */
+ * live and have no share of the traffic; never `spare`. */
 enum err_code store_versions_trim(struct store *st, struct uuid function, uint64_t keep,
                                   struct uuid spare, struct err *e) MUST_CHECK;
 /* Versions of the project made since. */
 enum err_code store_deploys_since(struct store *st, struct uuid project, uint64_t since_ms,
                                   uint64_t *ret_count, struct err *e) MUST_CHECK;
+
+/* ---- who gets the requests (traffic.c) ---- */
+
+/* Something of what the function answers with has changed: takes the next generation. */
+enum err_code store_function_changed(struct store *st, struct uuid function,
+                                     struct err *e) MUST_CHECK;
+
+enum { STORE_SHARES = 4 /* versions that share a function's requests, at most */ };
+struct store_share {
+    struct uuid version;
+    uint32_t number, percent;
+};
+/* Splits the function's requests among these versions (by number; all of 100 percent); none: all
+ * go to the live one. ERR_NOT_FOUND: one is not there, or disabled. */
+enum err_code store_split(struct store *st, struct uuid function, const struct store_share *shares,
+                          uint32_t n, struct err *e) MUST_CHECK;
+/* Those that answer now, by number: those of a split, else the live one, else none. */
+enum err_code store_shares(struct store *st, struct uuid function,
+                           struct store_share ret_shares[STORE_SHARES], uint32_t *ret_n,
+                           struct err *e) MUST_CHECK;
+
+/* Ends its preview, and its share of a split, which goes to the live version; or lets it have them
+ * again. Whoever calls has seen that it is not live. */
+enum err_code store_version_disable(struct store *st, struct uuid function, struct uuid version,
+                                    bool disabled, struct err *e) MUST_CHECK;
+
+struct store_preview {
+    struct uuid version;
+    uint32_t number;
+    bool open;         /* to everybody, for as long as the version is kept */
+    uint64_t until_ms; /* to members; 0: not now */
+};
+/* Lets members see it until then, at least. */
+enum err_code store_preview_put(struct store *st, struct uuid function, struct uuid version,
+                                uint64_t until_ms, struct err *e) MUST_CHECK;
+/* Versions of a function whose preview answers now. */
+enum err_code store_previews(struct store *st, struct uuid function, uint64_t now_ms,
+                             enum err_code (*each)(void *arg, const struct store_preview *p,
+                                                   struct err *e),
+                             void *arg, struct err *e) MUST_CHECK;
+/* Ends those of one function whose time is over; ERR_NOT_FOUND if there are none. */
+enum err_code store_preview_over(struct store *st, uint64_t now_ms, struct err *e) MUST_CHECK;
 
 /* ---- runs and logs ---- */
 

@@ -68,5 +68,8 @@ void col_digest(struct query *q, int i,
 enum err_code db_error(struct store *st, int rc, struct err *e);
 /* Plain SQL without parameters. */
 enum err_code db_exec(struct store *st, const char *sql, struct err *e) MUST_CHECK;
+/* Takes the next generation of the route table (functions.c). */
+enum err_code db_next_generation(struct store *st, uint64_t *ret_generation,
+                                 struct err *e) MUST_CHECK;
 /* Brings the schema up to date. */
 enum err_code db_migrate(struct store *st, struct err *e) MUST_CHECK;

@@ -45,7 +45,7 @@ enum err_code store_generation(struct store *st, uint64_t *ret_generation, struc
     return rc;
 }
 
-static enum err_code next_generation(struct store *st, uint64_t *ret_generation, struct err *e)
+enum err_code db_next_generation(struct store *st, uint64_t *ret_generation, struct err *e)
 {
     enum err_code rc = query_run(
         query(st,
@@ -93,7 +93,7 @@ enum err_code store_function_put(struct store *st, struct uuid project, struct u
         rc = query_run(query(st, "DELETE FROM functions WHERE name = ?", "s", name), e);
     uint64_t generation;
     if (rc == ERR_OK)
-        rc = next_generation(st, &generation, e);
+        rc = db_next_generation(st, &generation, e);
     if (rc == ERR_OK)
         rc = query_run(query(st,
                              "INSERT INTO functions (id, project_id, name, generation)"
@@ -149,7 +149,7 @@ enum err_code store_function_count(struct store *st, struct uuid project, uint64
 enum err_code store_function_delete(struct store *st, struct uuid function, struct err *e)
 {
     uint64_t generation;
-    enum err_code rc = next_generation(st, &generation, e);
+    enum err_code rc = db_next_generation(st, &generation, e);
     if (rc)
         return rc;
     return query_run_one(query(st,
@@ -163,7 +163,7 @@ enum err_code store_function_delete(struct store *st, struct uuid function, stru
 enum err_code store_function_undelete(struct store *st, struct uuid function, struct err *e)
 {
     uint64_t generation;
-    enum err_code rc = next_generation(st, &generation, e);
+    enum err_code rc = db_next_generation(st, &generation, e);
     if (rc)
         return rc;
     return query_run_one(query(st,
@@ -177,7 +177,7 @@ enum err_code store_version_promote(struct store *st, struct uuid function, stru
                                     struct err *e)
 {
     uint64_t generation;
-    enum err_code rc = next_generation(st, &generation, e);
+    enum err_code rc = db_next_generation(st, &generation, e);
     if (rc == ERR_OK)
         rc = query_run_one(query(st,
                                  "UPDATE functions SET generation = ?, live_id = ?"
@@ -189,9 +189,11 @@ enum err_code store_version_promote(struct store *st, struct uuid function, stru
             query(st,
                   "UPDATE versions SET promoted_at ="
                   " CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)"
-                  " WHERE id = ? AND function_id = ?",
+                  " WHERE id = ? AND function_id = ? AND disabled_at IS NULL",
                   "uu", version, function),
             e);
+    if (rc == ERR_OK) /* it gets everything: a split is over */
+        rc = query_run(query(st, "DELETE FROM traffic WHERE function_id = ?", "u", function), e);
     return rc;
 }
 

@@ -7,7 +7,9 @@ typedef enum err_code each_version(void *arg, const struct store_version *v, str
     "SELECT v.id, v.function_id, f.project_id, v.number, v.digest, v.size, v.response, v.env,"     \
     " v.limits, v.check_request, v.check_result, v.created_at, v.updated_at, v.promoted_at,"       \
     " v.policy, v.assets, v.timing, v.secrets, v.preview, v.capture, v.content, v.price,"          \
-    " v.disabled_at"                                                                               \
+    " v.disabled_at, f.live_id IS v.id, coalesce((SELECT t.percent FROM traffic t"                 \
+    " WHERE t.version_id = v.id), CASE WHEN f.live_id IS v.id AND NOT EXISTS (SELECT 1"            \
+    " FROM traffic t WHERE t.function_id = f.id) THEN 100 ELSE 0 END)"                             \
     " FROM versions v JOIN functions f ON f.id = v.function_id "
 
 /* Hands every row out; at least `least` must come. */
@@ -37,6 +39,8 @@ static enum err_code read_versions(struct query q, uint64_t least, each_version 
             .capture = (uint8_t)col_u64(&q, 19),
             .price = col_slice(&q, 21),
             .disabled_ms = col_u64(&q, 22),
+            .live = col_u64(&q, 23) != 0,
+            .percent = (uint32_t)col_u64(&q, 24),
         };
         col_digest(&q, 4, v.digest);
         col_digest(&q, 15, v.assets);
@@ -51,11 +55,20 @@ static enum err_code read_versions(struct query q, uint64_t least, each_version 
 enum err_code store_version_put(struct store *st, const struct store_version *v,
                                 uint32_t *ret_number, struct err *e)
 {
-    enum err_code rc = query_run_one(query(st,
-                                           "UPDATE functions SET last_number = last_number + 1"
-                                           " WHERE id = ? AND deleted_at IS NULL",
-                                           "u", v->function),
-                                     e);
+    uint64_t last = 0;
+    struct query of =
+        query(st, "SELECT last_number FROM functions WHERE id = ? AND deleted_at IS NULL", "u",
+              v->function);
+    if (query_row(&of))
+        last = col_u64(&of, 0);
+    enum err_code rc = query_end_least(&of, 1, e);
+    if (rc == ERR_OK && v->number && v->number <= last)
+        rc = err_set(e, ERR_CONFLICT, "version %u is not after the last one, %llu", v->number,
+                     (unsigned long long)last);
+    if (rc == ERR_OK)
+        rc = query_run(query(st, "UPDATE functions SET last_number = ? WHERE id = ?", "iu",
+                             v->number ? (uint64_t)v->number : last + 1, v->function),
+                       e);
     if (rc)
         return rc;
     struct query q =
@@ -81,6 +94,13 @@ enum err_code store_version_checked(struct store *st, struct uuid version, struc
         query(st, "UPDATE versions SET check_result = ? WHERE id = ?", "su", result, version), e);
 }
 
+enum err_code store_version_priced(struct store *st, struct uuid version, struct slice price,
+                                   struct err *e)
+{
+    return query_run_one(
+        query(st, "UPDATE versions SET price = ? WHERE id = ?", "su", price, version), e);
+}
+
 enum err_code store_version(struct store *st, struct uuid version, each_version *each, void *arg,
                             struct err *e)
 {
@@ -103,6 +123,17 @@ enum err_code store_version_numbered(struct store *st, struct uuid function, uin
         each, arg, e);
 }
 
+enum err_code store_version_before(struct store *st, struct uuid function, each_version *each,
+                                   void *arg, struct err *e)
+{
+    return read_versions(query(st,
+                               VERSION "WHERE v.function_id = ? AND v.promoted_at IS NOT NULL"
+                                       " AND v.disabled_at IS NULL AND v.id IS NOT f.live_id"
+                                       " ORDER BY v.promoted_at DESC, v.number DESC LIMIT 1",
+                               "u", function),
+                         1, each, arg, e);
+}
+
 enum err_code store_versions(struct store *st, struct uuid function, uint64_t before,
                              uint32_t limit, each_version *each, void *arg, struct err *e)
 {
@@ -121,6 +152,7 @@ enum err_code store_versions_trim(struct store *st, struct uuid function, uint64
         query(st,
               "DELETE FROM versions WHERE id IN (SELECT v.id FROM versions v JOIN functions f"
               " ON f.id = v.function_id WHERE f.id = ?1 AND v.id IS NOT f.live_id AND v.id != ?3"
+              " AND v.id NOT IN (SELECT version_id FROM traffic WHERE function_id = ?1)"
               " ORDER BY v.promoted_at IS NOT NULL, v.number LIMIT max(0, (SELECT count(*)"
               " FROM versions WHERE function_id = ?1) - ?2))",
               "uiu", function, keep, spare),
