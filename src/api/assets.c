@@ -112,8 +112,6 @@ static void on_body(struct api_request *r, struct slice bytes, bool last)
 void assets_create(struct api_request *r)
 {
     struct err e;
-    if (!api_known_query(r, (const char *const[]){NULL}))
-        return;
     struct upload *u = calloc(1, sizeof *u);
     if (!u) {
         api_refuse(r, ERR_MEMORY, "no memory for the upload");

@@ -260,11 +260,25 @@ void request_dispatch(struct api_request *r)
         api_fail(r, &e);
         return;
     }
+    if (!request_judge_query(r))
+        return;
     if (r->route->takes == TAKES_JSON && !r->body_over)
         return; /* the handler is called when the body is whole */
     if (r->route->takes == TAKES_JSON && !(r->json = json_object())) {
         api_refuse(r, ERR_MEMORY, "no memory");
         return;
     }
-    r->route->handler(r);
+    if (r->route->takes == TAKES_JSON)
+        request_judge_json(r);
+    else
+        r->route->handler(r);
+}
+
+void request_judge_json(struct api_request *r)
+{
+    struct err e;
+    if (schema_check(r->route->body, r->json, r->field, &e))
+        api_fail(r, &e);
+    else
+        r->route->handler(r);
 }

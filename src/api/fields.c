@@ -1,11 +1,13 @@
 /* Reading what a request says: members of its JSON body and of its query. */
 #include "api/request.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <time.h>
+
+enum { VALUE_MOST = 1024 /* bytes of a member of the query, decoded, with its NUL */ };
 
 static int hex(char c)
 {
@@ -43,17 +45,27 @@ bool api_query(const struct api_request *r, const char *name, char *out, size_t 
     return false;
 }
 
-bool api_limit(struct api_request *r, uint32_t normal, uint32_t most, uint32_t *ret_limit)
+uint64_t api_number(const struct api_request *r, const char *name, uint64_t normal)
 {
-    char text[16];
-    uint64_t n = normal;
-    if (api_query(r, "limit", text, sizeof text) &&
-        (!slice_u64(slice_str(text), &n) || n < 1 || n > most)) {
-        api_refuse_field(r, "limit", "limit is a number from 1 to %u", most);
-        return false;
-    }
-    *ret_limit = (uint32_t)n;
-    return true;
+    char text[24];
+    uint64_t n;
+    return api_query(r, name, text, sizeof text) && slice_u64(slice_str(text), &n) ? n : normal;
+}
+
+bool api_flag(const struct api_request *r, const char *name)
+{
+    char text[8];
+    return api_query(r, name, text, sizeof text) &&
+           (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
+}
+
+struct uuid api_uuid(const struct api_request *r, const char *name)
+{
+    char text[UUID_TEXT + 1];
+    struct uuid id = {{0}};
+    if (!api_query(r, name, text, sizeof text) || !uuid_parse(slice_str(text), &id))
+        return (struct uuid){{0}};
+    return id;
 }
 
 /* RFC 3339, or Unix seconds, or "15m" / "2h" / "1d" / "30s" ago. */
@@ -88,72 +100,84 @@ static bool read_when(const char *text, uint64_t now_ms, uint64_t *ret_ms)
     return true;
 }
 
-bool api_time(struct api_request *r, const char *name, uint64_t *ret_ms)
+bool api_time_parse(struct slice text, uint64_t *ret_ms)
+{
+    char copy[40];
+    return slice_copy(text, copy, sizeof copy) && read_when(copy, clock_real_us() / 1000, ret_ms);
+}
+
+uint64_t api_time(const struct api_request *r, const char *name)
 {
     char text[40];
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (!api_query(r, name, text, sizeof text) ||
-        read_when(text, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000, ret_ms))
-        return true;
-    api_refuse_field(r, name, "%s is a time like 2026-01-31T12:00:00Z, or 15m, 2h, 1d ago", name);
-    return false;
+    uint64_t ms;
+    return api_query(r, name, text, sizeof text) && api_time_parse(slice_str(text), &ms) ? ms : 0;
 }
 
-static bool refuse_unknown(struct api_request *r, struct slice name, const char *const *names,
-                           const char *what)
-{
-    size_t n = 0;
-    while (names[n])
-        n++;
-    char field[64];
-    const char *near = nearest_word(name, names, n);
-    snprintf(field, sizeof field, "%.*s", (int)(name.n < 60 ? name.n : 60), name.p);
-    api_refuse_field(r, field, "there is no %s \"%s\" here%s%s%s", what, field,
-                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-    return false;
-}
-
-static bool listed(struct slice name, const char *const *names)
-{
-    for (; *names; names++)
-        if (slice_eq(name, slice_str(*names)))
-            return true;
-    return false;
-}
-
-bool api_known_fields(struct api_request *r, const char *const *names)
-{
-    const char *key;
-    json_t *v;
-    json_object_foreach(r->json, key, v)
-    {
-        if (!listed(slice_str(key), names))
-            return refuse_unknown(r, slice_str(key), names, "field");
-    }
-    return true;
-}
-
-bool api_known_query(struct api_request *r, const char *const *names)
-{
-    struct slice rest = r->query;
-    while (rest.p && rest.n) {
-        struct slice value = slice_split(&rest, '&'), key = slice_split(&value, '=');
-        if (key.n && !listed(key, names))
-            return refuse_unknown(r, key, names, "parameter");
-    }
-    return true;
-}
-
-bool api_string(struct api_request *r, const char *name, struct slice *ret_text)
+struct slice api_text(const struct api_request *r, const char *name)
 {
     json_t *v = json_object_get(r->json, name);
-    if (!json_is_string(v)) {
-        api_refuse_field(r, name, v ? "%s is not a string" : "%s is missing", name);
-        return false;
+    return json_is_string(v) ? slice_make(json_string_value(v), json_string_length(v))
+                             : (struct slice){0};
+}
+
+/* ---- judging a query ---- */
+
+static const struct schema_field *find_member(const struct schema_field *f, struct slice name)
+{
+    for (; f && f->name; f++)
+        if (slice_eq(name, slice_str(f->name)))
+            return f;
+    return NULL;
+}
+
+static enum err_code judge_member(const struct schema_field *f, struct slice text, struct err *e)
+{
+    char value[VALUE_MOST];
+    if (!decode(text, value, sizeof value) || !utf8_valid(slice_str(value)))
+        return err_set(e, ERR_INVALID, "%s is no text of at most %d bytes", f->name,
+                       VALUE_MOST - 1);
+    return schema_check_text(f->schema, slice_str(value), f->name, e);
+}
+
+static enum err_code judge_query(const struct api_request *r, struct slice *ret_name, struct err *e)
+{
+    const struct schema_field *fields = r->route->query;
+    uint64_t seen = 0;
+    struct slice rest = r->query;
+    while (rest.p && rest.n) {
+        struct slice value = slice_split(&rest, '&'), name = slice_split(&value, '=');
+        if (!name.n && !value.p)
+            continue; /* && */
+        const struct schema_field *f = find_member(fields, name);
+        *ret_name = name;
+        if (!f)
+            return schema_unknown(fields, name, "parameter", e);
+        uint64_t bit = UINT64_C(1) << (f - fields);
+        if (seen & bit)
+            return err_set(e, ERR_INVALID, "%s is there twice", f->name);
+        seen |= bit;
+        enum err_code rc = judge_member(f, value.p ? value : SLICE(""), e);
+        if (rc)
+            return rc;
     }
-    *ret_text = slice_make(json_string_value(v), json_string_length(v));
-    return true;
+    for (const struct schema_field *f = fields; f && f->name; f++) {
+        if (!f->required || seen & UINT64_C(1) << (f - fields))
+            continue;
+        *ret_name = slice_str(f->name);
+        return err_set(e, ERR_INVALID, "%s is missing", f->name);
+    }
+    return ERR_OK;
+}
+
+bool request_judge_query(struct api_request *r)
+{
+    struct slice name;
+    struct err e;
+    if (judge_query(r, &name, &e) == ERR_OK)
+        return true;
+    slice_copy(slice_make(name.p, name.n < 60 ? name.n : 60), r->field, sizeof r->field);
+    api_fail(r, &e);
+    return false;
 }
 
 struct store_actor api_actor(const struct api_request *r)

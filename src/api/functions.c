@@ -21,17 +21,13 @@ static void add(void *arg, const struct store_function *f)
 void functions_list(struct api_request *r)
 {
     struct err e;
-    uint32_t limit;
-    char cursor[STORE_NAME + 1] = "", deleted[8] = "";
-    if (!api_known_query(r, (const char *const[]){"limit", "cursor", "deleted", NULL}) ||
-        !api_limit(r, PAGE, 1000, &limit))
-        return;
+    uint32_t limit = (uint32_t)api_number(r, "limit", PAGE);
+    char cursor[STORE_NAME + 1] = "";
     api_query(r, "cursor", cursor, sizeof cursor);
-    api_query(r, "deleted", deleted, sizeof deleted);
     struct page page = {.api = r->api, .items = json_array()};
     api_drain(r);
-    if (store_functions(r->api->store, r->project.id, strcmp(deleted, "true") == 0,
-                        slice_str(cursor), limit, add, &page, &e)) {
+    if (store_functions(r->api->store, r->project.id, api_flag(r, "deleted"), slice_str(cursor),
+                        limit, add, &page, &e)) {
         json_decref(page.items);
         api_fail(r, &e);
         return;
@@ -50,14 +46,8 @@ void functions_create(struct api_request *r)
     struct store *st = r->api->store;
     struct store_actor who = api_actor(r);
     struct err e;
-    struct slice name;
+    struct slice name = api_text(r, "name");
     uint64_t have;
-    if (!api_known_fields(r, (const char *const[]){"name", NULL}) || !api_string(r, "name", &name))
-        return;
-    if (name_check(name, &e)) {
-        api_refuse_field(r, "name", "%s", e.text);
-        return;
-    }
     if (store_function_count(st, r->project.id, &have, &e)) {
         api_fail(r, &e);
         return;

@@ -130,18 +130,9 @@ void invoke_post(struct api_request *r)
 {
     struct err e;
     struct buf vars;
-    char path[1024] = "/", method[16] = "POST";
-    if (!api_known_query(r, (const char *const[]){"path", "method", NULL}))
-        return;
+    char path[STORE_CHECK] = "/", method[16] = "POST";
     api_query(r, "path", path, sizeof path);
     api_query(r, "method", method, sizeof method);
-    struct version_settings judge = {0};
-    char check[sizeof path + sizeof method + 2];
-    snprintf(check, sizeof check, "%s %s", method, path);
-    if (strlen(check) > STORE_CHECK || settings_check(&judge, slice_str(check), &e)) {
-        api_refuse_field(r, "path", "path is a path with an optional query, method a method");
-        return;
-    }
     if (uuid_is_zero(r->function.live)) {
         api_refuse(r, ERR_NO_VERSION, "\"%s\" has no version that answers yet", r->function.name);
         return;

@@ -24,34 +24,22 @@ static const struct {
     uint32_t most;
 } levels[] = {{"error", 1}, {"warning", 3}, {"info", UINT32_MAX}};
 
-static bool read_query(struct api_request *r, struct store_log_query *q)
+static struct store_log_query read_query(const struct api_request *r)
 {
-    char text[64];
-    static const char *const known[] = {"limit", "cursor", "since",  "until",
-                                        "level", "run",    "follow", NULL};
-    *q = (struct store_log_query){.function = r->function.id, .level = UINT32_MAX, .newest = true};
-    if (!api_known_query(r, known) || !api_limit(r, PAGE, PAGE_MOST, &q->limit) ||
-        !api_time(r, "since", &q->since_ms) || !api_time(r, "until", &q->until_ms))
-        return false;
-    if (api_query(r, "cursor", text, sizeof text) && !slice_u64(slice_str(text), &q->before)) {
-        api_refuse_field(r, "cursor", "this is no cursor of this list");
-        return false;
-    }
-    if (api_query(r, "run", text, sizeof text) && !uuid_parse(slice_str(text), &q->run)) {
-        api_refuse_field(r, "run", "run is the id of a run");
-        return false;
-    }
-    if (api_query(r, "level", text, sizeof text)) {
-        size_t i = 0;
-        while (i < 3 && strcmp(levels[i].name, text) != 0)
-            i++;
-        if (i == 3) {
-            api_refuse_field(r, "level", "level is error, warning or info");
-            return false;
-        }
-        q->level = levels[i].most;
-    }
-    return true;
+    char text[16];
+    struct store_log_query q = {.function = r->function.id,
+                                .run = api_uuid(r, "run"),
+                                .before = api_number(r, "cursor", 0),
+                                .since_ms = api_time(r, "since"),
+                                .until_ms = api_time(r, "until"),
+                                .level = UINT32_MAX,
+                                .limit = (uint32_t)api_number(r, "limit", PAGE),
+                                .newest = true};
+    if (api_query(r, "level", text, sizeof text))
+        for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+            if (strcmp(levels[i].name, text) == 0)
+                q.level = levels[i].most;
+    return q;
 }
 
 /* ---- pages ---- */
@@ -176,16 +164,13 @@ static void follow(struct api_request *r, const struct store_log_query *q)
 {
     struct slice last_id = api_var(r, "HTTP_LAST_EVENT_ID");
     struct err e;
-    char text[16];
     struct store_log_query past = *q;
     uint64_t after = 0;
     if (last_id.n && slice_u64(last_id, &after)) {
         /* resuming: nothing else to find out */
     } else {
         /* Start before the few latest lines, or before all that `since` names. */
-        past.limit = api_query(r, "limit", text, sizeof text) ? q->limit
-                     : q->since_ms                            ? PAGE_MOST
-                                                              : FOLLOW_PAST;
+        past.limit = (uint32_t)api_number(r, "limit", q->since_ms ? PAGE_MOST : FOLLOW_PAST);
         uint64_t end = 0;
         struct store_log_query newest = {
             .function = q->function, .level = UINT32_MAX, .limit = 1, .newest = true};
@@ -225,13 +210,9 @@ void api_on_logs(struct api *api)
 
 void logs_list(struct api_request *r)
 {
-    struct store_log_query q;
-    char text[8] = "";
-    if (!read_query(r, &q))
-        return;
+    struct store_log_query q = read_query(r);
     api_drain(r);
-    api_query(r, "follow", text, sizeof text);
-    if (strcmp(text, "1") == 0 || strcmp(text, "true") == 0)
+    if (api_flag(r, "follow"))
         follow(r, &q);
     else
         answer_page(r, &q);

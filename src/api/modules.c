@@ -158,8 +158,7 @@ static void create_body(struct api_request *r, struct slice bytes, bool last)
 
 void modules_create(struct api_request *r)
 {
-    if (api_known_query(r, (const char *const[]){NULL}))
-        receive_begin(r, create_body);
+    receive_begin(r, create_body);
 }
 
 /* ---- PUT …/functions/F/module ---- */
@@ -196,6 +195,6 @@ static void put_body(struct api_request *r, struct slice bytes, bool last)
 void modules_put(struct api_request *r)
 {
     /* Refusals that need no bytes come before them. */
-    if (api_known_query(r, (const char *const[]){"check", "response", NULL}) && versions_may(r))
+    if (versions_may(r))
         receive_begin(r, put_body);
 }

@@ -21,11 +21,8 @@ static void add(void *arg, const struct store_project *p)
 void projects_list(struct api_request *r)
 {
     struct err e;
-    uint32_t limit;
+    uint32_t limit = (uint32_t)api_number(r, "limit", PAGE);
     char cursor[STORE_NAME + 1] = "";
-    if (!api_known_query(r, (const char *const[]){"limit", "cursor", NULL}) ||
-        !api_limit(r, PAGE, 1000, &limit))
-        return;
     api_query(r, "cursor", cursor, sizeof cursor);
     struct page page = {.r = r, .items = json_array()};
     if (store_projects(r->api->store, r->user.id, slice_str(cursor), limit, add, &page, &e)) {
@@ -49,14 +46,8 @@ void projects_create(struct api_request *r)
     struct store_actor who = api_actor(r);
     struct store_project p;
     struct err e;
-    struct slice name;
+    struct slice name = api_text(r, "name");
     unsigned have = 0;
-    if (!api_known_fields(r, (const char *const[]){"name", NULL}) || !api_string(r, "name", &name))
-        return;
-    if (name_check(name, &e)) {
-        api_refuse_field(r, "name", "%s", e.text);
-        return;
-    }
     if (!uuid_is_zero(r->token.project)) {
         api_refuse(r, ERR_FORBIDDEN, "a token of one project can't make another");
         return;

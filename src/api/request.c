@@ -17,6 +17,7 @@
 enum {
     OUT_MOST = 16 << 20,   /* a page is cut long before; JSON escapes take six times the bytes */
     JSON_MOST = 512 << 10, /* a policy of 256 KiB and an environment */
+    JSON_NESTED = 32,      /* printed with an indent, deep ones would grow a thousandfold */
     REQUESTS = 1024        /* at once; further ones are refused */
 };
 
@@ -190,8 +191,9 @@ void api_fail(struct api_request *r, const struct err *e)
                              shape_text(slice_str(e->text[0] ? e->text : err_title(e->code))),
                              "code", err_slug(e->code), "request_id", id);
     if (body && r->field[0] && e->code == ERR_INVALID) {
-        json_t *fields = json_object();
-        json_object_set_new(fields, r->field, shape_text(slice_str(e->text)));
+        json_t *fields = json_object(), *field = shape_text(slice_str(r->field));
+        json_object_set_new(fields, json_string_value(field), shape_text(slice_str(e->text)));
+        json_decref(field);
         json_object_set_new(body, "fields", fields);
     }
     api_answer(r, status, body);
@@ -328,8 +330,11 @@ static void on_json(struct api_request *r)
                    error.line, error.column);
     else if (!json_is_object(r->json))
         api_refuse(r, ERR_BAD_REQUEST, "the body is not a JSON object");
+    else if (!schema_nested(r->json, JSON_NESTED))
+        api_refuse(r, ERR_BAD_REQUEST, "the body has more than %d objects and lists in each other",
+                   JSON_NESTED);
     else
-        r->route->handler(r);
+        request_judge_json(r);
 }
 
 static void on_body(struct api_request *r, struct slice bytes, bool last)

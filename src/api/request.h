@@ -17,7 +17,7 @@ struct api_request;
 
 enum api_takes {
     TAKES_NOTHING, /* a body is refused */
-    TAKES_JSON,    /* an object, kept whole; r->json */
+    TAKES_JSON,    /* an object, kept whole and judged; r->json */
     TAKES_WASM,    /* application/wasm, streamed to on_body */
     TAKES_TAR,     /* application/x-tar, streamed to on_body */
     TAKES_ANY,     /* any media type, streamed to on_body */
@@ -40,6 +40,7 @@ struct api_route {
     const struct schema *answer;      /* of success; NULL: it has no JSON */
     const char *streams;              /* media type of an answer that is no JSON */
     int status;                       /* of success; 0: 200 */
+    int also;                         /* another status of success, with the same answer */
 };
 extern const struct api_route api_routes[]; /* ends with method == NULL */
 
@@ -92,8 +93,11 @@ struct api_request {
 void request_begin(struct api *api, struct channel *channel, uint64_t id, bool last,
                    struct slice payload);
 void request_free(struct api_request *r);
-/* dispatch.c: called when the head is there */
+/* dispatch.c: called when the head is there; when r->json is there, too */
 void request_dispatch(struct api_request *r);
+void request_judge_json(struct api_request *r);
+/* fields.c: judges the query by the route's row; false: answered. */
+bool request_judge_query(struct api_request *r);
 
 /* ---- answering ---- */
 
@@ -123,18 +127,21 @@ void api_took(struct api_request *r, size_t n);
 
 /* The value of a meta-variable; .p NULL if it is absent. */
 struct slice api_var(const struct api_request *r, const char *name);
+/* Body and query were judged by the route's schemas: what is read here has its type and bounds. */
+
 /* A member of the query, percent-decoded into `out`; false if it is absent or too long. */
 bool api_query(const struct api_request *r, const char *name, char *out, size_t cap);
-/* `limit` of the query, 1…`most`; false (and answered) if it is no number. */
-bool api_limit(struct api_request *r, uint32_t normal, uint32_t most, uint32_t *ret_limit);
-/* A time of the query: RFC 3339, Unix seconds, or "15m" ago; *ret_ms stays if it is absent. False
- * (and answered) if it is none of these. */
-bool api_time(struct api_request *r, const char *name, uint64_t *ret_ms);
-/* Refuses members of the body, or of the query, that are not among `names` (ends with NULL). */
-bool api_known_fields(struct api_request *r, const char *const *names);
-bool api_known_query(struct api_request *r, const char *const *names);
-/* A string member of the body that must be there. */
-bool api_string(struct api_request *r, const char *name, struct slice *ret_text);
+/* A number of the query; `normal` if it is absent. */
+uint64_t api_number(const struct api_request *r, const char *name, uint64_t normal);
+/* A time of the query: RFC 3339, Unix seconds, or "15m" ago; 0 if it is absent. */
+uint64_t api_time(const struct api_request *r, const char *name);
+bool api_time_parse(struct slice text, uint64_t *ret_ms);
+/* An id of the query; zero if it is absent. */
+struct uuid api_uuid(const struct api_request *r, const char *name);
+/* A member of the query that is true or false; false if it is absent. */
+bool api_flag(const struct api_request *r, const char *name);
+/* A text of the body; .p NULL if it is absent or null. */
+struct slice api_text(const struct api_request *r, const char *name);
 
 struct store_actor api_actor(const struct api_request *r);
 

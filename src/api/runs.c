@@ -5,7 +5,6 @@
 
 enum {
     PAGE = 50,
-    PAGE_MOST = 500,
     PAGE_BYTES = 1 << 20, /* a page ends early when runs opened much */
     LOGS = 1000           /* lines shown with one run */
 };
@@ -32,21 +31,12 @@ static enum err_code add(void *arg, const struct store_run *r, struct err *e)
 static void list(struct api_request *r, struct uuid function)
 {
     struct err e;
-    uint32_t limit;
-    struct uuid before = {{0}};
-    char cursor[UUID_TEXT + 1], failed[8] = "";
-    if (!api_known_query(r, (const char *const[]){"limit", "cursor", "failed", NULL}) ||
-        !api_limit(r, PAGE, PAGE_MOST, &limit))
-        return;
-    if (api_query(r, "cursor", cursor, sizeof cursor) && !uuid_parse(slice_str(cursor), &before)) {
-        api_refuse_field(r, "cursor", "this is no cursor of this list");
-        return;
-    }
-    api_query(r, "failed", failed, sizeof failed);
+    uint32_t limit = (uint32_t)api_number(r, "limit", PAGE);
+    struct uuid before = api_uuid(r, "cursor");
     struct page page = {.items = json_array()};
     api_drain(r);
-    if (store_runs(r->api->store, r->project.id, function, before, strcmp(failed, "true") == 0,
-                   limit, add, &page, &e)) {
+    if (store_runs(r->api->store, r->project.id, function, before, api_flag(r, "failed"), limit,
+                   add, &page, &e)) {
         json_decref(page.items);
         api_fail(r, &e);
         return;

@@ -51,6 +51,19 @@ struct schema_field {
 enum err_code schema_check(const struct schema *s, const json_t *value, char field[128],
                            struct err *e) MUST_CHECK;
 
+/* As schema_check for a value that arrives as text (a member of a query): numbers are decimal,
+ * true and false may be 1 and 0. `field` is what messages call it. */
+enum err_code schema_check_text(const struct schema *s, struct slice text, const char *field,
+                                struct err *e) MUST_CHECK;
+
+/* ERR_INVALID for a name that is none of `fields` (NULL: there are none), with the nearest one.
+ * `what` it is: "field", "parameter". */
+enum err_code schema_unknown(const struct schema_field *fields, struct slice name, const char *what,
+                             struct err *e);
+
+/* Are there at most `most` objects and lists inside each other? */
+bool schema_nested(const json_t *v, int most) MUST_CHECK;
+
 /* The schema as JSON Schema 2020-12; named ones inside it as {"$ref": PREFIX NAME}. The caller's
  * reference; NULL without memory. */
 json_t *schema_json(const struct schema *s, const char *ref_prefix);

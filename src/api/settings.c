@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const response_words[] = {
-    [RESPONSE_CGI] = "cgi", [RESPONSE_TEXT] = "text", NULL};
+const char *const response_words[] = {[RESPONSE_CGI] = "cgi", [RESPONSE_TEXT] = "text", NULL};
 const char *const preview_words[] = {
     [PREVIEW_MEMBERS] = "members", [PREVIEW_PUBLIC] = "public", NULL};
 const char *const capture_words[] = {

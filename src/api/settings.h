@@ -53,8 +53,8 @@ extern const char *const settings_names[];
 enum err_code settings_patch(struct version_settings *s, json_t *patch, char field[128],
                              struct err *e) MUST_CHECK;
 
-/* The words of enum preview_kind and enum capture_kind, by number; end with NULL. */
-extern const char *const preview_words[], *const capture_words[];
+/* The words of enum response_kind, preview_kind and capture_kind, by number; end with NULL. */
+extern const char *const response_words[], *const preview_words[], *const capture_words[];
 
 /* May a variable of the guest (a secret, too) have this name? ERR_INVALID says why not. */
 enum err_code settings_variable(struct slice name, struct err *e) MUST_CHECK;

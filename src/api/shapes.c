@@ -91,11 +91,6 @@ json_t *shape_project(const struct store_project *p)
                      shape_time(p->created_ms), "updated_at", shape_time(p->updated_ms));
 }
 
-static const char *response_word(uint8_t response)
-{
-    return response == RESPONSE_TEXT ? "text" : "cgi";
-}
-
 static json_t *counters(const uint64_t c[STORE_COUNTERS])
 {
     json_t *status = json_object();
@@ -141,7 +136,7 @@ json_t *shape_function(const struct api *api, const struct store_function *f)
         : live        ? "live"
                       : "no_version",
         "version", live ? json_integer(f->live_number) : json_null(), "response",
-        live ? json_string(response_word(f->response)) : json_null(), "digest",
+        live ? json_string(response_words[f->response]) : json_null(), "digest",
         live ? shape_digest(f->digest) : json_null(), "size",
         live ? json_integer((json_int_t)f->size) : json_null(), "created_at",
         shape_time(f->created_ms), "updated_at", shape_time(f->updated_ms), "deleted_at",
@@ -159,7 +154,7 @@ json_t *shape_version(const struct api *api, const struct store_version *v, stru
     json_t *o = json_pack(
         "{s:o, s:i, s:o, s:I, s:s, s:O, s:O, s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:s, s:o}", "id",
         shape_uuid(v->id), "number", (int)v->number, "digest", shape_digest(v->digest), "size",
-        (json_int_t)v->size, "response", response_word(v->response), "env", s.env, "limits",
+        (json_int_t)v->size, "response", response_words[v->response], "env", s.env, "limits",
         s.limits, "policy", policy ? policy : json_null(), "assets",
         settings_has_assets(&s) ? shape_digest(s.assets) : json_null(), "timing", s.timing, "kind",
         fuel ? "fuel" : "plain", "created_at", shape_time(v->created_ms), "updated_at",

@@ -39,16 +39,8 @@ static enum err_code add(void *arg, const struct store_version *v, struct err *e
 void versions_list(struct api_request *r)
 {
     struct err e;
-    uint32_t limit;
-    uint64_t before = 0;
-    char cursor[24];
-    if (!api_known_query(r, (const char *const[]){"limit", "cursor", NULL}) ||
-        !api_limit(r, PAGE, 1000, &limit))
-        return;
-    if (api_query(r, "cursor", cursor, sizeof cursor) && !slice_u64(slice_str(cursor), &before)) {
-        api_refuse_field(r, "cursor", "this is no cursor of this list");
-        return;
-    }
+    uint32_t limit = (uint32_t)api_number(r, "limit", PAGE);
+    uint64_t before = api_number(r, "cursor", 0);
     struct page page = {.api = r->api, .items = json_array()};
     if (store_versions(r->api->store, r->function.id, before, limit, add, &page, &e)) {
         json_decref(page.items);
@@ -223,10 +215,7 @@ void versions_create(struct api_request *r)
     uint8_t digest[DIGEST_BYTES];
     uint64_t size = 0;
     bool has = false;
-    const char *names[16] = {"digest"};
-    for (size_t i = 0; settings_names[i]; i++)
-        names[i + 1] = settings_names[i];
-    if (!api_known_fields(r, names) || !versions_may(r))
+    if (!versions_may(r))
         return;
     enum err_code rc = versions_base(r, &s, digest, &has, &e);
     if (rc == ERR_OK)
