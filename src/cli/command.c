@@ -44,12 +44,13 @@ const struct command commands[] = {
      .example = BRAND_COMMAND " project use shop"},
     {.name = "deploy",
      .run = cmd_deploy,
-     .usage = "FILE.wasm [--name NAME] [--response cgi|text] [--env NAME=VALUE]… "
+     .usage = "[FILE.wasm|DIR] [--name NAME] [--dry-run] [--response cgi|text] [--env NAME=VALUE]… "
               "[--limit NAME=VALUE]… [--policy FILE [--yes]] [--assets DIR] [--timing] "
               "[--check REQUEST|--no-check] [--project P] [--json]",
      .summary = "put a module behind a URL, or a new version of it",
      .example =
          BRAND_COMMAND " deploy hello.wasm\n" BRAND_COMMAND
+                       " deploy            # what ./function.yaml says\n" BRAND_COMMAND
                        " deploy build/app.wasm --name shop --env LANG=de --limit memory=64MiB"},
     {.name = "create",
      .run = cmd_create,

@@ -1,135 +1,153 @@
 /* `wasmcloud deploy`: a module becomes a function, or a new version of one.
  *
- * Without settings it is one request: the module's bytes, streamed. With --env,
- * --limit, --policy, --assets or --timing the module (and the assets) are stored
- * first, and then a version is made of their digests and these settings. What
- * the command line doesn't name stays as it is in the live version. What the new
- * version may open beyond the live one is shown and must be agreed to. The server
- * compiles, checks and promotes; when it answers, the URL works. */
+ * What it makes is said by the command line (deploy FILE.wasm) or by the function.yaml of a folder
+ * (deploy, deploy DIR), which also knows how to build it; flags go first. What neither names stays
+ * as it is in the live version, and where folder and server differ is shown.
+ *
+ * Without settings it is one request: the module's bytes, streamed. Else the module (and the
+ * assets) are stored first, and then a version is made of their digests and these settings. What
+ * the new version may open beyond the live one is shown and must be agreed to. The server compiles,
+ * checks and promotes; when it answers, the URL works. */
 #include "base/brand.h"
-#include "base/limits.h"
 #include "cli/args.h"
+#include "cli/build.h"
 #include "cli/client.h"
+#include "cli/drift.h"
+#include "cli/manifest.h"
 #include "cli/namegen.h"
 #include "cli/opens.h"
 #include "cli/outcome.h"
 #include "cli/pairs.h"
 #include "cli/policy_file.h"
-#include "module/bundle.h"
+#include "cli/show.h"
+#include "cli/upload.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct deploy {
     const char *file, *name, *response, *project, *check, *policy_file, *assets;
     struct words env, limits;
-    bool timing;
+    bool timing, dry_run, json;
     struct opens typed;
-    struct policy *policy;
-    int fd, assets_fd; /* the module, the archive of the assets */
+    struct manifest *manifest;       /* NULL: a module alone */
+    char *module_path, *assets_path; /* of the manifest, as seen from here */
+    struct policy *policy;           /* the manifest's, or … */
+    struct policy *own_policy;       /* … that of --policy */
+    json_t *patch;                   /* the settings that are named */
+    int fd, assets_fd;               /* the module, the archive of the assets */
+    char made[NAME_MOST + 1];        /* its name, if nobody gave one */
 };
 
-/* ---- judging the input before anything is sent ---- */
+/* ---- what is named: flags, and below them the manifest ---- */
 
-/* What a file is that is no core module, by its first bytes; NULL: let the server judge. */
-static const char *mistaken_for(struct slice head)
+/* The object `member` of the patch, made if it isn't there. */
+static json_t *patch_object(json_t *patch, const char *member)
 {
-    static const struct {
-        struct slice start;
-        const char *what;
-    } kinds[] = {
-        {{"\0asm\x0d\0\1\0", 8},
-         "a WebAssembly component, and only core modules run here: build for "
-         "wasip1 instead of wasip2, or without the component step"},
-        {{"\0asm\1\0\0\0", 8}, NULL},
-        {{"\0asm", 4}, "a WebAssembly module of another version than 1"},
-        {{"\x7f"
-          "ELF",
-          4},
-         "a program for this machine: build it for WebAssembly (for example "
-         "GOOS=wasip1 GOARCH=wasm go build)"},
-        {{"PK\3\4", 4}, "a zip archive: give the .wasm file in it"},
-        {{"\x1f\x8b", 2}, "compressed: unpack it first"},
-        {{"{", 1}, "JSON: give the .wasm file that your build makes"},
-        {{"[", 1}, "JSON: give the .wasm file that your build makes"},
-        {{"(", 1}, "WebAssembly text: turn it into a module with `wat2wasm FILE.wat -o FILE.wasm`"},
-        {{"#!", 2}, "a script: only WebAssembly modules run here"},
-        {{"", 0}, "not a WebAssembly module (those begin with \\0asm)"},
-    };
-    if (head.n == 0)
-        return "empty";
-    while (head.n && (*head.p == ' ' || *head.p == '\t' || *head.p == '\n' || *head.p == '\r'))
-        head = slice_from(head, 1);
-    for (size_t i = 0;; i++)
-        if (slice_starts(head, kinds[i].start))
-            return kinds[i].what;
+    if (!json_object_get(patch, member))
+        json_object_set_new(patch, member, json_object());
+    return json_object_get(patch, member);
 }
 
-static enum err_code open_module(struct deploy *d, struct err *e)
+static enum err_code make_patch(struct deploy *d, struct err *e)
 {
-    struct stat st;
-    char head[64];
-    if (strcmp(d->file, "-") == 0) {
-        d->fd = STDIN_FILENO;
-        return ERR_OK;
-    }
-    d->fd = open(d->file, O_RDONLY | O_CLOEXEC);
-    if (d->fd < 0 && errno == ENOENT)
-        return err_set(e, ERR_NOT_FOUND, "there is no file %s", d->file);
-    if (d->fd < 0 || fstat(d->fd, &st))
-        return err_errno(e, "can't read %s", d->file);
-    if (S_ISDIR(st.st_mode))
-        return err_set(e, ERR_USAGE, "%s is a folder: give the .wasm file in it", d->file);
-    if (!S_ISREG(st.st_mode))
-        return ERR_OK;
-    ssize_t n = pread(d->fd, head, sizeof head, 0);
-    if (n < 0)
-        return err_errno(e, "can't read %s", d->file);
-    const char *what = mistaken_for(slice_make(head, (size_t)n));
-    return what ? err_set(e, ERR_NOT_A_MODULE, "%s is %s", d->file, what) : ERR_OK;
-}
-
-/* A wrong flag is found before a module is uploaded for nothing. */
-static enum err_code judge_flags(const struct deploy *d, struct err *e)
-{
-    json_t *scratch = json_object();
-    enum err_code rc = pairs_to_json("--env", &d->env, scratch, e);
-    if (rc == ERR_OK)
-        rc = pairs_to_limits("--limit", &d->limits, scratch, e);
-    json_decref(scratch);
+    d->patch = d->manifest ? json_deep_copy(d->manifest->settings) : json_object();
+    if (!d->patch)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    enum err_code rc = ERR_OK;
+    if (d->env.n)
+        rc = pairs_to_json("--env", &d->env, patch_object(d->patch, "env"), e);
+    if (rc == ERR_OK && d->limits.n)
+        rc = pairs_to_limits("--limit", &d->limits, patch_object(d->patch, "limits"), e);
+    if (d->response)
+        json_object_set_new(d->patch, "response", json_string(d->response));
+    if (d->check && json_object_set_new(d->patch, "check", json_string(d->check)))
+        rc = err_set(e, ERR_USAGE, "--check is not UTF-8");
+    if (d->timing)
+        json_object_set_new(d->patch, "timing", json_true());
     return rc;
 }
 
-static enum err_code open_policy(struct deploy *d, struct err *e)
+/* Reads the folder's function.yaml; what it says goes where a flag says nothing. */
+static enum err_code take_manifest(struct deploy *d, const char *folder, struct err *e)
 {
-    if (!d->policy_file)
-        return ERR_OK;
-    return policy_file(d->policy_file, policy_file_note, (void *)d->policy_file, &d->policy, e);
+    char *file;
+    bool here = strcmp(folder, ".") == 0;
+    if (asprintf(&file, "%s%s%s", here ? "" : folder, here ? "" : "/", MANIFEST_FILE) < 0)
+        return err_set(e, ERR_MEMORY, "out of memory");
+    enum err_code rc = manifest_read(file, &d->manifest, e);
+    struct manifest *m = d->manifest;
+    if (rc == ERR_NOT_FOUND)
+        err_set(e, rc, "there is no %s: give a .wasm file, or make a folder with `%s new NAME`",
+                file, BRAND_COMMAND);
+    else if (rc == ERR_OK && !m->module)
+        rc = err_set(e, ERR_INVALID, "%s names no module: add `module: FILE.wasm`", file);
+    free(file);
+    if (rc)
+        return rc;
+    if (!(d->module_path = manifest_at(m, m->module)) ||
+        (m->assets && !(d->assets_path = manifest_at(m, m->assets))))
+        return err_set(e, ERR_MEMORY, "out of memory");
+    d->file = d->module_path;
+    d->assets = d->assets ? d->assets : d->assets_path;
+    d->name = d->name ? d->name : m->name;
+    d->project = d->project ? d->project : m->project;
+    d->policy = m->policy;
+    return ERR_OK;
 }
 
-/* Packs the folder; the server judges by its own limits. */
-static enum err_code open_assets(struct deploy *d, struct err *e)
+/* Everything that this machine can judge, and the build, before anything is sent. -1: go on. */
+static int prepare(struct deploy *d, struct err *e)
 {
-    struct limits most;
-    struct buf tar;
-    if (!d->assets)
-        return ERR_OK;
-    limits_init(&most, true);
-    buf_init(&tar, most.v[LIMIT_ASSETS] + most.v[LIMIT_ASSET_FILES] * 4096);
-    enum err_code rc = bundle_pack(d->assets, &most, &tar, e);
-    if (rc == ERR_OK) {
-        d->assets_fd = memfd_create("assets", MFD_CLOEXEC);
-        struct slice rest = buf_slice(&tar);
-        ssize_t n = d->assets_fd < 0 ? -1 : 1;
-        for (; rest.n && n > 0; rest = slice_from(rest, n > 0 ? (size_t)n : 0))
-            n = write(d->assets_fd, rest.p, rest.n);
-        if (n <= 0 || lseek(d->assets_fd, 0, SEEK_SET) < 0)
-            rc = err_errno(e, "can't pack %s", d->assets);
+    struct stat st;
+    char digest[DIGEST_TEXT + 1];
+    bool folder = !d->file || (stat(d->file, &st) == 0 && S_ISDIR(st.st_mode));
+    if (folder && take_manifest(d, d->file ? d->file : ".", e))
+        return command_fail(e);
+    if (make_patch(d, e) ||
+        (d->policy_file &&
+         policy_file(d->policy_file, policy_file_note, (void *)d->policy_file, &d->own_policy, e)))
+        return command_fail(e);
+    d->policy = d->own_policy ? d->own_policy : d->policy;
+    int status = d->manifest ? build_run(d->manifest) : 0;
+    if (status)
+        return status;
+    if (upload_open_module(d->file, &d->fd, e) ||
+        (d->assets && upload_open_assets(d->assets, &d->assets_fd, digest, e)))
+        return command_fail(e);
+    if (d->assets)
+        json_object_set_new(d->patch, "assets", json_string(digest));
+    if (!d->name) {
+        if (!name_from_path(d->file, d->made))
+            namegen(d->made);
+        d->name = d->made;
     }
-    buf_done(&tar);
+    return -1;
+}
+
+/* ---- where folder and server differ ---- */
+
+static enum err_code find_drift(struct client *c, const struct deploy *d, json_t **ret_drift,
+                                struct err *e)
+{
+    json_t *base = NULL, *after = json_copy(d->patch), *policy = NULL;
+    char digest[DIGEST_TEXT + 1];
+    bool live;
+    enum err_code rc = opens_base(c, d->name, &base, &live, e);
+    if (rc == ERR_NOT_FOUND)
+        rc = ERR_OK; /* all is new */
+    if (rc == ERR_OK)
+        rc = upload_digest(d->fd, digest, e);
+    if (rc == ERR_OK && *digest)
+        json_object_set_new(after, "digest", json_string(digest));
+    if (rc == ERR_OK && d->policy && (rc = opens_to_json(d->policy, &policy, e)) == ERR_OK)
+        json_object_set(after, "policy", policy);
+    if (rc == ERR_OK && !(*ret_drift = drift_find(base, after)))
+        rc = err_set(e, ERR_MEMORY, "out of memory");
+    json_decref(base);
+    json_decref(after);
+    json_decref(policy);
     return rc;
 }
 
@@ -140,102 +158,106 @@ static enum err_code deploy_bytes(struct client *c, const struct deploy *d, json
 {
     return client_call(
         c,
-        &(struct client_request){.method = "PUT",
-                                 .path = "{P}/functions/{}/module",
-                                 .at = {d->name},
-                                 .query = {{"check", d->check}, {"response", d->response}},
-                                 .content_type = "application/wasm",
-                                 .fd = d->fd},
+        &(struct client_request){
+            .method = "PUT",
+            .path = "{P}/functions/{}/module",
+            .at = {d->name},
+            .query = {{"check", json_string_value(json_object_get(d->patch, "check"))},
+                      {"response", json_string_value(json_object_get(d->patch, "response"))}},
+            .content_type = "application/wasm",
+            .fd = d->fd},
         ret_answer, NULL, e);
 }
 
+/* Is there anything to say that PUT …/module has no words for? */
 static bool has_settings(const struct deploy *d)
 {
-    return d->env.n || d->limits.n || d->policy || d->assets || d->timing;
-}
-
-/* Streams a file to where the server stores such; *ret_stored has its digest. */
-static enum err_code store(struct client *c, const char *path, const char *type, int fd,
-                           json_t **ret_stored, struct err *e)
-{
-    return client_call(
-        c, &(struct client_request){.method = "POST", .path = path, .content_type = type, .fd = fd},
-        ret_stored, NULL, e);
+    size_t plain = (json_object_get(d->patch, "check") != NULL) +
+                   (json_object_get(d->patch, "response") != NULL);
+    return d->policy || json_object_size(d->patch) > plain;
 }
 
 static enum err_code deploy_settings(struct client *c, const struct deploy *d, json_t **ret_answer,
                                      struct err *e)
 {
-    json_t *module = NULL, *assets = NULL, *policy = NULL, *body = NULL;
-    json_t *env = json_object(), *limits = json_object();
-    enum err_code rc = pairs_to_json("--env", &d->env, env, e);
+    json_t *module = NULL, *assets = NULL, *policy = NULL;
+    enum err_code rc = d->policy ? opens_to_json(d->policy, &policy, e) : ERR_OK;
+    if (rc == ERR_OK && policy)
+        json_object_set(d->patch, "policy", policy);
     if (rc == ERR_OK)
-        rc = pairs_to_json("--limit", &d->limits, limits, e);
-    if (rc == ERR_OK && d->policy)
-        rc = opens_to_json(d->policy, &policy, e);
-    if (rc == ERR_OK)
-        rc = store(c, "{P}/modules", "application/wasm", d->fd, &module, e);
+        rc = upload_store(c, "{P}/modules", "application/wasm", d->fd, &module, e);
     if (rc == ERR_OK && d->assets)
-        rc = store(c, "{P}/assets", "application/x-tar", d->assets_fd, &assets, e);
-    if (rc)
-        goto out;
-    body = json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:O*, s:s*}", "digest",
-                     answer_text(module, "digest"), "env", env, "limits", limits, "response",
-                     d->response, "check", d->check, "policy", policy, "assets",
-                     assets ? answer_text(assets, "digest") : NULL);
-    if (d->timing)
-        json_object_set_new(body, "timing", json_true());
-    rc = client_call(
-        c,
-        &(struct client_request){
-            .method = "POST", .path = "{P}/functions/{}/versions", .at = {d->name}, .json = body},
-        ret_answer, NULL, e);
-out:
+        rc = upload_store(c, "{P}/assets", "application/x-tar", d->assets_fd, &assets, e);
+    if (rc == ERR_OK && assets)
+        json_object_set(d->patch, "assets", json_object_get(assets, "digest"));
+    if (rc == ERR_OK) {
+        json_object_set(d->patch, "digest", json_object_get(module, "digest"));
+        rc = client_call(c,
+                         &(struct client_request){.method = "POST",
+                                                  .path = "{P}/functions/{}/versions",
+                                                  .at = {d->name},
+                                                  .json = d->patch},
+                         ret_answer, NULL, e);
+    }
     json_decref(module);
     json_decref(assets);
     json_decref(policy);
-    json_decref(env);
-    json_decref(limits);
-    json_decref(body);
     return rc;
 }
 
-static int deploy(struct deploy *d, bool json)
+static int deploy(struct deploy *d)
 {
     struct client *c = NULL;
     struct err e;
-    json_t *answer = NULL;
-    int status;
-    if (judge_flags(d, &e) || open_module(d, &e) || open_policy(d, &e) || open_assets(d, &e)) {
-        status = command_fail(&e);
-        goto out;
-    }
+    json_t *answer = NULL, *drift = NULL;
+    int status = prepare(d, &e);
+    if (status >= 0)
+        return status;
     enum err_code rc = client_open(d->project, &c, &e);
+    if (rc == ERR_OK && (d->manifest || d->dry_run))
+        rc = find_drift(c, d, &drift, &e);
+    if (rc == ERR_OK && d->dry_run && d->json)
+        show_json(drift);
+    else if (rc == ERR_OK)
+        drift_show(d->name, drift, d->dry_run);
+    if (rc == ERR_OK && d->dry_run)
+        goto out;
     if (rc == ERR_OK && d->policy)
         rc = opens_agreed(c, d->name, d->policy, &d->typed, &e);
     if (rc == ERR_OK)
         rc = has_settings(d) ? deploy_settings(c, d, &answer, &e) : deploy_bytes(c, d, &answer, &e);
-    status = rc ? opens_fail(NULL, &d->typed, &e) : outcome_print(c, d->name, answer, json);
 out:
+    if (rc)
+        status = opens_fail(NULL, &d->typed, &e);
+    else
+        status = answer ? outcome_print(c, d->name, answer, d->json) : 0;
     json_decref(answer);
+    json_decref(drift);
     client_close(c);
-    policy_free(d->policy);
+    return status;
+}
+
+static void deploy_done(struct deploy *d)
+{
+    manifest_free(d->manifest);
+    free(d->module_path);
+    free(d->assets_path);
+    policy_free(d->own_policy);
+    json_decref(d->patch);
     if (d->fd > STDIN_FILENO)
         close(d->fd);
     if (d->assets_fd >= 0)
         close(d->assets_fd);
-    return status;
 }
 
 int cmd_deploy(int argc, char **argv)
 {
     struct deploy d = {.fd = -1, .assets_fd = -1};
-    bool json = false, no_check = false;
-    char made[NAME_MOST + 1];
+    bool no_check = false;
     const struct flag flags[] = {
         {.name = "name",
          .value = "NAME",
-         .help = "the function (default: the file's name)",
+         .help = "the function (default: what function.yaml or the file says)",
          .text = &d.name},
         {.name = "response",
          .value = "cgi|text",
@@ -264,17 +286,20 @@ int cmd_deploy(int argc, char **argv)
          .help = "asked before it goes live, \"GET /\" at first; none: not asked",
          .text = &d.check},
         {.name = "no-check", .help = "as --check none", .on = &no_check},
+        {.name = "dry-run",
+         .help = "show what it would change, and change nothing",
+         .on = &d.dry_run},
         FLAG_PROJECT(d.project),
-        FLAG_JSON(json),
+        FLAG_JSON(d.json),
         {0},
     };
     struct words words;
-    int status = args_parse("deploy", argc, argv, flags, &words, 1, 1);
+    int status = args_parse("deploy", argc, argv, flags, &words, 0, 1);
     if (status >= 0)
         return status;
     if (d.response && strcmp(d.response, "cgi") && strcmp(d.response, "text"))
         return command_usage("deploy", "--response is cgi or text, not \"%s\"", d.response);
-    d.file = words.at[0];
+    d.file = words.n ? words.at[0] : NULL;
     d.typed.verb = "deploy";
     d.typed.argc = argc;
     d.typed.argv = argv;
@@ -282,10 +307,7 @@ int cmd_deploy(int argc, char **argv)
         return command_usage("deploy", "--check and --no-check exclude each other");
     if (no_check)
         d.check = "none";
-    if (!d.name) {
-        if (!name_from_path(d.file, made))
-            namegen(made);
-        d.name = made;
-    }
-    return deploy(&d, json);
+    status = deploy(&d);
+    deploy_done(&d);
+    return status;
 }
