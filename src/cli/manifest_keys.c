@@ -18,8 +18,6 @@ static enum err_code judge_path(struct slice text, struct err *e)
     return text.n ? ERR_OK : err_set(e, ERR_INVALID, "a path is expected here");
 }
 
-static const char *const response_words[] = {"cgi", "text", NULL};
-
 #define OWN(member) .kind = MANIFEST_OWN, .offset = offsetof(struct manifest, member)
 const struct manifest_key manifest_keys[] = {
     {.name = "name",
