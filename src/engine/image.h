@@ -1,8 +1,9 @@
 /* Images: modules compiled to native code, mapped and shared by all their runs.
  *
  * An image is trusted completely: it comes from a folder that only control
- * writes, and control has hashed it. Opening checks its length and header, so
- * that a file cut short is an error instead of a crash. */
+ * writes, and control has hashed it. Its file ends in a checksum of the rest, which
+ * opening computes again: a bit that the disk has changed since is found before
+ * anything of it is run. */
 #pragma once
 
 #include "engine/call.h"
@@ -17,7 +18,8 @@ enum err_code image_compile(struct engine *engine, struct slice module, int fd, 
 
 /* Opens the image at `path` and links it: each import is looked up among the host functions
  * (base/host.h), whose handlers are `handlers`, an array of HOST_COUNT. ERR_NOT_FOUND if there is
- * no file, ERR_NO_ENTRY_POINT, ERR_UNKNOWN_IMPORT. The file must never change; it may be unlinked.
+ * no file, ERR_CONFLICT if it is damaged, ERR_NO_ENTRY_POINT, ERR_UNKNOWN_IMPORT. The file must
+ * never change; it may be unlinked.
  */
 enum err_code image_open(struct engine *engine, const char *path, const engine_handler *handlers,
                          struct image **ret_image, struct err *e) MUST_CHECK;

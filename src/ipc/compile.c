@@ -44,8 +44,8 @@ enum err_code compile_outcome(struct slice bytes, int wait_status, const struct 
     r.entry[sizeof r.entry - 1] = '\0';
     if (r.magic != COMPILE_MAGIC || r.code >= ERR_COUNT || r.entry_returns > 1)
         return err_set(e, ERR_PROTOCOL, "a compile result whose parts don't add up");
+    *ret_result = r;
     if (r.code)
         return err_set(e, (enum err_code)r.code, "%s", r.text);
-    *ret_result = r;
     return ERR_OK;
 }

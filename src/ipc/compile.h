@@ -5,7 +5,7 @@
  * for `run`. */
 #pragma once
 
-#include "base/limits.h"
+#include "ipc/spec.h"
 
 /* The kinds of job: LEASH_COMPILE's arg. The first two are those of enum engine_kind. */
 enum compile_job {
@@ -27,15 +27,17 @@ struct compile_result {
     uint64_t memory_min, memory_max; /* bytes; max: UINT64_MAX if the module states none */
     uint64_t cpu_us;                 /* that judging and compiling took */
     uint32_t abi;                    /* enum module_abi, bits */
-    uint32_t files; /* of a bundle */
+    uint32_t files;                  /* of a bundle */
     uint32_t imports, exports, functions, data_segments;
-    uint32_t entry_returns;    /* 1: the entry point has type () -> i32 */
-    char entry[COMPILE_ENTRY]; /* NUL-terminated */
+    uint32_t entry_returns;       /* 1: the entry point has type () -> i32 */
+    char entry[COMPILE_ENTRY];    /* NUL-terminated */
+    uint8_t digest[DIGEST_BYTES]; /* SHA-256 of the bytes that the job read */
 };
 
 /* `bytes` is all that came through COMPILE_RESULT, `wait_status` how the job ended. ERR_OK: an
  * image was made and *ret_result describes it. Else why not: the rule that the module broke,
- * ERR_COMPILE_LIMIT, or ERR_INTERNAL if the job failed by no fault of the module. Everything is
- * checked: the job handled hostile bytes. */
+ * ERR_COMPILE_LIMIT, or ERR_INTERNAL if the job failed by no fault of the module. *ret_result is
+ * set whenever the job said something, and is else as it was. Everything is checked: the job
+ * handled hostile bytes. */
 enum err_code compile_outcome(struct slice bytes, int wait_status, const struct limits *limits,
                               struct compile_result *ret_result, struct err *e) MUST_CHECK;

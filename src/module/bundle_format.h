@@ -13,12 +13,14 @@
 
 #include <stdint.h>
 
-#define BUNDLE_MAGIC "WMBNDL1\n"
+#define BUNDLE_MAGIC "WMBNDL2\n"
 
 struct bundle_header {
     char magic[8];
     uint64_t size; /* bytes of the whole bundle */
     uint32_t entries, name_bytes;
+    uint32_t sum; /* CRC-32C of the whole bundle with a 0 here */
+    uint32_t reserved;
 };
 
 enum { BUNDLE_FILE = 0, BUNDLE_FOLDER = 1 };
@@ -30,7 +32,7 @@ struct bundle_row {
     uint16_t name_size;
     uint16_t kind;
 };
-_Static_assert(sizeof(struct bundle_header) == 24 && sizeof(struct bundle_row) == 24,
+_Static_assert(sizeof(struct bundle_header) == 32 && sizeof(struct bundle_row) == 24,
                "without padding");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are read where they lie");
 

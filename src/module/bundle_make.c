@@ -6,6 +6,7 @@
 #include "module/bundle.h"
 
 #include "base/map.h"
+#include "base/crc32c.h"
 #include "module/bundle_format.h"
 #include "module/module.h"
 #include "module/tar.h"
@@ -211,6 +212,7 @@ static struct slice last_part(const struct node *node)
 static bool write_tree(const struct tree *t, struct buf *out)
 {
     struct bundle_header h = {.magic = BUNDLE_MAGIC, .entries = (uint32_t)t->count};
+    size_t start = buf_size(out);
     uint64_t names = 0, next = 1, at = sizeof h + t->count * sizeof(struct bundle_row);
     for (size_t i = 1; i < t->count; i++)
         names += last_part(t->nodes[i]).n;
@@ -236,6 +238,10 @@ static bool write_tree(const struct tree *t, struct buf *out)
         ok = buf_add(out, last_part(t->nodes[i]).p, last_part(t->nodes[i]).n);
     for (size_t i = 1; i < t->count && ok; i++)
         ok = buf_add(out, t->nodes[i]->content.p, t->nodes[i]->content.n);
+    if (ok) {
+        h.sum = crc32c(0, slice_make(buf_data(out) + start, buf_size(out) - start));
+        memcpy(buf_data(out) + start, &h, sizeof h);
+    }
     return ok;
 }
 

@@ -17,6 +17,7 @@
 #include "module/module.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -157,6 +158,8 @@ int role_compile(int argc, char **argv)
     rc = lockdown_compile(&limits, option_is(&options, OPTION_ISOLATION, "relaxed"), &e);
     if (rc)
         goto out;
+    /* The disk may have changed what was stored: whoever asked compares. */
+    crypto_hash_sha256(r.digest, (const unsigned char *)bytes.p, bytes.n);
     rc = job == COMPILE_ASSETS ? bundle(bytes, &limits, &r, &e)
                                : compile(engine, bytes, &limits, &r, &e);
 out:

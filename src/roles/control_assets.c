@@ -205,8 +205,13 @@ enum err_code control_assets_place(struct control *c, struct uuid project,
         rc = assets_folder(c, project, &folder, e);
     if (rc)
         return rc;
-    if (!is_sound(folder, name, &a, hashed))
+    if (!is_sound(folder, name, &a, hashed)) {
         rc = place(c, folder, name, &a, e);
+        if (rc == ERR_OK && !is_sound(folder, name, &a, true)) {
+            unlinkat(folder, name, 0);
+            rc = err_set(e, ERR_IO, "the stored assets are damaged: upload them again");
+        }
+    }
     close(folder);
     return rc;
 }

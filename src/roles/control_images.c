@@ -297,6 +297,22 @@ static enum err_code keep_image(struct control *c, struct job *j, uint64_t memor
     return store_end(c->api.store, store_image_put(c->api.store, engine_name(), &image, e), e);
 }
 
+/* Did the job read what was once uploaded? One that died couldn't say. */
+static bool is_module(struct control *c, const struct job *j, const struct compile_result *r)
+{
+    uint8_t hash[DIGEST_BYTES];
+    uint64_t size;
+    struct err e;
+    int fd;
+    if (r->magic)
+        return memcmp(r->digest, j->digest, sizeof j->digest) == 0;
+    if (blob_open(c->api.blobs, j->digest, &fd, &e))
+        return true; /* deleted meanwhile */
+    bool same = blob_hash(fd, hash, &size, &e) || memcmp(hash, j->digest, sizeof hash) == 0;
+    close(fd);
+    return same;
+}
+
 bool control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
 {
     struct job *j = NULL;
@@ -305,12 +321,14 @@ bool control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
         j = LIST_ITEM(n, struct job, node);
     if (!j)
         return false;
-    struct compile_result result;
+    struct compile_result result = {0};
     struct err e;
     char bytes[sizeof result + 1]; /* one more than there may be */
     ssize_t n = read(j->result, bytes, sizeof bytes);
     enum err_code rc = compile_outcome(slice_make(bytes, n > 0 ? (size_t)n : 0), wait_status,
                                        &c->options.limits, &result, &e);
+    if (!is_module(c, j, &result))
+        rc = err_set(&e, ERR_IO, "the stored module is damaged: upload it again");
     if (rc == ERR_OK)
         rc = keep_image(c, j, result.memory_min, &e);
     if (rc)

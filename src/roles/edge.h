@@ -36,12 +36,13 @@ enum {
     EDGE_EXEC_WAIT_US = 10000000,  /* for an exec of the project */
     EDGE_IMAGE_WAIT_US = 60000000, /* for an image that control compiles anew */
     EDGE_IMAGE_RETRY_US = 250000,
-    EDGE_CANCEL_US = 1000000,   /* from CANCEL to END; then the exec is killed */
-    EDGE_BODY_EARLY = 64 << 10, /* of a body: enough to start when places are scarce */
-    EDGE_NUDGE_US = 500000,     /* from a spooled record to SPOOLED */
-    EDGE_EXEC_SLOTS = 64,       /* versions loaded into one exec at most */
-    EDGE_EXEC_IMAGES = 16,      /* … kept loaded when idle */
-    EDGE_LOG_PLATFORM = 2,      /* source of the platform's own words in a log (spool_log) */
+    EDGE_IMAGE_TELL_US = 2000000, /* control, again: what it lacked may have been uploaded */
+    EDGE_CANCEL_US = 1000000,     /* from CANCEL to END; then the exec is killed */
+    EDGE_BODY_EARLY = 64 << 10,   /* of a body: enough to start when places are scarce */
+    EDGE_NUDGE_US = 500000,       /* from a spooled record to SPOOLED */
+    EDGE_EXEC_SLOTS = 64,         /* versions loaded into one exec at most */
+    EDGE_EXEC_IMAGES = 16,        /* … kept loaded when idle */
+    EDGE_LOG_PLATFORM = 2,        /* source of the platform's own words in a log (spool_log) */
 };
 
 /* A row of the route table, counted: its cache and the runs that use it hold it. */
@@ -54,9 +55,9 @@ struct edge_project {
     struct uuid id; /* its key */
     struct edge *edge;
     struct edge_exec *exec[ENGINE_KINDS]; /* takes new runs; NULL: ask for one */
-    uint32_t active;        /* runs that hold a place */
-    struct list waiting;    /* functions with requests in their queue, in turn */
-    uint32_t functions;     /* that point here */
+    uint32_t active;                      /* runs that hold a place */
+    struct list waiting;                  /* functions with requests in their queue, in turn */
+    uint32_t functions;                   /* that point here */
 };
 
 struct edge_function {
@@ -126,7 +127,7 @@ struct edge_run {
     uint32_t out_credit; /* bytes of output the exec may still send */
     bool awaiting;       /* the wall clock stands: the client's body is awaited */
     uint64_t wall_left_us;
-    uint64_t image_until_us;
+    uint64_t image_until_us, image_told_us;
     uint64_t head_us, output_us;
     uint64_t log_lines;
     uint32_t log_unkept; /* of the program's lines: the spool had no room */
@@ -208,8 +209,7 @@ struct edge {
  * ERR_BAD_REQUEST, and then *err says why. */
 enum err_code edge_begin(struct edge *e, const struct http_conn *c, const struct http_request *q,
                          struct slice script, struct slice path, struct slice run,
-                         struct slice worker, struct slice *ret_begin,
-                         struct err *err) MUST_CHECK;
+                         struct slice worker, struct slice *ret_begin, struct err *err) MUST_CHECK;
 
 /* edge_site.c */
 enum site { SITE_FUNCTION, SITE_LOCALHOST, SITE_NONE };

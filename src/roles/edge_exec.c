@@ -227,7 +227,8 @@ static void on_load_failed(struct edge_exec *x, uint64_t slot, struct slice payl
     for (struct list *n; (n = list_pop(&runs));) {
         struct edge_run *r = LIST_ITEM(n, struct edge_run, node);
         r->exec = NULL; /* its END will come and find nobody */
-        if (code == ERR_NOT_FOUND && !sure && r->state == RUN_HEAD)
+        /* Not there, or damaged: control makes it again. */
+        if ((code == ERR_NOT_FOUND || code == ERR_CONFLICT) && !sure && r->state == RUN_HEAD)
             edge_run_missing(r);
         else
             edge_run_fail(r, r->cause ? r->cause : ERR_UNAVAILABLE,

@@ -115,7 +115,7 @@ struct edge_run *edge_run_new(struct edge *e, struct edge_function *f, struct ed
     r->body_limit = v->load.limits.v[LIMIT_REQUEST_BODY];
     r->credit = r->out_credit = FRAME_CREDIT_INITIAL;
     r->owed = 0;
-    r->image_until_us = 0;
+    r->image_until_us = r->image_told_us = 0;
     r->log_lines = 0;
     r->log_unkept = 0;
     r->cause = ERR_OK;
@@ -337,10 +337,11 @@ void edge_run_missing(struct edge_run *r)
     renumber(r);
     LIST_EACH(n, &e->missing)
     told |= uuid_eq(LIST_ITEM(n, struct edge_run, node)->version->id, r->version->id);
-    if (!r->image_until_us) {
+    if (!r->image_until_us)
         r->image_until_us = now + EDGE_IMAGE_WAIT_US;
-        if (!told)
-            edge_control_missing(e, r->version->id);
+    if (!told && now >= r->image_told_us + EDGE_IMAGE_TELL_US) {
+        r->image_told_us = now;
+        edge_control_missing(e, r->version->id);
     }
     edge_run_deadline(r, r->image_until_us);
     list_push(&e->missing, &r->node);

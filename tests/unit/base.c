@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -57,6 +58,24 @@ TEST(a_buffer_used_as_a_queue_does_not_grow)
     }
     CHECK(b.cap <= 1024);
     buf_done(&b);
+}
+
+/* The values of RFC 3720, B.4, and that both ways agree wherever bytes begin and end. */
+TEST(checksums_are_castagnolis)
+{
+    static char text[40000]; /* more than three lanes */
+    char zeros[32] = {0}, ones[32];
+    memset(ones, 0xff, sizeof ones);
+    CHECK(crc32c(0, slice_make(zeros, 32)) == 0x8a9136aa);
+    CHECK(crc32c(0, slice_make(ones, 32)) == 0x62a8ab43);
+    CHECK(crc32c(0, SLICE("123456789")) == 0xe3069283 && crc32c(7, SLICE("")) == 7);
+    random_bytes(text, sizeof text);
+    uint32_t whole = crc32c(0, slice_make(text, sizeof text));
+    for (size_t n = 0; n <= sizeof text; n += n < 64 ? 1 : 997) {
+        struct slice a = slice_make(text, n), b = slice_make(text + n, sizeof text - n);
+        CHECK(crc32c(crc32c(0, a), b) == whole);
+        CHECK(crc32c_by_table(crc32c_by_table(0, a), b) == whole);
+    }
 }
 
 TEST(a_map_finds_replaces_and_forgets)
@@ -291,10 +310,10 @@ TEST(the_meter_charges_nobody_for_waiting)
 
 TEST_MAIN(CASE(slices_split_into_all_parts), CASE(numbers_are_whole_and_fit),
           CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
-          CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(a_map_finds_replaces_and_forgets),
-          CASE(a_map_that_turns_over_stays_small), CASE(identifiers_sort_by_birth),
-          CASE(times_are_written_as_the_standards_say), CASE(every_error_has_a_row_of_its_own),
-          CASE(limits_are_read_with_units_and_judged), CASE(the_unlimited_plan_is_every_maximum),
-          CASE(options_come_from_flags_and_environment), CASE(wrong_options_are_named),
-          CASE(the_meter_charges_all_of_the_cpu_time_and_no_more),
+          CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(checksums_are_castagnolis),
+          CASE(a_map_finds_replaces_and_forgets), CASE(a_map_that_turns_over_stays_small),
+          CASE(identifiers_sort_by_birth), CASE(times_are_written_as_the_standards_say),
+          CASE(every_error_has_a_row_of_its_own), CASE(limits_are_read_with_units_and_judged),
+          CASE(the_unlimited_plan_is_every_maximum), CASE(options_come_from_flags_and_environment),
+          CASE(wrong_options_are_named), CASE(the_meter_charges_all_of_the_cpu_time_and_no_more),
           CASE(the_meter_charges_nobody_for_waiting))

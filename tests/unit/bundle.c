@@ -1,5 +1,7 @@
 /* Bundles of assets: what an archive may hold, what the bundle then says, and that damage shows. */
+#include "base/crc32c.h"
 #include "module/bundle.h"
+#include "module/bundle_format.h"
 
 #include "tar_build.h"
 #include "test.h"
@@ -255,7 +257,19 @@ TEST(limited)
     CHECK(made() == ERR_TOO_LARGE && strstr(e.text, "\"asset-files\""));
 }
 
-/* A bundle with any byte of its head changed is refused or still has its form. */
+/* Makes the sum of what is in `out` right again. */
+static void add_sum(void)
+{
+    struct bundle_header h;
+    memcpy(&h, out.p, sizeof h);
+    h.sum = 0;
+    memcpy(out.p, &h, sizeof h);
+    h.sum = crc32c(0, buf_slice(&out));
+    memcpy(out.p, &h, sizeof h);
+}
+
+/* Any bit that changed is found; and a head that is wrong from the start, with the right sum, is
+ * refused or still has its form. */
 TEST(damaged_bundles)
 {
     struct bundle *b;
@@ -269,6 +283,7 @@ TEST(damaged_bundles)
     unsigned refused = 0;
     for (size_t i = 0; i < head * 8; i++) {
         out.p[i / 8] ^= (char)(1 << i % 8);
+        add_sum();
         if (opened(buf_slice(&out), &b) == ERR_OK) {
             for (uint32_t k = 0; bundle_list(b, 0, k, &found); k++)
                 CHECK(found.index && found.content.n < 100);
@@ -279,7 +294,13 @@ TEST(damaged_bundles)
         }
         out.p[i / 8] ^= (char)(1 << i % 8);
     }
-    CHECK(refused > head * 8 - 4 * 8); /* four bytes are names */
+    CHECK(refused > head * 8 - 4 * 8 - 32); /* four bytes are names, four the sum */
+    add_sum();
+    for (size_t i = 0; i < buf_size(&out) * 8; i++) {
+        out.p[i / 8] ^= (char)(1 << i % 8);
+        CHECK(opened(buf_slice(&out), &b) == ERR_CONFLICT);
+        out.p[i / 8] ^= (char)(1 << i % 8);
+    }
     for (size_t n = 0; n < buf_size(&out); n++)
         CHECK(opened(slice_make(out.p, n), &b) == ERR_CONFLICT);
     CHECK(bundle_open("/nowhere/at/all", &b, &e) == ERR_NOT_FOUND);

@@ -319,9 +319,20 @@ TEST(damaged_image)
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         CHECK(ftruncate(fd, (off_t)(i + 1 == sizeof cuts / sizeof *cuts ? size - 1 : cuts[i])) ==
               0);
-        CHECK(image_open(engine, "whole", handlers, &image, &e) == ERR_IO);
+        CHECK(image_open(engine, "whole", handlers, &image, &e) == ERR_CONFLICT);
         CHECK(ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0);
         CHECK(image_compile(engine, assemble(&a, "_start", "", ""), fd, &size, &e) == ERR_OK);
+    }
+    CHECK(image_open(engine, "whole", handlers, &image, &e) == ERR_OK);
+    image_unref(image);
+    for (uint64_t at = 0; at < size;
+         at += at < size - 256 ? 61 : 1) { /* a bit, all over the file */
+        char byte, flipped;
+        CHECK(pread(fd, &byte, 1, (off_t)at) == 1);
+        flipped = (char)(byte ^ 1 << at % 8);
+        CHECK(pwrite(fd, &flipped, 1, (off_t)at) == 1);
+        CHECK(image_open(engine, "whole", handlers, &image, &e) == ERR_CONFLICT);
+        CHECK(pwrite(fd, &byte, 1, (off_t)at) == 1);
     }
     CHECK(image_open(engine, "whole", handlers, &image, &e) == ERR_OK);
     image_unref(image);
