@@ -125,7 +125,8 @@ const struct command commands[] = {
      .exits = exit_help,
      .usage = "[--policy FILE] [--assets DIR] [--cgi [METHOD] URL [-H FIELD]… [--body FILE]] "
               "[--env NAME=VALUE]… [--memory SIZE] [--cpu TIME] [--gas COUNT] "
-              "[--limit NAME=VALUE]… [--ledger] [--trace] [--bench N] [--json] FILE [ARGS]…",
+              "[--limit NAME=VALUE]… [--ledger] [--trace] [--bench N] [--json] [--record FILE] FILE "
+              "[ARGS]… | run --replay FILE [--env NAME=VALUE]… [FILE]",
      .summary = "run a module here: standard input and output, no server",
      .example = BRAND_COMMAND " run --ledger hello.wasm\n" BRAND_COMMAND
                               " run --cgi '/path?query' hello.wasm\n" BRAND_RUNNER

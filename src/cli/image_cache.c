@@ -358,6 +358,23 @@ enum err_code image_cache_assets(const struct image_cache *c, struct slice bundl
     return rc;
 }
 
+enum err_code image_cache_bundle(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
+                                 struct buf *out, struct err *e)
+{
+    char name[sizeof "assets/" + DIGEST_TEXT] = "assets/";
+    struct stat st;
+    digest_text(digest, name + strlen(name));
+    int fd = openat(c->project_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    char *to = fd >= 0 && fstat(fd, &st) == 0 ? buf_reserve(out, (size_t)st.st_size) : NULL;
+    bool ok = to && pread(fd, to, (size_t)st.st_size, 0) == st.st_size;
+    enum err_code rc = ok ? ERR_OK : err_errno(e, "can't read the assets in the cache");
+    if (ok)
+        buf_commit(out, (size_t)st.st_size);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
 enum err_code image_cache_find(struct slice module, enum engine_kind kind,
                                const struct options *options, struct image_cache *ret_cache,
                                uint8_t ret_digest[DIGEST_BYTES], struct verdict *ret_verdict,

@@ -35,6 +35,10 @@ void image_cache_close(struct image_cache *c); /* accepts {-1, -1} */
 enum err_code image_cache_assets(const struct image_cache *c, struct slice bundle,
                                  uint8_t ret_digest[DIGEST_BYTES], struct err *e) MUST_CHECK;
 
+/* Appends the bundle of this digest, which lies there. */
+enum err_code image_cache_bundle(const struct image_cache *c, const uint8_t digest[DIGEST_BYTES],
+                                 struct buf *out, struct err *e) MUST_CHECK;
+
 /* Only compiles: a job whose image goes to the empty file `fd`. */
 enum err_code image_cache_compile(struct slice module, enum engine_kind kind, int fd,
                                   const struct options *options, struct err *e) MUST_CHECK;

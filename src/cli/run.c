@@ -10,6 +10,7 @@
 #include "cli/image_cache.h"
 #include "cli/local.h"
 #include "cli/play.h"
+#include "cli/replay.h"
 #include "cli/run_bench.h"
 #include "cli/run_version.h"
 #include "cli/runner.h"
@@ -23,7 +24,7 @@
 
 struct run_args {
     bool ledger, json, trace;
-    const char *memory, *cpu, *gas, *cgi, *body, *policy, *assets, *bench;
+    const char *memory, *cpu, *gas, *cgi, *body, *policy, *assets, *bench, *record, *replay;
     uint64_t runs; /* of --bench; 0: no bench */
     struct words env, limits, headers;
     const char *file;
@@ -107,6 +108,15 @@ static int parse(int argc, char **argv, struct run_args *a)
          .value = "N",
          .help = "N fresh instances, without input and output: what starting and running cost",
          .text = &a->bench},
+        {.name = "record",
+         .value = "FILE",
+         .help = "write what it got from outside to FILE, for --replay",
+         .text = &a->record},
+        {.name = "replay",
+         .value = "FILE",
+         .help = "run what `runs pull` or --record wrote again, without a network; with another "
+                 "module, that",
+         .text = &a->replay},
         {.name = "header",
          .letter = 'H',
          .value = "NAME: VALUE",
@@ -120,11 +130,16 @@ static int parse(int argc, char **argv, struct run_args *a)
     int status = args_parse("run", at < argc ? at + 1 : argc, argv, flags, &file, 0, 1);
     if (status >= 0)
         return status;
-    if (file.n == 0)
+    if (file.n == 0 && !a->replay)
         return command_usage("run", "which FILE?");
-    a->file = file.at[0];
+    a->file = file.n ? file.at[0] : NULL;
     a->argv = argv + at + 1;
-    a->argc = argc - at - 1;
+    a->argc = argc > at ? argc - at - 1 : 0;
+    if (a->replay && (a->argc || a->cgi || a->policy || a->assets || a->bench || a->record))
+        return command_usage("run", "--replay takes arguments, request, policy and assets from the "
+                                    "file: only --env, limits, --ledger and --trace go with it");
+    if (a->record && a->bench)
+        return command_usage("run", "--record and --bench don't go together");
     for (size_t i = 0; i < a->env.n; i++)
         if (!strchr(a->env.at[i], '=') || a->env.at[i][0] == '=')
             return command_usage("run", "--env wants NAME=VALUE, not \"%s\"", a->env.at[i]);
@@ -152,18 +167,21 @@ static enum err_code make_room(struct options *o, struct err *e)
     return rc;
 }
 
-/* The node's options as changed by --limit, --memory and --cpu. */
-static enum err_code run_options(const struct run_args *a, struct options *ret, struct err *e)
+/* The node's options as changed by what is replayed, --limit, --memory and --cpu. */
+static enum err_code run_options(const struct run_args *a, const struct replay *replay,
+                                 struct options *ret, struct err *e)
 {
     const struct {
         const char *name, *value;
     } own[] = {{"memory", a->memory}, {"cpu", a->cpu}, {"gas", a->gas}};
     enum { OWN = sizeof own / sizeof *own };
     char text[OWN][64];
-    const char *limits[WORDS_MAX + OWN];
+    const char *limits[LIMIT_COUNT + WORDS_MAX + OWN];
     size_t n = 0;
-    for (; n < a->limits.n; n++)
-        limits[n] = a->limits.at[n];
+    for (; n < replay->limit_count; n++)
+        limits[n] = replay->limit_at[n];
+    for (size_t i = 0; i < a->limits.n; i++)
+        limits[n++] = a->limits.at[i];
     for (size_t i = 0; i < OWN; i++)
         if (own[i].value) {
             snprintf(text[i], sizeof text[i], "%s=%s", own[i].name, own[i].value);
@@ -243,9 +261,12 @@ static json_t *record(const struct ledger *l)
     return all;
 }
 
-static void print_ledger(const struct ledger *l, bool json)
+/* `replay` may be NULL. */
+static void print_ledger(const struct ledger *l, bool json, json_t *replay)
 {
     json_t *all = record(l);
+    if (replay)
+        json_object_set(all, "replay", replay);
     if (json) {
         json_dumpf(all, stderr, JSON_COMPACT);
         fputc('\n', stderr);
@@ -257,13 +278,19 @@ static void print_ledger(const struct ledger *l, bool json)
     json_decref(all);
 }
 
-static int report(const struct run_args *a, const struct runner_end *end)
+static int report(const struct run_args *a, const struct runner_end *end,
+                  const struct version_load *load, const struct replay *replay)
 {
     const struct ledger *l = &end->ledger;
+    json_t *judged = NULL;
     print_end(l);
     print_remedy(l);
+    bool same = !a->replay || replay_judge(replay, load, end, a->json, &judged);
     if (a->ledger || a->json)
-        print_ledger(l, a->json);
+        print_ledger(l, a->json, judged);
+    json_decref(judged);
+    if (!same && !end->signal)
+        return EXIT_OWN_FAILURE;
     return end->signal ? 128 + end->signal
                        : exit_of_run((enum err_code)l->head.reason, l->head.status);
 }
@@ -277,6 +304,29 @@ static void fill_standard_streams(void)
     while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd >= 0)
         close(fd);
+}
+
+/* What the run was given and got, its module and its assets: all that a replay needs. */
+static enum err_code keep_capture(const struct run_args *a, struct runner_end *end,
+                                  struct slice module, const struct image_cache *cache,
+                                  const struct version_load *load, struct err *e)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    struct buf bundle;
+    enum err_code rc = ERR_OK;
+    buf_init(&bundle, SIZE_MAX);
+    if (!buf_size(&end->capture))
+        return err_set(e, ERR_MEMORY, "the run was not recorded: its process had no memory for it");
+    if (memcmp(load->assets, none, sizeof none))
+        rc = image_cache_bundle(cache, load->assets, &bundle, e);
+    if (!rc)
+        rc = capture_file_write(a->record,
+                                &(struct capture_file){.tape = buf_slice(&end->capture),
+                                                       .module = module,
+                                                       .bundle = buf_slice(&bundle)},
+                                e);
+    buf_done(&bundle);
+    return rc;
 }
 
 int cmd_run(int argc, char **argv)
@@ -294,6 +344,7 @@ int cmd_run(int argc, char **argv)
     struct run_version v;
     struct buf bytes, meta;
     static struct runner_end end;
+    static struct replay replay;
     const struct run_source source = {.file = a.file,
                                       .argc = a.argc,
                                       .argv = a.argv,
@@ -302,19 +353,24 @@ int cmd_run(int argc, char **argv)
                                       .policy = a.policy,
                                       .assets = a.assets};
     buf_init(&meta, FRAME_MOST);
-    enum err_code rc = run_options(&a, &options, &e);
-    enum err_code made = run_version_make(&source, &options, &v, rc ? NULL : &e);
+    enum err_code rc = a.replay ? replay_open(a.replay, &replay, &e) : ERR_OK;
+    enum err_code set = run_options(&a, &replay, &options, rc ? NULL : &e);
+    rc = rc ? rc : set;
+    enum err_code made = a.replay
+                             ? replay_version(&replay, &a.env, &options.limits, &v, rc ? NULL : &e)
+                             : run_version_make(&source, &options, &v, rc ? NULL : &e);
     rc = rc ? rc : made;
     buf_init(&bytes, options.limits.v[LIMIT_MODULE] + LOCAL_READ);
     v.load.trace = a.trace;
-    if (!rc)
+    if (!rc && a.file)
         rc = local_read(a.file, &options.limits, LIMIT_MODULE, &bytes, &e);
     if (!rc)
-        rc = image_cache_find(buf_slice(&bytes), v.load.kind, &options, &cache, v.load.digest,
-                              &verdict, &e);
+        rc = image_cache_find(a.file ? buf_slice(&bytes) : replay.file.module, v.load.kind,
+                              &options, &cache, v.load.digest, &verdict, &e);
     if (!rc)
-        rc = run_version_assets(&source, &cache, &options.limits, &v, &e);
-    if (!a.bench)
+        rc = a.replay ? replay_assets(&replay, &cache, &v, &e)
+                      : run_version_assets(&source, &cache, &options.limits, &v, &e);
+    if (!a.bench && !a.record)
         buf_done(&bytes);
     if (!rc && a.cgi)
         rc = play_request(a.cgi, a.body, &a.headers, &options.limits, &meta, &e);
@@ -327,7 +383,10 @@ int cmd_run(int argc, char **argv)
     const struct runner_job job = {.images_fd = cache.engine_fd,
                                    .project = image_cache_project,
                                    .load = &v.load,
-                                   .meta = buf_slice(&meta),
+                                   .meta = a.replay ? replay.tape.meta : buf_slice(&meta),
+                                   .tape = replay.file.tape,
+                                   .tape_output = replay.tape.output_bytes,
+                                   .keep = a.record != NULL,
                                    .answer = a.cgi ? &answer : NULL,
                                    .options = &options};
     rc = a.bench ? run_bench(buf_slice(&bytes), &cache, &job, (unsigned)a.runs, a.json, &end, &e)
@@ -338,12 +397,16 @@ int cmd_run(int argc, char **argv)
         image_cache_drop(&cache, v.load.digest, v.load.kind);
         command_fail(&e);
     }
-    status = rc ? EXIT_OWN_FAILURE : report(&a, &end);
+    status = rc ? EXIT_OWN_FAILURE : report(&a, &end, &v.load, &replay);
+    if (!rc && a.record && keep_capture(&a, &end, buf_slice(&bytes), &cache, &v.load, &e))
+        status = local_fail(&e);
+    buf_done(&end.capture);
     play_answer_done(&answer);
 out:
     buf_done(&bytes);
     image_cache_close(&cache);
     run_version_done(&v);
+    replay_done(&replay);
     buf_done(&meta);
     options_done(&options);
     return status;

@@ -7,11 +7,13 @@
 #include "ipc/channel.h"
 #include "ipc/leash.h"
 #include "ipc/role.h"
+#include "ipc/tape.h"
 #include "roles/roles.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
@@ -61,6 +63,9 @@ struct runner {
     const struct limits *limits;
     uint64_t started_us, waiting_since_us, waited_us;
     uint64_t first_us, last_us; /* wall time of the first and latest output; 0: none yet */
+
+    crypto_hash_sha256_state hash; /* of the output */
+    uint64_t hash_left;            /* bytes of it that are still to be hashed */
 
     enum err_code cancelled; /* why; ERR_OK: it was not */
     bool ended;              /* rc, or the ledger, says how */
@@ -291,10 +296,12 @@ static void print_log(struct slice payload)
 static void reach(struct runner *r)
 {
     struct err e;
-    int end = r->egress_end;
+    int end = r->job->tape.n ? -1 : r->egress_end; /* a tape has all that the run needs */
+    if (end < 0)
+        return;
     r->egress_end = -1;
-    if (end >= 0 && runner_egress_start(&r->egress, r->loop, r->job->options, r->job->load,
-                                        r->job->project, end, &e))
+    if (runner_egress_start(&r->egress, r->loop, r->job->options, r->job->load, r->job->project,
+                            end, &e))
         fprintf(stderr, "the network can't be reached from here: %s\n", e.text);
 }
 
@@ -303,7 +310,10 @@ static bool take_output(struct runner *r, struct slice bytes)
 {
     struct play_answer *answer = r->job->answer;
     size_t before = buf_size(&r->output);
+    size_t hashed = bytes.n < r->hash_left ? bytes.n : (size_t)r->hash_left;
     r->expected -= bytes.n;
+    r->hash_left -= hashed;
+    crypto_hash_sha256_update(&r->hash, (const unsigned char *)bytes.p, hashed);
     if (r->job->each) {
         grant(r, (uint32_t)bytes.n); /* nobody wants to see it */
         return true;
@@ -340,8 +350,12 @@ static void judge_answer(struct runner *r, struct ledger *l)
 static void send_begin(struct runner *r)
 {
     const uint32_t slot = SLOT;
-    char *begin = channel_place(&r->exec, FRAME_BEGIN, r->job->each ? FRAME_LAST : 0, RUN,
-                                sizeof slot + r->job->meta.n);
+    bool plays = r->job->tape.n;
+    uint16_t flags =
+        (uint16_t)((r->job->each || plays ? FRAME_LAST : 0) | (r->job->keep ? FRAME_KEEP : 0));
+    if (plays)
+        channel_send_pieces(&r->exec, FRAME_TAPE, RUN, r->job->tape);
+    char *begin = channel_place(&r->exec, FRAME_BEGIN, flags, RUN, sizeof slot + r->job->meta.n);
     if (!begin)
         return;
     memcpy(begin, &slot, sizeof slot);
@@ -355,6 +369,8 @@ static void on_end(struct runner *r, struct slice payload)
 {
     struct ledger *l = &r->result->ledger;
     enum err_code rc = ledger_read(payload, l, r->e);
+    if (r->job->tape.n)
+        crypto_hash_sha256_final(&r->hash, r->result->output);
     if (!rc && r->job->answer)
         judge_answer(r, l);
     if (!rc && r->job->each)
@@ -395,6 +411,10 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     case FRAME_LOG:
         if (r->again == r->job->again) /* of several runs the first one speaks for all */
             print_log(payload);
+        return;
+    case FRAME_CAPTURE:
+        if (!buf_add(&r->result->capture, payload.p, payload.n))
+            protocol_error(r, "captured more than it may");
         return;
     case FRAME_REACH:
         reach(r);
@@ -529,7 +549,7 @@ static enum err_code watch_signals(struct runner *r, struct err *e)
 enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_end, struct err *e)
 {
     struct runner r = {
-        .in = {.io.fd = -1, .fd = STDIN_FILENO, .open = !job->each},
+        .in = {.io.fd = -1, .fd = STDIN_FILENO, .open = !job->each && !job->tape.n},
         .out = {.io.fd = -1, .fd = STDOUT_FILENO, .open = true},
         .signals.fd = -1,
         .exec.io.fd = -1,
@@ -540,11 +560,14 @@ enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_en
         .again = job->again,
         .credit = FRAME_CREDIT_INITIAL,
         .expected = FRAME_CREDIT_INITIAL,
+        .hash_left = job->tape_output,
         .limits = &job->load->limits,
         .e = e,
         .result = ret_end,
     };
     ret_end->signal = 0;
+    buf_init(&ret_end->capture, TAPE_MOST);
+    crypto_hash_sha256_init(&r.hash);
     buf_init(&r.output, FRAME_CREDIT_INITIAL + PLAY_HEAD);
     loop_task_init(&r.pump, on_pump);
     r.loop = loop_new(e);

@@ -17,6 +17,9 @@ struct runner_job {
     const struct version_load *load;
     struct slice meta;          /* meta-variables of the run: pairs, as in a BEGIN frame */
     struct play_answer *answer; /* shows the output as a CGI response; NULL: as it is */
+    struct slice tape;          /* that the run plays, without input and network; empty: none */
+    uint64_t tape_output;       /* bytes of output that it recorded */
+    bool keep;                  /* the run is captured */
     unsigned again;             /* further runs, one after another, all without input and output */
     /* Hears how each of several runs ended. */
     void (*each)(void *arg, const struct ledger *l);
@@ -26,6 +29,10 @@ struct runner_job {
 
 struct runner_end {
     struct ledger ledger; /* how it ended */
+    uint8_t
+        output[DIGEST_BYTES]; /* SHA-256 of the output as far as the played tape recorded some */
+    struct buf capture; /* the tape of a run that was to be kept: the caller's, buf_done(); may be
+                           empty */
     int signal; /* SIGINT, SIGTERM: somebody ended it; SIGPIPE: nobody read its output; else 0 */
 };
 

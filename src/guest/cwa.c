@@ -3,8 +3,8 @@
  * A span outside of the guest's memory ends the guest (bad_pointer); everything
  * else that is wrong is a negative result and changes nothing. */
 #include "base/clock.h"
-#include "base/uuid.h"
 #include "guest/handlers.h"
+#include "guest/tape.h"
 #include "guest/transfer.h"
 
 #include <stdio.h>
@@ -91,15 +91,13 @@ enum engine_verdict cwa_log_write(struct engine_call *c)
 enum engine_verdict cwa_random_32(struct engine_call *c)
 {
     int32_t value;
-    random_bytes(&value, sizeof value);
-    return guest_return(c, value);
+    return guest_random(guest_of(c), &value, sizeof value) ? guest_return(c, value) : ENGINE_END;
 }
 
 enum engine_verdict cwa_random_64(struct engine_call *c)
 {
     int64_t value;
-    random_bytes(&value, sizeof value);
-    return guest_return(c, value);
+    return guest_random(guest_of(c), &value, sizeof value) ? guest_return(c, value) : ENGINE_END;
 }
 
 /* The result of an operation, unless it has to wait or ends the guest. */
@@ -178,7 +176,7 @@ enum engine_verdict cwa_runtime_msleep(struct engine_call *c)
     uint64_t now = clock_mono_us(), *until = &c->progress[0];
     if (!*until)
         *until = now + engine_u32(c, 0) * UINT64_C(1000);
-    if (now >= *until)
+    if (now >= *until || tape_plays(g))
         return ENGINE_DONE;
     g->waits = GUEST_WAITS_TIME;
     g->host->wake_at(g, *until);
@@ -214,5 +212,7 @@ enum engine_verdict cwa_startup_arg_at(struct engine_call *c)
 
 enum engine_verdict cwa_time_now(struct engine_call *c)
 {
-    return guest_return(c, (int64_t)(clock_real_us() / 1000000));
+    uint64_t us;
+    return guest_time(guest_of(c), false, &us) ? guest_return(c, (int64_t)(us / 1000000))
+                                               : ENGINE_END;
 }

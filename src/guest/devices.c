@@ -1,6 +1,6 @@
 /* null://, zero:// and random://: what /dev has of these names. */
-#include "base/uuid.h"
 #include "guest/resource.h"
+#include "guest/tape.h"
 
 static int32_t null_read(struct guest *g, struct descriptor *d, void *p, uint32_t n)
 {
@@ -23,9 +23,8 @@ static int32_t zero_read(struct guest *g, struct descriptor *d, void *p, uint32_
 
 static int32_t random_read(struct guest *g, struct descriptor *d, void *p, uint32_t n)
 {
-    (void)g, (void)d;
-    random_bytes(p, n);
-    return (int32_t)n;
+    (void)d;
+    return guest_random(g, p, n) ? (int32_t)n : RESOURCE_FATAL;
 }
 
 static int32_t random_write(struct guest *g, struct descriptor *d, const void *p, uint32_t n)

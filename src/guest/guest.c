@@ -1,6 +1,7 @@
 #include "guest/guest.h"
 
 #include "guest/resource.h"
+#include "guest/tape.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ void guest_begin(struct guest *g)
     g->remote_opens = g->remotes_open = 0;
     memset(g->calls, 0, sizeof g->calls);
     for (g->top = 0; g->top < GUEST_ROOT; g->top++)
-        g->descriptors[g->top] = (struct descriptor){.scheme = scheme_stdio[g->top]};
+        g->descriptors[g->top] = (struct descriptor){.scheme = tape_stdio(g, g->top)};
     g->descriptors[g->top++] = (struct descriptor){.scheme = &scheme_root};
 }
 

@@ -18,6 +18,7 @@ struct guest;
 struct scheme;
 struct remotes;
 struct bundle;
+struct guest_tape;
 
 /* What the owner of a guest does for it. None of these may run the guest. */
 struct guest_host {
@@ -73,12 +74,13 @@ struct guest {
     struct uuid version;
     struct remotes *remotes;     /* NULL: there is no egress; remote opens fail */
     const struct bundle *assets; /* what lies at "/"; NULL: nothing */
+    struct guest_tape *tape;     /* records the run, or plays one (tape.h); NULL: neither */
 
     unsigned waits; /* set by a call that answered ENGINE_WAIT */
     /* Set when a handler answered ENGINE_END */
     enum err_code end_reason; /* ERR_OK: it asked to exit with end_status */
     int32_t end_status;
-    char end_text[200];
+    char end_text[400];
 
     uint64_t bytes_in, bytes_out; /* of standard input and output */
     struct guest_log log;

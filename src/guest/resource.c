@@ -1,6 +1,7 @@
 #include "guest/resource.h"
 
 #include "base/brand.h"
+#include "guest/tape.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -126,11 +127,15 @@ int32_t resource_open(struct guest *g, struct slice text, uint64_t *progress)
         return invalid(g, "all descriptors are in use (limit \"descriptors\")", text);
     if (*progress) {
         rc = d->scheme->opened(g, d);
+        if (g->tape)
+            tape_opened(g, fd, url_slice(&url), rc);
         if (rc < 0 && rc != RESOURCE_WAIT)
             guest_close(g, d);
     } else {
-        d->scheme = scheme;
+        d->scheme = scheme = tape_scheme(g, scheme);
         rc = scheme->open ? scheme->open(g, d, &url) : 0;
+        if (g->tape && scheme->remote)
+            tape_opened(g, fd, url_slice(&url), rc);
         if (rc < 0 && rc != RESOURCE_WAIT)
             d->scheme = NULL;
         if (rc == RESOURCE_WAIT)
@@ -165,6 +170,8 @@ int32_t resource_read(struct guest *g, struct descriptor *d, void *p, uint64_t n
     if (!n)
         return RESOURCE_UNKNOWN;
     int32_t got = d->scheme->read(g, d, p, (uint32_t)n);
+    if (g->tape)
+        tape_note(g, TAPE_READ, d, got, p, 0);
     if (got > 0 && d->use)
         d->use->row.bytes_in += (uint32_t)got;
     if (got > 0 && d->scheme->remote)
@@ -182,6 +189,8 @@ int32_t resource_write(struct guest *g, struct descriptor *d, const void *p, uin
     if (!n)
         return RESOURCE_UNKNOWN;
     int32_t put = d->scheme->write(g, d, p, (uint32_t)n);
+    if (g->tape)
+        tape_note(g, TAPE_WRITE, d, put, NULL, n);
     if (put > 0 && d->use)
         d->use->row.bytes_out += (uint32_t)put;
     if (put > 0 && d->scheme->remote)
@@ -191,7 +200,12 @@ int32_t resource_write(struct guest *g, struct descriptor *d, const void *p, uin
 
 int32_t resource_flush(struct guest *g, struct descriptor *d)
 {
-    return d->scheme->flush ? d->scheme->flush(g, d) : 0;
+    if (!d->scheme->flush)
+        return 0;
+    int32_t rc = d->scheme->flush(g, d);
+    if (g->tape && rc != RESOURCE_WAIT)
+        tape_note(g, TAPE_FLUSH, d, rc, NULL, 0);
+    return rc;
 }
 
 bool resource_ready(struct guest *g, struct descriptor *d, bool to_write, uint64_t *ret_bytes,

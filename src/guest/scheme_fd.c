@@ -1,5 +1,6 @@
 /* fd://0, fd://1 and fd://2: the standard streams, for programs that only know URLs. */
 #include "guest/resource.h"
+#include "guest/tape.h"
 
 static int32_t fd_open(struct guest *g, struct descriptor *d, const struct url *url)
 {
@@ -8,7 +9,7 @@ static int32_t fd_open(struct guest *g, struct descriptor *d, const struct url *
         resource_say(g, "resource_open: %s: only 0, 1 and 2 are standard streams", url->text);
         return RESOURCE_INVALID;
     }
-    d->scheme = scheme_stdio[n];
+    d->scheme = tape_stdio(g, (unsigned)n);
     return 0;
 }
 

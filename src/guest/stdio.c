@@ -1,5 +1,6 @@
 /* The standard streams: the request's body, the answer, and the function's log. */
 #include "guest/resource.h"
+#include "guest/tape.h"
 
 static int32_t input_read(struct guest *g, struct descriptor *d, void *p, uint32_t n)
 {
@@ -34,6 +35,8 @@ static int32_t output_write(struct guest *g, struct descriptor *d, const void *p
         return RESOURCE_WAIT;
     }
     g->bytes_out += took;
+    if (g->tape)
+        tape_output(g, p, took);
     return (int32_t)took;
 }
 

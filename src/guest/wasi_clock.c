@@ -2,6 +2,7 @@
  * time what its neighbours do. */
 #include "base/clock.h"
 #include "guest/resource.h"
+#include "guest/tape.h"
 #include "guest/wasi.h"
 
 enum { CLOCK_REAL = 0, CLOCK_MONO = 1 };
@@ -26,7 +27,9 @@ enum engine_verdict preview1_clock_time_get(struct engine_call *c)
         return guest_return(c, WASI_ENOTSUP);
     if (!out)
         return guest_return(c, WASI_EFAULT);
-    uint64_t us = id == CLOCK_REAL ? clock_real_us() : clock_mono_us();
+    uint64_t us;
+    if (!guest_time(guest_of(c), id == CLOCK_MONO, &us))
+        return ENGINE_END;
     wasi_put64(out, 0, us / US_PER_TICK * US_PER_TICK * NS_PER_US);
     return guest_return(c, WASI_OK);
 }
@@ -67,8 +70,8 @@ static uint64_t clock_due(const struct subscription *s, uint64_t begun_us)
     return us > real ? clock_mono_us() + (us - real) : 0;
 }
 
-/* Has it happened? Then *ret_event holds it; otherwise what it waits for is noted. */
-static bool happened(struct guest *g, const struct subscription *s, uint64_t begun_us,
+/* Has the `i`th happened? Then *ret_event holds it; otherwise what it waits for is noted. */
+static bool happened(struct guest *g, uint32_t i, const struct subscription *s, uint64_t begun_us,
                      uint64_t now_us, uint64_t *wake_us, uint8_t ret_event[EVENT_BYTES])
 {
     uint64_t bytes = 0;
@@ -77,7 +80,10 @@ static bool happened(struct guest *g, const struct subscription *s, uint64_t beg
     if (s->type == EVENT_CLOCK) {
         uint64_t due = s->subject > CLOCK_MONO ? 0 : clock_due(s, begun_us);
         error = s->subject > CLOCK_MONO ? WASI_ENOTSUP : WASI_OK;
-        if (due > now_us) {
+        if (!error && tape_plays(g)) {
+            if (!tape_was_ready(g, i, &bytes, &hangup))
+                return false;
+        } else if (due > now_us) {
             if (due < *wake_us)
                 *wake_us = due;
             g->waits |= GUEST_WAITS_TIME;
@@ -88,10 +94,15 @@ static bool happened(struct guest *g, const struct subscription *s, uint64_t beg
         if (!d || s->type > EVENT_WRITE ||
             !(s->type == EVENT_READ ? (void *)d->scheme->read : (void *)d->scheme->write)) {
             error = d ? WASI_EINVAL : WASI_EBADF;
+        } else if (tape_plays(g)) {
+            if (!tape_was_ready(g, i, &bytes, &hangup))
+                return false;
         } else if (!resource_ready(g, d, s->type == EVENT_WRITE, &bytes, &hangup)) {
             return false;
         }
     }
+    if (g->tape && !error)
+        tape_ready(g, i, bytes, hangup);
     memset(ret_event, 0, EVENT_BYTES);
     wasi_put64(ret_event, 0, s->userdata);
     ret_event[8] = (uint8_t)error;
@@ -120,9 +131,11 @@ enum engine_verdict preview1_poll_oneoff(struct engine_call *c)
     for (uint32_t i = 0; i < count; i++) {
         struct subscription s = read_subscription(in + i * size, c->alias);
         uint8_t event[EVENT_BYTES];
-        if (happened(g, &s, c->progress[0], now, &wake, event))
+        if (happened(g, i, &s, c->progress[0], now, &wake, event))
             memcpy(out + (uint64_t)events++ * EVENT_BYTES, event, EVENT_BYTES);
     }
+    if (!events && tape_plays(g))
+        return tape_not_ready(g);
     if (!events) {
         if (g->waits & GUEST_WAITS_TIME)
             g->host->wake_at(g, wake);

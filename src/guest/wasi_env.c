@@ -1,5 +1,5 @@
 /* WASI: arguments, environment, random bytes, the end. */
-#include "base/uuid.h"
+#include "guest/tape.h"
 #include "guest/wasi.h"
 
 /* Stores two sizes where arguments 0 and 1 point. */
@@ -83,7 +83,8 @@ enum engine_verdict preview1_random_get(struct engine_call *c)
     if (!to)
         return guest_return(c, WASI_EFAULT);
     uint64_t n = size - *done < PIECE ? size - *done : PIECE;
-    random_bytes(to + *done, n);
+    if (!guest_random(guest_of(c), to + *done, n))
+        return ENGINE_END;
     *done += n;
     return *done < size ? ENGINE_YIELD : guest_return(c, WASI_OK);
 }

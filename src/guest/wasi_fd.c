@@ -1,5 +1,6 @@
 /* WASI: descriptors of every kind. What only files have, a position, is in wasi_file.c. */
 #include "guest/resource.h"
+#include "guest/tape.h"
 #include "guest/transfer.h"
 #include "guest/wasi.h"
 
@@ -187,7 +188,7 @@ enum engine_verdict preview1_fd_write(struct engine_call *c)
             continue;
         enum engine_verdict verdict = transfer_write(g, d, engine_span(c, wasi_get32(v, 0), size),
                                                      size, &c->progress[1], &written);
-        if (verdict == ENGINE_WAIT && d->nonblocking)
+        if (verdict == ENGINE_WAIT && d->nonblocking && !tape_waits(g))
             return done + c->progress[1] ? give_count(c, done + c->progress[1])
                                          : guest_return(c, WASI_EAGAIN);
         if (verdict != ENGINE_DONE)
@@ -223,8 +224,11 @@ enum engine_verdict preview1_fd_read(struct engine_call *c)
             continue;
         enum engine_verdict v = transfer_read(g, d, to, size, &got);
         if (v == ENGINE_WAIT) {
-            if (done)
+            if (done) {
+                if (g->tape && !d->nonblocking)
+                    tape_waited(g, d);
                 break;
+            }
             return d->nonblocking ? guest_return(c, WASI_EAGAIN) : v;
         }
         if (v != ENGINE_DONE)

@@ -32,7 +32,7 @@ enum err_code frame_peek(struct slice bytes, enum frame_side from, struct frame 
         return err_set(e, ERR_PROTOCOL, "a frame of type %u may not come from here", f.type);
     if (f.length < row->least || f.length > row->most)
         return err_set(e, ERR_PROTOCOL, "a %s frame of %u bytes", row->name, f.length);
-    if (f.flags & ~(FRAME_MORE | FRAME_LAST))
+    if (f.flags & ~(FRAME_MORE | FRAME_LAST | (f.type == FRAME_BEGIN ? FRAME_KEEP : 0)))
         return err_set(e, ERR_PROTOCOL, "a %s frame with flags %x", row->name, f.flags);
     *ret_frame = f;
     *ret_size = bytes.n - FRAME_HEAD < f.length ? 0 : FRAME_HEAD + f.length;
@@ -42,8 +42,7 @@ enum err_code frame_peek(struct slice bytes, enum frame_side from, struct frame 
 bool frame_put(struct buf *out, enum frame_type type, uint16_t flags, uint64_t id,
                const void *payload, size_t n)
 {
-    struct frame f = {
-        .length = (uint32_t)n, .type = (uint16_t)type, .flags = flags, .id = id};
+    struct frame f = {.length = (uint32_t)n, .type = (uint16_t)type, .flags = flags, .id = id};
     char *at = n <= FRAME_MOST ? buf_reserve(out, FRAME_HEAD + n) : NULL;
     if (!at)
         return false;

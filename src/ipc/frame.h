@@ -12,6 +12,7 @@
  *           order. Flag LAST: the request has no body.
  *   BODY    bytes; flag LAST on the last one, which may be empty. `end-of-body` is that flag.
  *   LOAD    struct version_load (ipc/spec.h); flag MORE on all but the last piece, 1 MiB in all.
+ *   CAPTURE, TAPE  struct tape (ipc/tape.h); flag MORE on all but the last piece.
  *   INJECT  struct route_row (route/route.h); in pieces as LOAD, with nothing else between them.
  *   END     struct ledger (ipc/ledger.h). */
 #pragma once
@@ -27,6 +28,7 @@ enum frame_type {
 enum frame_flags {
     FRAME_MORE = 1, /* the payload goes on in the next frame of this type and id */
     FRAME_LAST = 2, /* nothing more comes in this direction of the stream */
+    FRAME_KEEP = 4, /* of BEGIN: the run is captured, its tape comes before its END */
 };
 
 /* The first byte of a LOG frame: level (1 error, 3 warning, 6 info) in the low half, source (0

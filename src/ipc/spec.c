@@ -3,7 +3,7 @@
 struct head {
     uint8_t digest[DIGEST_BYTES], assets[DIGEST_BYTES], policy_digest[DIGEST_BYTES];
     struct uuid id, function, revision;
-    uint16_t kind, trace, capture, reserved;
+    uint16_t kind, trace, capture, secrets;
     uint32_t limit_count; /* guards against another table */
     uint32_t env_bytes, args_bytes, policy_bytes;
     struct limits limits;
@@ -14,6 +14,7 @@ bool version_load_write(const struct version_load *v, struct buf *out)
     struct head h = {.kind = v->kind,
                      .trace = v->trace,
                      .capture = v->capture,
+                     .secrets = v->secrets,
                      .revision = v->revision,
                      .id = v->id,
                      .function = v->function,
@@ -36,7 +37,7 @@ enum err_code version_load_read(struct slice bytes, struct version_load *ret_loa
         return err_set(e, ERR_PROTOCOL, "a version of %zu bytes", bytes.n);
     memcpy(&h, bytes.p, sizeof h);
     if (h.limit_count != LIMIT_COUNT || h.kind > ENGINE_FUEL || h.trace > 1 ||
-        h.capture > CAPTURE_ALL || h.reserved ||
+        h.capture > CAPTURE_ALL ||
         bytes.n != sizeof h + (uint64_t)h.env_bytes + h.args_bytes + h.policy_bytes)
         return err_set(e, ERR_PROTOCOL, "a version whose parts don't add up");
     for (int i = 0; i < LIMIT_COUNT; i++)
@@ -55,6 +56,7 @@ enum err_code version_load_read(struct slice bytes, struct version_load *ret_loa
     ret_load->kind = (uint8_t)h.kind;
     ret_load->trace = (uint8_t)h.trace;
     ret_load->capture = (uint8_t)h.capture;
+    ret_load->secrets = h.secrets;
     ret_load->revision = h.revision;
     ret_load->limits = h.limits;
     ret_load->env = env;

@@ -17,13 +17,14 @@ enum engine_kind { ENGINE_PLAIN, ENGINE_FUEL, ENGINE_KINDS };
 enum capture_kind { CAPTURE_NONE, CAPTURE_FAILURES, CAPTURE_ALL };
 
 struct version_load {
-    uint8_t digest[DIGEST_BYTES];        /* SHA-256 of the uploaded module: the image's name */
-    uint8_t kind;                        /* enum engine_kind */
-    uint8_t trace;                       /* 1: a LOG line for each host call (`run --trace`) */
-    uint8_t capture;                     /* enum capture_kind */
-    struct uuid id, function;            /* the version's and its function's */
-    uint8_t assets[DIGEST_BYTES];        /* its bundle's name; zero: none */
-    struct uuid revision;                /* of the newest secret in env: with id, what a slot is of */
+    uint8_t digest[DIGEST_BYTES]; /* SHA-256 of the uploaded module: the image's name */
+    uint8_t kind;                 /* enum engine_kind */
+    uint8_t trace;                /* 1: a LOG line for each host call (`run --trace`) */
+    uint8_t capture;              /* enum capture_kind */
+    uint16_t secrets;             /* so many pairs at the end of env are secrets */
+    struct uuid id, function;     /* the version's and its function's */
+    uint8_t assets[DIGEST_BYTES]; /* its bundle's name; zero: none */
+    struct uuid revision;         /* of the newest secret in env: with id, what a slot is of */
     uint8_t policy_digest[DIGEST_BYTES]; /* zero: the empty policy */
     struct limits limits;
     struct slice policy; /* canonical (policy/policy.h); may be empty */

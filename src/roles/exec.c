@@ -16,6 +16,7 @@
 #include "guest/guest.h"
 #include "guest/host.h"
 #include "guest/remote.h"
+#include "guest/tape.h"
 #include "guest/trace.h"
 #include "ipc/channel.h"
 #include "ipc/leash.h"
@@ -39,7 +40,8 @@ enum {
     INPUT_GRANT = FRAME_CREDIT_INITIAL / 2, /* credit is given back in pieces of this size */
     KEEP_BYTES = 16384,                     /* of a buffer that the next run may use again */
     STATUS_US = 1000000,
-    TRACE_BACKLOG = 8 << 20, /* bytes of unsent frames from which on host calls are not told */
+    CAPTURE_BACKLOG = 24 << 20, /* bytes of unsent frames from which on captures are dropped */
+    TRACE_BACKLOG = 8 << 20,    /* bytes of unsent frames from which on host calls are not told */
     HEAP_RESERVE = 32 << 20,
 };
 
@@ -73,7 +75,10 @@ struct run {
     bool input_end;         /* nothing comes after `input` */
     uint32_t output_credit; /* bytes we may still send */
     uint64_t begun_us, cpu_ns;
-    uint64_t entered_ns; /* when the making of its instance began, as the meter counts */
+    uint64_t entered_ns;    /* when the making of its instance began, as the meter counts */
+    struct guest_tape tape; /* guest.tape, of a run that is captured or played */
+    char *played;           /* what it plays; NULL: nothing */
+    uint64_t began_us;      /* real time, of a captured run */
     struct loop_timer wake;
 };
 
@@ -94,6 +99,9 @@ struct exec {
     unsigned images_open;
     struct buf loading; /* pieces of a LOAD */
     uint64_t loading_slot;
+    struct buf taping; /* pieces of a TAPE, and whole until its BEGIN */
+    uint64_t taping_run;
+    bool taped; /* it is whole */
 
     struct run *buckets[BUCKETS];
     struct list ready, preempted, waiting, free;
@@ -490,6 +498,40 @@ static void on_status(struct loop_timer *t)
     loop_timer_start(x->loop, t, loop_now(x->loop) + STATUS_US, on_status);
 }
 
+static void on_tape(struct exec *x, const struct frame *f, struct slice payload)
+{
+    if (x->taped || (buf_size(&x->taping) && f->id != x->taping_run) ||
+        !buf_add(&x->taping, payload.p, payload.n)) {
+        malformed(x, "TAPE out of place");
+        return;
+    }
+    x->taping_run = f->id;
+    x->taped = !(f->flags & FRAME_MORE);
+}
+
+/* The run that begins plays the tape that came before it. */
+static enum err_code play(struct run *r, struct err *e)
+{
+    struct exec *x = r->exec;
+    struct tape t;
+    size_t n = buf_size(&x->taping);
+    char *bytes = malloc(n);
+    if (!bytes)
+        return err_set(e, ERR_MEMORY, "no memory for the capture");
+    memcpy(bytes, buf_data(&x->taping), n);
+    buf_done(&x->taping);
+    x->taped = false;
+    enum err_code rc = tape_read(slice_make(bytes, n), &t, e);
+    if (rc) {
+        free(bytes);
+        return rc;
+    }
+    r->played = bytes;
+    tape_play(&r->tape, &t);
+    r->guest.tape = &r->tape;
+    return ERR_OK;
+}
+
 static void on_begin(struct exec *x, const struct frame *f, struct slice payload)
 {
     uint32_t slot;
@@ -514,6 +556,19 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
         list_push(&x->free, &r->node);
         refuse(x, f->id, ERR_MEMORY, "no memory for its variables");
         return;
+    }
+    struct err e;
+    bool plays = x->taped && x->taping_run == f->id;
+    if (plays && play(r, &e)) {
+        list_push(&x->free, &r->node);
+        reset(&r->meta);
+        refuse(x, f->id, e.code, e.text);
+        return;
+    }
+    if (!plays && f->flags & FRAME_KEEP) {
+        r->guest.tape = &r->tape;
+        r->began_us = clock_real_us();
+        tape_record(&r->tape, v->load.limits.v[LIMIT_CAPTURE]);
     }
     if (!x->live++ && x->statm >= 0 && !x->status.at_us)
         loop_timer_start(x->loop, &x->status, loop_now(x->loop) + STATUS_US, on_status);
@@ -585,6 +640,34 @@ static void fill_ledger(struct run *r, struct ledger *l)
 }
 _Static_assert((int)HOST_COUNT <= (int)LEDGER_CALLS, "a ledger has room for every host function");
 
+/* The tape of a captured run. One that nobody takes from us fast enough is dropped. */
+static void send_capture(struct run *r)
+{
+    struct exec *x = r->exec;
+    const struct version_load *load = &r->version->load;
+    struct tape t = {.started_us = r->began_us,
+                     .kind = load->kind,
+                     .reason = end_reason(r),
+                     .status = end_status(r),
+                     .limits = load->limits,
+                     .meta = r->guest.meta.bytes,
+                     .env = load->env,
+                     .args = load->args,
+                     .policy = load->policy};
+    struct buf names, whole;
+    buf_init(&names, TAPE_PARTS);
+    buf_init(&whole, TAPE_MOST);
+    memcpy(t.module, load->digest, sizeof t.module);
+    memcpy(t.assets, load->assets, sizeof t.assets);
+    memcpy(t.policy_digest, load->policy_digest, sizeof t.policy_digest);
+    tape_recorded(&r->tape, &r->guest, &t);
+    if (buf_size(&x->edge.out) < CAPTURE_BACKLOG && tape_secrets(&t, load->secrets, &names) &&
+        tape_write(&t, &whole))
+        channel_send_pieces(&x->edge, FRAME_CAPTURE, r->id, buf_slice(&whole));
+    buf_done(&names);
+    buf_done(&whole);
+}
+
 static void tell_untraced(struct run *r)
 {
     char text[64];
@@ -598,6 +681,18 @@ static void tell_untraced(struct run *r)
     }
 }
 
+/* The run is over: what it recorded goes out, what it played goes. */
+static void end_tape(struct run *r)
+{
+    if (r->tape.playing)
+        free(r->played);
+    else
+        send_capture(r);
+    r->played = NULL;
+    r->guest.tape = NULL;
+    reset(&r->tape.records);
+}
+
 /* The instance ended: gives everything back, sends the ledger. */
 static void finish(struct run *r)
 {
@@ -606,10 +701,15 @@ static void finish(struct run *r)
     struct ledger l;
     guest_end(&r->guest); /* its last line of log */
     exec_text(r->instance, &r->guest, end_reason(r), l.text, sizeof l.text);
+    if (r->guest.tape && r->tape.playing && r->tape.rest.n && !l.text[0])
+        snprintf(l.text, sizeof l.text, "%u of the capture's %u records were not asked for",
+                 r->tape.played.count - r->tape.at, r->tape.played.count);
     instance_done(r->instance);
     r->cpu_ns += meter_piece(&x->meter);
     fill_ledger(r, &l);
     tell_untraced(r);
+    if (r->guest.tape)
+        end_tape(r);
     send_ledger(x, r->id, &l);
 
     struct run **at = bucket(x, r->id);
@@ -742,6 +842,9 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
     case FRAME_LOAD:
         on_load(x, f, payload);
         break;
+    case FRAME_TAPE:
+        on_tape(x, f, payload);
+        break;
     case FRAME_UNLOAD:
         unload(x, f->id);
         break;
@@ -807,6 +910,7 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
     list_init(&x->waiting);
     list_init(&x->free);
     buf_init(&x->loading, FRAME_LOAD_MOST);
+    buf_init(&x->taping, TAPE_MOST);
     x->loop = loop_new(e);
     if (!x->loop)
         return e->code;
