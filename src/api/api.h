@@ -38,6 +38,9 @@ void api_init(struct api *api);
 /* Drops all requests without a word. */
 void api_done(struct api *api);
 
+/* Removes what a backup left behind that a crash ended; before the first request. */
+void backup_clean_up(void);
+
 /* A frame from the platform edge. */
 void api_on_frame(struct api *api, struct channel *channel, const struct frame *f,
                   struct slice payload);

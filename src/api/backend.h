@@ -103,6 +103,8 @@ struct api_backend {
     void (*inject_cancel)(struct injection *i, enum err_code reason); /* on_end still follows */
     /* Takes what the edges' spools hold into the database, within the present turn. */
     enum err_code (*drain)(struct api *api, struct err *e);
+    /* Blobs that nobody knows may be there: they are looked for soon. */
+    void (*sweep)(struct api *api);
     /* Can functions be reached and deployed? */
     bool (*ready)(struct api *api);
 };

@@ -255,6 +255,12 @@ void request_dispatch(struct api_request *r)
                        scope_text(r->route->scope & ~r->token.scopes));
             return;
         }
+        /* What it says or does is about everybody's projects. */
+        if (r->route->operators &&
+            (strcmp(r->user.role, "operator") != 0 || !uuid_is_zero(r->token.project))) {
+            api_refuse(r, ERR_FORBIDDEN, "only an operator's token for all projects may ask this");
+            return;
+        }
     }
     if (resolve(r, project, &e) || judge_body(r, &e)) {
         api_fail(r, &e);

@@ -30,6 +30,7 @@ struct api_route {
     enum api_takes takes;
     enum limit_id body_limit;               /* of streamed ones: most bytes of a body */
     bool open;                              /* answers without a token */
+    bool operators;                         /* only for an operator's token for all projects */
     bool makes;                             /* the function need not be there */
     bool deleted;                           /* a deleted function will do */
     void (*handler)(struct api_request *r); /* streamed bodies: called before the first byte */
@@ -203,6 +204,7 @@ void versions_create(struct api_request *r);
 void logs_list(struct api_request *r);
 void logs_more(struct api_request *r); /* a follower: new lines may be there */
 void audit_egress(struct api_request *r);
+void backup_get(struct api_request *r);
 void runs_of_function(struct api_request *r);
 void runs_of_project(struct api_request *r);
 void runs_get(struct api_request *r);

@@ -439,3 +439,7 @@ QUERY(query_audit_egress, HAS("to", address, "the address that was reached"),
       MAY("port", port, NULL), MAY("at", when_named, "when"),
       MAY("within", within, "seconds before and after; 300"), MAY("limit", limit_1000, NULL),
       MAY("cursor", cursor_number, NULL));
+
+/* ---- operating ---- */
+
+QUERY(query_backup, MAY("keys", flag, "with the server's keys"));

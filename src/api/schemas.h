@@ -42,5 +42,8 @@ extern const struct schema_field query_logs[], query_runs[], query_invoke[];
 extern const struct schema schema_connection_list;
 extern const struct schema_field query_audit_egress[];
 
+/* operating */
+extern const struct schema_field query_backup[];
+
 /* segments of paths, by their names in routes.c: "project", "function", "id" */
 extern const struct schema schema_path_segment;

@@ -41,6 +41,12 @@ enum err_code blob_check(struct blobs *b, const uint8_t digest[DIGEST_BYTES],
 enum err_code blob_delete(struct blobs *b, const uint8_t digest[DIGEST_BYTES],
                           struct err *e) MUST_CHECK;
 
+/* While it is held nothing is deleted: a backup copies what it has seen in the database. Holds
+ * nest. blobs_release() of the last one says whether blob_delete() was asked for something
+ * meanwhile: then the caller looks for blobs that nobody knows any more. */
+void blobs_hold(struct blobs *b);
+bool blobs_release(struct blobs *b) MUST_CHECK;
+
 /* Visits the digests of all blobs; `each` may delete the one it is given. */
 enum err_code blobs_each(struct blobs *b,
                          void (*each)(void *arg, const uint8_t digest[DIGEST_BYTES]), void *arg,

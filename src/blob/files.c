@@ -18,6 +18,8 @@ enum { PUSH_BYTES = 4 << 20, NAME = 80 };
 struct blobs {
     int folder;
     uint64_t serial; /* of temporary names */
+    unsigned holds;
+    bool kept; /* while it was held something was to be deleted */
 };
 
 struct blob_writer {
@@ -225,9 +227,27 @@ enum err_code blob_check(struct blobs *b, const uint8_t digest[DIGEST_BYTES], st
                            : err_errno(e, "looking for the module %s", name);
 }
 
+void blobs_hold(struct blobs *b)
+{
+    b->holds++;
+}
+
+bool blobs_release(struct blobs *b)
+{
+    if (--b->holds)
+        return false;
+    bool kept = b->kept;
+    b->kept = false;
+    return kept;
+}
+
 enum err_code blob_delete(struct blobs *b, const uint8_t digest[DIGEST_BYTES], struct err *e)
 {
     char name[DIGEST_TEXT + 1];
+    if (b->holds) {
+        b->kept = true;
+        return ERR_OK;
+    }
     digest_text(digest, name);
     if (unlinkat(b->folder, name, 0) < 0 && errno != ENOENT)
         return err_errno(e, "removing the module %s", name);

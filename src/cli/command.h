@@ -31,6 +31,7 @@ int command_fail(const struct err *e);
 int command_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* One prototype a row. */
+int cmd_backup(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_delete(int argc, char **argv);
 int cmd_deploy(int argc, char **argv);
@@ -45,6 +46,7 @@ int cmd_login(int argc, char **argv);
 int cmd_logout(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
 int cmd_namegen(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
@@ -53,5 +55,5 @@ int cmd_validate(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_versions(int argc, char **argv);
 int cmd_whoami(int argc, char **argv);
-extern const struct command audit_commands[], env_commands[], limits_commands[], policy_commands[],
+extern const struct command audit_commands[], backup_commands[], env_commands[], limits_commands[], policy_commands[],
     project_commands[], runs_commands[], token_commands[];

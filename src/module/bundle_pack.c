@@ -45,33 +45,17 @@ static int open_below(const struct packing *p, const char *path)
     return (int)syscall(SYS_openat2, p->root, *path ? path : ".", &how, sizeof how);
 }
 
-/* One header; `size` in octal. */
 static bool put_header(struct buf *out, char type, struct slice name, uint64_t size)
 {
-    char block[TAR_BLOCK] = {0};
-    unsigned sum = 0;
-    memcpy(block, name.p, name.n < 100 ? name.n : 100);
-    memcpy(block + 100, type == '5' ? "0000755" : "0000644", 7);
-    memcpy(block + 108, "0000000", 7);
-    memcpy(block + 116, "0000000", 7);
-    snprintf(block + 124, 12, "%011llo", (unsigned long long)size);
-    memcpy(block + 136, "00000000000", 11);
-    memset(block + 148, ' ', 8);
-    block[156] = type;
-    memcpy(block + 257,
-           "ustar\0"
-           "00",
-           8);
-    for (size_t i = 0; i < sizeof block; i++)
-        sum += (uint8_t)block[i];
-    snprintf(block + 148, 8, "%06o", sum);
+    char block[TAR_BLOCK];
+    tar_head(block, type, type == '5' ? 0755 : 0644, name, size);
     return buf_add(out, block, sizeof block);
 }
 
 static bool put_fill(struct buf *out, uint64_t size)
 {
     static const char zeros[TAR_BLOCK];
-    return buf_add(out, zeros, (TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK);
+    return buf_add(out, zeros, tar_fill(size));
 }
 
 /* The header of an entry; a path that doesn't fit into it goes before it, as a pax record. */

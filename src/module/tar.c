@@ -2,6 +2,8 @@
 
 #include "module/module.h"
 
+#include <stdio.h>
+
 /* The header's fields (struct of characters; numbers are octal text). */
 static const struct place {
     uint16_t at, size;
@@ -134,8 +136,10 @@ static const char *kind_text(char type)
 }
 
 /* Where the archive is compressed, or none at all, its first bytes say so. */
-static enum err_code not_tar(struct slice block, struct err *e)
+static enum err_code not_tar(const struct tar *t, struct slice block, struct err *e)
 {
+    if (t->what)
+        return err_set(e, ERR_INVALID, "%s is no tar archive", t->what);
     static const struct {
         const char *magic, *what;
     } known[] = {{"\x1f\x8b", "compressed with gzip"},
@@ -203,7 +207,7 @@ enum err_code tar_next(struct tar *t, struct tar_entry *ret_entry, bool *ret_end
         uint64_t size;
         bool first = t->at == 0;
         if (t->rest.n < TAR_BLOCK)
-            return first ? not_tar(t->rest, e)
+            return first ? not_tar(t, t->rest, e)
                          : err_set(e, ERR_INVALID,
                                    "the tar archive is cut short: it has no end (at byte %zu)",
                                    t->at);
@@ -214,7 +218,7 @@ enum err_code tar_next(struct tar *t, struct tar_entry *ret_entry, bool *ret_end
             return at_end(t, ret_end, e);
         }
         rc = sum_fits(slice_make(t->rest.p, TAR_BLOCK)) ? take(t, TAR_BLOCK, &block, e)
-             : first                                    ? not_tar(t->rest, e)
+             : first                                    ? not_tar(t, t->rest, e)
                      : err_set(e, ERR_INVALID, "the tar archive is damaged at byte %zu", t->at);
         if (rc)
             return rc;
@@ -243,6 +247,9 @@ enum err_code tar_next(struct tar *t, struct tar_entry *ret_entry, bool *ret_end
         struct slice path = extra.path.p ? extra.path : own_path(block, ret_entry->name);
         bool slash = path.n && path.p[path.n - 1] == '/';
         bool file = type == '0' || type == '\0' || type == '7';
+        if (!file && type != '5' && t->what)
+            return err_set(e, ERR_INVALID, "%s has an entry \"%s\", which is %s", t->what,
+                           quote(path).text, kind_text(type));
         if (!file && type != '5')
             return err_set(e, ERR_INVALID,
                            "the asset \"%s\" is %s: assets are files and folders (tar -h "
@@ -253,10 +260,46 @@ enum err_code tar_next(struct tar *t, struct tar_entry *ret_entry, bool *ret_end
         /* Before there was a type for folders, a slash at the end said so. */
         ret_entry->folder = type == '5' || slash;
         if (ret_entry->folder && size)
-            return err_set(e, ERR_INVALID, "the asset \"%s\" is a folder with content",
-                           quote(path).text);
+            return err_set(e, ERR_INVALID, "the %s \"%s\" is a folder with content",
+                           t->what ? "entry" : "asset", quote(path).text);
         rc = take(t, size, &ret_entry->content, e);
         ret_entry->path = path;
         return rc;
     }
+}
+
+/* ---- writing ---- */
+
+/* Octal with a NUL behind; what doesn't fit, as GNU does it: a high bit, and big-endian bytes. */
+static void put_size(char out[12], uint64_t size)
+{
+    if (size < 1ull << 33) {
+        snprintf(out, 12, "%011llo", (unsigned long long)size);
+        return;
+    }
+    memset(out, 0, 12);
+    out[0] = (char)0x80;
+    for (int i = 11; i > 3; i--, size >>= 8)
+        out[i] = (char)(size & 0xff);
+}
+
+void tar_head(char out[TAR_BLOCK], char type, unsigned mode, struct slice name, uint64_t size)
+{
+    unsigned sum = 0;
+    memset(out, 0, TAR_BLOCK);
+    memcpy(out, name.p, name.n < NAME.size ? name.n : NAME.size);
+    snprintf(out + 100, 8, "%07o", mode & 07777);
+    memcpy(out + 108, "0000000", 7);
+    memcpy(out + 116, "0000000", 7);
+    put_size(out + SIZE.at, size);
+    memcpy(out + 136, "00000000000", 11);
+    memset(out + SUM.at, ' ', SUM.size);
+    out[TYPE.at] = type;
+    memcpy(out + MAGIC.at,
+           "ustar\0"
+           "00",
+           8);
+    for (size_t i = 0; i < TAR_BLOCK; i++)
+        sum += (uint8_t)out[i];
+    snprintf(out + SUM.at, 8, "%06o", sum & 0777777);
 }

@@ -29,6 +29,7 @@ static const struct api_backend backend = {
     .inject_credit = control_inject_credit,
     .inject_cancel = control_inject_cancel,
     .drain = control_drain,
+    .sweep = control_sweep,
     .ready = control_edges_ready,
 };
 
@@ -69,17 +70,6 @@ static enum err_code read_key(int fd, uint8_t key[32], struct err *e)
     return ERR_OK;
 }
 
-/* A crash between storing a module and writing its row leaves bytes that nobody can name. */
-static void remove_orphan(void *arg, const uint8_t digest[DIGEST_BYTES])
-{
-    struct control *c = arg;
-    struct err e;
-    bool known = true;
-    if (store_blob_known(c->api.store, digest, &known, &e) ||
-        (!known && blob_delete(c->api.blobs, digest, &e)))
-        log_line(LOG_WARNING, "orphan", "error=\"%s\"", e.text);
-}
-
 static enum err_code open_all(struct control *c, struct err *e)
 {
     uint8_t seed[TOKEN_SEED];
@@ -94,13 +84,14 @@ static enum err_code open_all(struct control *c, struct err *e)
     if (rc == ERR_OK)
         rc = read_key(CONTROL_NODE, c->node_key, e);
     token_keys_make(&c->api.keys, seed);
+    backup_clean_up();
     sodium_memzero(seed, sizeof seed);
     if (rc == ERR_OK)
         rc = store_open(c->loop, &c->api.store, e);
     if (rc == ERR_OK)
         rc = blobs_open(c->data, "blobs", &c->api.blobs, e);
     if (rc == ERR_OK)
-        rc = blobs_each(c->api.blobs, remove_orphan, c, e);
+        rc = control_keep_orphans(c, e);
     if (rc == ERR_OK)
         rc = control_first(c, e);
     if (rc == ERR_OK)

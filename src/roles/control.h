@@ -58,6 +58,7 @@ struct control {
 
     /* control_keep.c */
     struct loop_timer keep;
+    bool sweep; /* there may be blobs that nobody knows */
 };
 
 /* control_first.c: makes what a new database lacks, and DATA/operator.token. */
@@ -130,6 +131,9 @@ void control_spools_done(struct control *c);
 
 /* control_keep.c */
 void control_keep_start(struct control *c);
+/* Removes blobs that no row of the database names. */
+enum err_code control_keep_orphans(struct control *c, struct err *e) MUST_CHECK;
+void control_sweep(struct api *api);
 
 static inline struct control *control_of(struct api *api)
 {

@@ -72,6 +72,41 @@ static enum err_code remove_assets(struct control *c, struct err *e)
     return last ? blob_delete(c->api.blobs, digest, e) : ERR_OK;
 }
 
+/* A crash between storing a blob and writing its row leaves bytes that nobody can name. */
+static void remove_orphan(void *arg, const uint8_t digest[DIGEST_BYTES])
+{
+    struct control *c = arg;
+    struct err e;
+    bool known = true;
+    if (store_blob_known(c->api.store, digest, &known, &e) ||
+        (!known && blob_delete(c->api.blobs, digest, &e)))
+        log_line(LOG_WARNING, "orphan", "error=\"%s\"", e.text);
+}
+
+enum err_code control_keep_orphans(struct control *c, struct err *e)
+{
+    return blobs_each(c->api.blobs, remove_orphan, c, e);
+}
+
+/* An upload has no row yet while its image or bundle is being made. */
+static bool uploads_rest(const struct control *c)
+{
+    return list_empty(&c->deploys) && list_empty(&c->jobs) && list_empty(&c->bundling);
+}
+
+static enum err_code sweep(struct control *c, struct err *e)
+{
+    if (!c->sweep || !uploads_rest(c))
+        return ERR_NOT_FOUND;
+    c->sweep = false;
+    return control_keep_orphans(c, e);
+}
+
+void control_sweep(struct api *api)
+{
+    control_of(api)->sweep = true;
+}
+
 static enum err_code trim_journal(struct control *c, struct err *e)
 {
     uint64_t before = clock_real_us() / 1000 - JOURNAL_DAYS * 24ull * 3600 * 1000;
@@ -97,6 +132,9 @@ static void on_keep(struct loop_timer *t)
     enum err_code j = trim_journal(c, &e);
     if (j && j != ERR_NOT_FOUND)
         log_line(LOG_WARNING, "keep_journal", "error=\"%s\"", e.text);
+    enum err_code s = sweep(c, &e);
+    if (s && s != ERR_NOT_FOUND)
+        log_line(LOG_WARNING, "keep_blobs", "error=\"%s\"", e.text);
     bool more = a == ERR_OK || b == ERR_OK || d == ERR_OK || j == ERR_OK;
     loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
 }

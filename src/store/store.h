@@ -501,3 +501,35 @@ enum err_code store_module_unused(struct store *st, uint64_t before_ms, struct u
 enum err_code store_module_delete(struct store *st, struct uuid project,
                                   const uint8_t digest[DIGEST_BYTES], bool *ret_last,
                                   struct err *e) MUST_CHECK;
+
+/* ---- copies ---- */
+
+/* A consistent copy of the database in the new file `path` of the current folder, while it is in
+ * use. Removed by store_copy_end(). */
+struct store_copy;
+enum err_code store_copy_begin(struct store *st, const char *path, struct store_copy **ret_copy,
+                               struct err *e) MUST_CHECK;
+/* Copies a few pages; *ret_done: it is whole, and stays as it is. Call it once a turn. */
+enum err_code store_copy_step(struct store_copy *c, bool *ret_done, struct err *e) MUST_CHECK;
+/* Of a whole one: the next module or bundle of assets that it names; ERR_NOT_FOUND after the last.
+ */
+enum err_code store_copy_blob(struct store_copy *c, uint8_t ret_digest[DIGEST_BYTES],
+                              struct err *e) MUST_CHECK;
+void store_copy_end(struct store_copy *c); /* accepts NULL */
+
+/* ---- a database that no server uses (sqlite/offline.c) ---- */
+
+/* The schema that the database in the file `path` has, and the newest that this program knows.
+ * ERR_NOT_FOUND, ERR_DAMAGED. */
+enum err_code store_schema(const char *path, uint32_t *ret_have, uint32_t *ret_known,
+                           struct err *e) MUST_CHECK;
+/* Looks at every page and every reference of it, then hands over each module and bundle of assets
+ * that it names. ERR_DAMAGED says what is wrong; an error of `each` stops. */
+enum err_code store_verify(const char *path,
+                           enum err_code (*each)(void *arg, const uint8_t digest[DIGEST_BYTES],
+                                                 struct err *e),
+                           void *arg, struct err *e) MUST_CHECK;
+/* Copies it to the new file `copy`, on disk when it returns. */
+enum err_code store_save(const char *path, const char *copy, struct err *e) MUST_CHECK;
+/* Applies the migrations that it lacks. */
+enum err_code store_migrate(const char *path, struct err *e) MUST_CHECK;

@@ -307,7 +307,7 @@ static int plain_path(sqlite3_vfs *vfs, const char *name, int cap, char *out)
     return snprintf(out, (size_t)cap, "%s", name) < cap ? SQLITE_OK : SQLITE_CANTOPEN;
 }
 
-static const char *vfs_name(void)
+const char *db_vfs(void)
 {
     static sqlite3_vfs vfs;
     if (!vfs.zName) {
@@ -329,7 +329,7 @@ enum err_code store_open(struct loop *loop, struct store **ret_store, struct err
     loop_task_init(&st->commit, commit_turn);
     list_init(&st->waits);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int rc = sqlite3_open_v2("db.sqlite", &st->db, flags, vfs_name());
+    int rc = sqlite3_open_v2("db.sqlite", &st->db, flags, db_vfs());
     enum err_code code;
     if (rc != SQLITE_OK) {
         code = db_error(st, rc, e);

@@ -71,5 +71,7 @@ enum err_code db_exec(struct store *st, const char *sql, struct err *e) MUST_CHE
 /* Takes the next generation of the route table (functions.c). */
 enum err_code db_next_generation(struct store *st, uint64_t *ret_generation,
                                  struct err *e) MUST_CHECK;
+/* The name of the file layer that takes paths as they are. */
+const char *db_vfs(void);
 /* Brings the schema up to date. */
 enum err_code db_migrate(struct store *st, struct err *e) MUST_CHECK;
