@@ -328,10 +328,8 @@ static enum err_code note(struct api_request *r, bool keys, struct err *e)
 
 void backup_get(struct api_request *r)
 {
-    char text[8] = "";
     struct err e;
-    api_query(r, "keys", text, sizeof text);
-    bool keys = strcmp(text, "1") == 0 || strcmp(text, "true") == 0;
+    bool keys = api_flag(r, "keys");
     if (running) {
         api_refuse(r, ERR_CONFLICT, "another backup is being made: try again when it is done");
         return;

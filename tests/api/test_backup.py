@@ -44,6 +44,14 @@ def members(path):
         return {m.name: archive.extractfile(m).read() for m in archive}
 
 
+def padded(wasm, size):
+    """The module with a custom section of that many bytes behind it."""
+    length, leb = size + 2, b""
+    while length >= 128:
+        leb, length = leb + bytes([length & 127 | 128]), length >> 7
+    return wasm.read_bytes() + b"\0" + leb + bytes([length]) + b"\1x" + bytes(size)
+
+
 def pack(path, entries, end=True):
     out = io.BytesIO()
     archive = tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT)
@@ -58,13 +66,13 @@ def pack(path, entries, end=True):
 
 
 def answers(server):
-    def ask(name, method="GET", body=b""):
+    def ask(name, method="GET", body=b"", target="/"):
         with server.wire(host=f"{name}.localhost:{server.port}") as wire:
-            got = wire.ask("/", method, body=body)
+            got = wire.ask(target, method, body=body)
             assert got.status == 200, got
             return got.body
 
-    return [eventually(lambda: ask("hello", "POST", b"the same")), eventually(lambda: ask("env"))]
+    return [eventually(lambda: ask("hello", "POST", b"the same")), eventually(lambda: ask("env", target="/?GREETING"))]
 
 
 def test_a_backup_is_what_the_server_has(original):
@@ -181,16 +189,16 @@ def test_damaged_archives_are_refused(original, tmp_path):
         "a bit of a key": (changed(good, keys=flip), "key"),
         "no blob": (without, "counts"),
         "no manifest": ({n: c for n, c in good.items() if n != "manifest.json"}, "no manifest"),
-        "a foreign name": ({**good, "../../etc/passwd": b"x"}, "none of a backup"),
+        "a foreign name": ({"db.sqlite": good["db.sqlite"], "../../etc/passwd": b"x", **good}, "none of a backup"),
         "an absolute name": ({"/db.sqlite": good["db.sqlite"], **good}, "none of a backup"),
-        "a blob that is none": ({**without, "blobs/../../x": b"x", }, "none of a backup"),
+        "a blob that is none": ({("blobs/../../x" if n == blob else n): c for n, c in good.items()}, "none of a backup"),
         "another order": (dict(reversed(good.items())), "order"),
         "twice": ([*good.items(), *good.items()], "order"),
         "a blob twice": ([p for n, c in good.items() for p in ([(n, c)] * (1 + (n == blob)))], "twice"),
         "a failed one": (good | {"manifest.json": json.dumps(json.loads(good["manifest.json"]) | {"failed": "disk"}).encode()}, "not completed: disk"),
         "no JSON": (good | {"manifest.json": b"{"}, "not readable"),
         "a blob not there": (database_with(good, tmp_path, "UPDATE modules SET digest = zeroblob(32) WHERE rowid = 1"), "lacks"),
-        "a broken reference": (database_with(good, tmp_path, "UPDATE versions SET function_id = zeroblob(16)"), "names one that is not there"),
+        "a broken reference": (database_with(good, tmp_path, "UPDATE versions SET function_id = zeroblob(16) WHERE rowid = 1"), "names one that is not there"),
         "a newer schema": (database_with(good, tmp_path, "INSERT INTO schema_version (number, name) VALUES (999, 'x')"), "newer"),
         "another database": (resealed(good, b"SQLite format 3\0" + bytes(4080)), "database"),
     }
@@ -258,7 +266,7 @@ def test_while_functions_are_called_and_deployed(serve, guests, tmp_path):
 
 def test_a_damaged_blob_is_named(serve, guests, tmp_path):
     server = serve(expect_errors=["backup"])
-    digest = server.deploy("one", guests / "cwa-hello.wasm").version["digest"]
+    digest = server.deploy("one", guests / "cwa-hello.wasm").version["version"]["digest"]
     path = server.data / "blobs" / digest
     content = path.read_bytes()
     path.chmod(0o600)
@@ -273,7 +281,7 @@ def test_a_damaged_blob_is_named(serve, guests, tmp_path):
 def test_a_client_that_goes_away(serve, guests, tmp_path):
     """Nothing of it stays: neither its copy of the database nor the hold on blobs."""
     server = serve(limits="client-stall=2s")
-    server.deploy("one", (guests / "cwa-hello.wasm").read_bytes() + b"\0\xa4\x40\1x" + bytes(8224 - 2))
+    server.deploy("one", padded(guests / "cwa-hello.wasm", 1 << 20))
     with server.platform_wire() as wire:
         wire.send(f"GET /v1/backup HTTP/1.1\r\nHost: {server.url[7:]}\r\n"
                   f"Authorization: Bearer {server.token}\r\n\r\n".encode())
