@@ -31,6 +31,7 @@ struct api {
     struct list followers;  /* requests that stream new log lines */
     struct map rates;       /* token id → struct rate */
     struct list rate_order; /* of those, least recently used first */
+    json_t *openapi;        /* the document; NULL: nobody has asked for it yet */
 };
 
 /* After the public members are set. */

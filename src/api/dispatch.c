@@ -66,6 +66,7 @@ void api_done(struct api *api)
     LIST_EACH(n, &api->requests) request_free(LIST_ITEM(n, struct api_request, node));
     LIST_EACH(n, &api->rate_order) free(LIST_ITEM(n, struct rate, node));
     map_done(&api->rates);
+    json_decref(api->openapi);
 }
 
 /* ---- matching ---- */

@@ -180,6 +180,7 @@ uint64_t functions_kept_since(void);
 void whoami_get(struct api_request *r);
 void health_live(struct api_request *r);
 void health_ready(struct api_request *r);
+void openapi_get(struct api_request *r);
 void tokens_list(struct api_request *r);
 void tokens_create(struct api_request *r);
 void tokens_revoke(struct api_request *r);

@@ -132,14 +132,18 @@ static const struct schema error_code = {.type = SCHEMA_TEXT,
                                          .help = "stable; one row of the table of errors"};
 OBJECT(schema_problem, "Problem", HAS("type", url, NULL), HAS("title", text, NULL),
        HAS("status", http_status, NULL), HAS("detail", text, "what happened, why, and what to do"),
-       HAS("code", error_code, NULL), HAS("request_id", uuid, NULL),
-       MAY("fields", field_messages, NULL));
+       HAS("code", error_code, NULL), MAY("request_id", uuid, "not where HTTP itself was wrong"),
+       MAY("contact", text, "of the operator"), MAY("fields", field_messages, NULL));
 
 /* ---- the server, the token ---- */
 
 static const char *const ok_words[] = {"ok", NULL};
 static const struct schema ok_word = {.type = SCHEMA_TEXT, .words = ok_words};
 OBJECT(schema_status, "Status", HAS("status", ok_word, NULL));
+
+static const struct schema anything = {.type = SCHEMA_ANY};
+const struct schema schema_openapi = {
+    .name = "OpenAPI", .type = SCHEMA_MAP, .items = &anything, .help = "a document of OpenAPI 3.1"};
 
 static const char *const scope_words[] = {"read",    "deploy", "invoke", "logs",
                                           "secrets", "admin",  NULL};
@@ -263,7 +267,6 @@ static const struct schema limits_patch = {
     .items = &limit_value,
     .help = "\"64MiB\", \"2s\" or a number, by name; null takes it away"};
 
-static const struct schema anything = {.type = SCHEMA_ANY};
 static const struct schema policy_object = {.type = SCHEMA_MAP, .items = &anything};
 static const struct schema *const policy_forms[] = {&policy_object, &text, NULL};
 static const struct schema policy_wanted = {

@@ -12,7 +12,7 @@
 extern const struct schema schema_problem;
 
 /* the server, the token */
-extern const struct schema schema_status, schema_whoami;
+extern const struct schema schema_status, schema_openapi, schema_whoami;
 
 /* tokens */
 extern const struct schema schema_token_create, schema_token_made, schema_token_list;

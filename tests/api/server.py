@@ -16,6 +16,7 @@ import time
 
 import httpx
 
+from contract import contract_of
 from wire import Cut, Wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -201,8 +202,13 @@ class Server:
     # The API
 
     def client(self, token=None, **kw):
+        """Whatever it is answered is held against the API's description of itself."""
         fields = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=fields, timeout=90, trust_env=False, **kw)
+        return httpx.Client(base_url=self.url, headers=fields, timeout=90, trust_env=False,
+                            event_hooks={"response": [self.judge_answer]}, **kw)
+
+    def judge_answer(self, response):
+        contract_of(self.url, binary()).hook(response)
 
     def api_json(self, path, **query):
         answer = self.api.get(path, params=query)
