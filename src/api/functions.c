@@ -1,7 +1,7 @@
 /* Functions of a project: names that answer. */
 #include "api/request.h"
 
-#include "base/clock.h"
+#include "base/steady.h"
 
 enum { PAGE = 100, KEPT_DAYS = 30 };
 
@@ -38,7 +38,7 @@ void functions_list(struct api_request *r)
 
 uint64_t functions_kept_since(void)
 {
-    return clock_real_us() / 1000 - (uint64_t)KEPT_DAYS * 86400000;
+    return steady_ms() - (uint64_t)KEPT_DAYS * 86400000;
 }
 
 void functions_create(struct api_request *r)

@@ -1,14 +1,16 @@
 /* Housekeeping, a little at a time: deleted functions whose name is free again, modules and assets
  * that no version has used for a while, connections of guests that nobody has to answer for any
- * more. Receipts and log lines are trimmed where they are written. */
+ * more. Receipts and log lines are trimmed where they are written. What is too old is judged by a
+ * clock that doesn't follow a leap of the wall clock at once (base/steady.h). */
 #include "roles/control.h"
 
 #include "api/request.h"
-#include "base/clock.h"
 #include "base/log.h"
+#include "base/steady.h"
 
 enum {
     KEEP_US = 10000000,
+    CLOCK_US = 600000000,         /* between two writings of the clock */
     MORE_US = 100000,             /* to the next piece while there is work */
     ROWS = 2000,                  /* deleted at once */
     MODULE_MS = 24 * 3600 * 1000, /* an upload without a version is kept this long */
@@ -36,7 +38,7 @@ static enum err_code remove_module(struct control *c, struct err *e)
     if (!list_empty(&c->deploys) || !list_empty(&c->jobs))
         return ERR_NOT_FOUND;
     enum err_code rc =
-        store_module_unused(c->api.store, clock_real_us() / 1000 - MODULE_MS, &project, digest, e);
+        store_module_unused(c->api.store, steady_ms() - MODULE_MS, &project, digest, e);
     if (rc == ERR_OK)
         rc = store_begin(c->api.store, e);
     if (rc)
@@ -58,7 +60,7 @@ static enum err_code remove_assets(struct control *c, struct err *e)
     if (!list_empty(&c->deploys) || !list_empty(&c->bundling))
         return ERR_NOT_FOUND;
     enum err_code rc =
-        store_assets_unused(c->api.store, clock_real_us() / 1000 - MODULE_MS, &project, digest, e);
+        store_assets_unused(c->api.store, steady_ms() - MODULE_MS, &project, digest, e);
     if (rc == ERR_OK)
         rc = store_begin(c->api.store, e);
     if (rc)
@@ -109,17 +111,41 @@ void control_sweep(struct api *api)
 
 static enum err_code trim_journal(struct control *c, struct err *e)
 {
-    uint64_t before = clock_real_us() / 1000 - JOURNAL_DAYS * 24ull * 3600 * 1000;
+    uint64_t before = steady_ms() - JOURNAL_DAYS * 24ull * 3600 * 1000;
     enum err_code rc = store_begin(c->api.store, e);
     return rc ? rc
               : store_end(c->api.store,
                           store_connections_trim(c->api.store, before, JOURNAL_ROWS, ROWS, e), e);
 }
 
+/* A restart goes on with this clock; and whoever set the wall clock wrong hears of it. */
+static void keep_clock(struct control *c)
+{
+    static uint64_t saved_us;
+    static bool told;
+    char text[STEADY_TEXT];
+    struct err e;
+    bool leapt = steady_leapt();
+    if (leapt && !told)
+        log_line(LOG_WARNING, "clock_leap",
+                 "text=\"the clock went forward by more time than has passed: for a day nothing is "
+                 "deleted for its age by it; set it right if it is wrong\"");
+    uint64_t now = loop_now(c->loop);
+    if (saved_us && leapt == told && now < saved_us + CLOCK_US)
+        return;
+    told = leapt;
+    saved_us = now;
+    steady_save(text);
+    if (store_begin(c->api.store, &e) ||
+        store_end(c->api.store, store_setting_put(c->api.store, "clock", slice_str(text), &e), &e))
+        log_line(LOG_WARNING, "keep_clock", "error=\"%s\"", e.text);
+}
+
 static void on_keep(struct loop_timer *t)
 {
     struct control *c = LIST_ITEM(t, struct control, keep);
     struct err e;
+    keep_clock(c);
     enum err_code a = purge_function(c, &e);
     if (a && a != ERR_NOT_FOUND)
         log_line(LOG_WARNING, "keep_functions", "error=\"%s\"", e.text);
@@ -136,10 +162,17 @@ static void on_keep(struct loop_timer *t)
     if (s && s != ERR_NOT_FOUND)
         log_line(LOG_WARNING, "keep_blobs", "error=\"%s\"", e.text);
     bool more = a == ERR_OK || b == ERR_OK || d == ERR_OK || j == ERR_OK;
+    log_line(LOG_DEBUG, "keep_looked", "more=%d", more);
     loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
 }
 
 void control_keep_start(struct control *c)
 {
-    loop_timer_start(c->loop, &c->keep, loop_now(c->loop) + KEEP_US, on_keep);
+    char text[STEADY_TEXT];
+    struct err e;
+    if (store_setting(c->api.store, "clock", text, sizeof text, &e))
+        text[0] = '\0';
+    steady_restore(text);
+    keep_clock(c);
+    loop_timer_start(c->loop, &c->keep, loop_now(c->loop) + MORE_US, on_keep);
 }

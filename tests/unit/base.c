@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/meter.h"
 #include "base/options.h"
+#include "base/steady.h"
 #include "base/uuid.h"
 
 #include <poll.h>
@@ -143,6 +144,45 @@ TEST(times_are_written_as_the_standards_say)
     CHECK_STR(text, "Sun, 06 Nov 1994 08:49:37 GMT");
     clock_rfc3339(784111777123456ull, text);
     CHECK_STR(text, "1994-11-06T08:49:37.123Z");
+}
+
+TEST(a_leap_of_the_clock_makes_nothing_old)
+{
+    enum { HOUR = 3600000, YEAR = 365 * 24 };
+    const uint64_t t = 1800000000000, year = (uint64_t)YEAR * HOUR;
+    struct steady s = {0};
+    CHECK(steady_at(&s, t, 1000) == t);
+    CHECK(steady_at(&s, t + HOUR, 1000 + HOUR) == t + HOUR && !s.leapt_ms);
+    /* forward: as if nothing had happened, for a day */
+    CHECK(steady_at(&s, t + year, 2000 + HOUR) == t + HOUR + 1000 && s.leapt_ms);
+    CHECK(steady_at(&s, t + year + 20 * HOUR, 1000 + 20 * HOUR) == t + 20 * HOUR);
+    struct steady right = s;
+    CHECK(steady_at(&s, t + year + 26 * HOUR, 1000 + 26 * HOUR) == t + year + 26 * HOUR);
+    CHECK(!s.leapt_ms);
+    /* set right in time: nothing was */
+    CHECK(steady_at(&right, t + 21 * HOUR, 1000 + 21 * HOUR) == t + 21 * HOUR && !right.leapt_ms);
+    /* back: less is too old; and forth again, which is a leap */
+    CHECK(steady_at(&right, t - year, 1000 + 22 * HOUR) == t - year && !right.leapt_ms);
+    CHECK(steady_at(&right, t + 23 * HOUR, 1000 + 23 * HOUR) == t - year + HOUR);
+    /* a clock that is corrected a little leaps not */
+    struct steady slow = {.real_ms = t, .boot_ms = 5};
+    CHECK(steady_at(&slow, t + 500000, 10) == t + 500000);
+}
+
+TEST(a_steady_clock_goes_on_after_a_restart)
+{
+    char text[STEADY_TEXT];
+    uint64_t now = clock_real_us() / 1000;
+    steady_restore(""); /* the first start */
+    CHECK(steady_ms() >= now && !steady_leapt());
+    steady_save(text);
+    steady_restore(text);
+    CHECK(steady_ms() >= now && !steady_leapt());
+    /* last written on another day of the machine, a year ago */
+    snprintf(text, sizeof text, "%llu 77 0 another", (unsigned long long)now - 31536000000);
+    steady_restore(text);
+    CHECK(steady_leapt() && steady_ms() < now - 31000000000);
+    steady_restore("nonsense");
 }
 
 TEST(every_error_has_a_row_of_its_own)
@@ -313,7 +353,8 @@ TEST_MAIN(CASE(slices_split_into_all_parts), CASE(numbers_are_whole_and_fit),
           CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(checksums_are_castagnolis),
           CASE(a_map_finds_replaces_and_forgets), CASE(a_map_that_turns_over_stays_small),
           CASE(identifiers_sort_by_birth), CASE(times_are_written_as_the_standards_say),
-          CASE(every_error_has_a_row_of_its_own), CASE(limits_are_read_with_units_and_judged),
+          CASE(every_error_has_a_row_of_its_own), CASE(a_leap_of_the_clock_makes_nothing_old),
+          CASE(a_steady_clock_goes_on_after_a_restart), CASE(limits_are_read_with_units_and_judged),
           CASE(the_unlimited_plan_is_every_maximum), CASE(options_come_from_flags_and_environment),
           CASE(wrong_options_are_named), CASE(the_meter_charges_all_of_the_cpu_time_and_no_more),
           CASE(the_meter_charges_nobody_for_waiting))
