@@ -61,7 +61,37 @@ struct check_result {
     char text[512];
 };
 
-/* A deploy: from a stored module to a version that answers. */
+/* What a version costs: medians over `runs` runs of its check. */
+struct price {
+    uint32_t runs; /* 0: not measured */
+    uint64_t cpu_us, memory_peak, calls;
+};
+
+enum { PRICE_RUNS = 9 /* of each version, at most */ };
+
+/* Measures what two versions cost for the same request, in turns, by runs that nobody is charged
+ * for. The second may be none (zero). */
+struct pricing {
+    struct uuid versions[2];
+    struct price *prices[2];               /* filled in; runs 0 where too few went well */
+    const char *name;                      /* of the function */
+    struct slice method, target;           /* of the request, which has no body; borrowed */
+    void (*on_done)(struct pricing *p);
+
+    /* private */
+    void *control;
+    struct injection injection;
+    struct loop_timer deadline;
+    uint64_t until_us;
+    unsigned at, n[2];
+    struct price samples[2][PRICE_RUNS];
+};
+
+/* Why a deployed version was not promoted. */
+enum held { HELD_NOT, HELD_UNASKED, HELD_CHECK, HELD_COST };
+
+/* A deploy: from a stored module to a version that answers; or the promotion of one that is
+ * there. */
 struct deployment {
     struct uuid project;
     struct store_actor who;
@@ -70,11 +100,21 @@ struct deployment {
     uint8_t digest[DIGEST_BYTES];
     uint64_t size;
     struct version_settings settings; /* the deployment's: freed with it */
-    /* filled in when done */
-    struct uuid version;
-    uint32_t number;
+    struct uuid version;              /* zero: it is made, unless it is there with this content */
+    uint32_t number;                  /* that it gets; 0: the next */
+    bool unchecked;                   /* its check is not asked */
+    bool unpromoted;                  /* it is not promoted */
+    uint64_t most_cpu_us;             /* it may cost; 0: anything */
+    uint32_t most_percent;            /* of what the live one costs; 0: anything */
+    const char *action;               /* for the audit */
+    /* filled in when done, with version and number */
+    bool made; /* there was none with this content */
     bool promoted;
+    enum held held;
+    char why[256]; /* …it was held: "" otherwise */
     struct check_result check;
+    struct price price, before; /* its own; that of the version that was live, if it was measured */
+    uint32_t before_number;
     /* Once. The deployment is the asker's again. */
     void (*on_done)(struct deployment *d, const struct err *failure);
     void *owner;
@@ -86,6 +126,10 @@ struct deployment {
     struct store_wait wait;
     struct loop_timer deadline;
     struct guest_answer *answer;
+    struct pricing pricing;
+    struct uuid live;      /* the version that it is compared with */
+    bool repeatable;       /* its check may be run again without a difference to anyone */
+    bool unchanged;        /* it answers all requests already */
     void *control;
 };
 

@@ -162,6 +162,10 @@ json_t *shape_function(const struct api *api, const struct store_function *f);
 /* NULL and *e if the environment does not open. */
 json_t *shape_version(const struct api *api, const struct store_version *v, struct err *e);
 json_t *shape_check(const struct check_result *c); /* null if none ran */
+/* As it is stored, too; null if nothing was measured. `over`: the version was held back for it. */
+json_t *shape_price(const struct price *p, bool over);
+/* From what is stored; *ret_price stays if that is empty. */
+void shape_price_read(struct slice text, struct price *ret_price);
 json_t *shape_run(const struct store_run *r);
 json_t *shape_log(const struct store_log *l, const char *function);
 /* {"items":…, "next":…}; takes both references, next may be NULL. */

@@ -5,6 +5,7 @@
 #include "policy/policy.h"
 
 #include <ctype.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -495,4 +496,46 @@ enum engine_kind settings_kind(const struct version_settings *s, const struct li
     struct limits limits;
     settings_limits(s, node, &limits);
     return limits.v[LIMIT_GAS] ? ENGINE_FUEL : ENGINE_PLAIN;
+}
+
+/* "64MiB" and "67108864" are one limit. */
+static json_t *plain_limits(const struct version_settings *s)
+{
+    json_t *plain = json_object(), *v;
+    const char *name;
+    json_object_foreach(s->limits, name, v)
+    {
+        struct limits scratch;
+        struct err ignored;
+        enum limit_id id;
+        limits_init(&scratch, false);
+        if (limit_find(slice_str(name), &id) && limits_set(&scratch, slice_str(name), json_slice(v),
+                                                           LIMIT_WHO_FUNCTION, &ignored) == ERR_OK)
+            json_object_set_new(plain, name, json_integer((json_int_t)scratch.v[id]));
+        else
+            json_object_set(plain, name, v);
+    }
+    return plain;
+}
+
+enum err_code settings_content(const struct version_settings *s, const uint8_t digest[DIGEST_BYTES],
+                               const uint8_t key[32], uint8_t ret_content[DIGEST_BYTES],
+                               struct err *e)
+{
+    char module[DIGEST_TEXT + 1], assets[DIGEST_TEXT + 1];
+    digest_text(digest, module);
+    digest_text(s->assets, assets);
+    json_t *all = json_pack("{s:s, s:s, s:i, s:b, s:i, s:i, s:s, s:s, s:O, s:O, s:o}", "module",
+                            module, "assets", assets, "response", (int)s->response, "timing",
+                            s->timing, "preview", (int)s->preview, "capture", (int)s->capture,
+                            "policy", s->policy ? s->policy : "", "check", s->check, "secrets",
+                            s->secrets, "env", s->env, "limits", plain_limits(s));
+    char *text = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(all);
+    if (!text)
+        return err_set(e, ERR_MEMORY, "no memory for the settings");
+    crypto_auth_hmacsha256(ret_content, (const unsigned char *)text, strlen(text), key);
+    sodium_memzero(text, strlen(text));
+    free(text);
+    return ERR_OK;
 }

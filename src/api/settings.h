@@ -71,6 +71,11 @@ bool settings_has_assets(const struct version_settings *s);
 
 /* Appends the environment as `NAME\0value\0` pairs. */
 bool settings_env(const struct version_settings *s, struct buf *out) MUST_CHECK;
+/* What of two deploys must be equal for the second to be none: a MAC (HMAC-SHA-256 under `key`, for
+ * the environment is in it) of the module's digest and all settings in canonical form. */
+enum err_code settings_content(const struct version_settings *s, const uint8_t digest[DIGEST_BYTES],
+                               const uint8_t key[32], uint8_t ret_content[DIGEST_BYTES],
+                               struct err *e) MUST_CHECK;
 /* The node's set changed by what the version asks for. What is no longer allowed (the operator
  * lowered something) is left out. */
 void settings_limits(const struct version_settings *s, const struct limits *node,

@@ -143,6 +143,20 @@ json_t *shape_function(const struct api *api, const struct store_function *f)
         shape_time(f->deleted_ms), "counters", counters(f->counters));
 }
 
+/* "held": it was never promoted, because it failed its check or costs too much. */
+static const char *version_state(const struct store_version *v, const json_t *check,
+                                 const json_t *price)
+{
+    if (v->disabled_ms)
+        return "disabled";
+    if (v->percent)
+        return v->percent == 100 ? "live" : "split";
+    if (!v->promoted_ms && (json_is_string(json_object_get(check, "error")) ||
+                            json_is_true(json_object_get(price, "over"))))
+        return "held";
+    return "kept";
+}
+
 json_t *shape_version(const struct api *api, const struct store_version *v, struct err *e)
 {
     struct version_settings s;
@@ -162,7 +176,8 @@ json_t *shape_version(const struct api *api, const struct store_version *v, stru
         "checked", check ? check : json_null());
     json_t *price = v->price.n ? json_loadb(v->price.p, v->price.n, 0, NULL) : NULL;
     json_t *rest =
-        json_pack("{s:O, s:s, s:s, s:o, s:o}", "secrets", s.secrets, "preview",
+        json_pack("{s:s, s:i, s:O, s:s, s:s, s:o, s:o}", "state", version_state(v, check, price),
+                  "percent", (int)v->percent, "secrets", s.secrets, "preview",
                   preview_words[s.preview], "capture", capture_words[s.capture], "disabled_at",
                   shape_time(v->disabled_ms), "price", price ? price : json_null());
     if (!o || !rest || json_object_update(o, rest)) {
@@ -184,6 +199,28 @@ json_t *shape_check(const struct check_result *c)
                      c->status ? json_integer(c->status) : json_null(), "error",
                      c->error ? json_string(err_slug(c->error)) : json_null(), "text",
                      shape_text(slice_str(c->text)));
+}
+
+json_t *shape_price(const struct price *p, bool over)
+{
+    if (!p->runs)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I, s:I, s:b}", "cpu_us", (json_int_t)p->cpu_us, "memory_peak",
+                     (json_int_t)p->memory_peak, "calls", (json_int_t)p->calls, "runs",
+                     (json_int_t)p->runs, "over", over);
+}
+
+void shape_price_read(struct slice text, struct price *ret_price)
+{
+    json_t *o = text.n ? json_loadb(text.p, text.n, 0, NULL) : NULL;
+    json_int_t cpu, memory, calls, runs;
+    if (json_unpack(o, "{s:I, s:I, s:I, s:I}", "cpu_us", &cpu, "memory_peak", &memory, "calls",
+                    &calls, "runs", &runs) == 0)
+        *ret_price = (struct price){.runs = (uint32_t)runs,
+                                    .cpu_us = (uint64_t)cpu,
+                                    .memory_peak = (uint64_t)memory,
+                                    .calls = (uint64_t)calls};
+    json_decref(o);
 }
 
 json_t *shape_run(const struct store_run *r)

@@ -7,6 +7,7 @@
  *   control_images.c   compile jobs and the images they leave
  *   control_assets.c   bundles of assets, and where exec finds them
  *   control_deploy.c   the states of a deploy
+ *   control_price.c    what a version costs
  *   control_spool.c    from the edges' spools into the database
  *   control_keep.c     what is old and not needed goes
  *
@@ -119,6 +120,14 @@ void control_assets_done(struct control *c);
 /* control_deploy.c */
 void control_deploy_init(struct control *c);
 void control_deploy(struct api *api, struct deployment *d);
+
+/* control_price.c */
+/* May a run be repeated to measure it: a safe request (RFC 9110, 9.2.1), quick, that reached
+ * nothing else? */
+bool control_price_repeatable(struct slice method, const struct ledger *l);
+/* Of one run. */
+struct price control_price_of(const struct ledger *l);
+void control_price(struct control *c, struct pricing *p);
 
 /* control_spool.c */
 enum err_code control_spools_open(struct control *c, struct err *e) MUST_CHECK;

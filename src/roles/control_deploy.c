@@ -3,9 +3,14 @@
  *   IMAGE    the module's image is made, or is there; its assets are put beside it
  *   VERSION  function, module and version are written; wait for the COMMIT
  *   CHECK    the version's check runs through an edge, as any request would
+ *   PRICE    what it costs is measured, beside the version that is live
  *   PROMOTE  it becomes the one that answers; wait for the COMMIT, after which
  *            the route table is published
  *   DONE     the answer goes out: the address works
+ *
+ * Promoting a version that is there is the same without VERSION and PRICE; and
+ * so is deploying what is there already: a version of the same content that is
+ * live is left as it is, one that has not been live is checked and promoted.
  *
  * The blob is on disk before the first state. A client that goes away changes
  * nothing. A crash after a COMMIT leaves a version that is not promoted, or one
@@ -60,28 +65,63 @@ static void on_promoted(struct store_wait *w, enum err_code rc)
     }
 }
 
+/* May it be promoted? Fills in why not. */
+static void judge(struct deployment *d)
+{
+    const struct price *now = &d->price, *before = &d->before;
+    uint64_t most = d->most_cpu_us;
+    if (d->most_percent && before->runs)
+        most = before->cpu_us + before->cpu_us * d->most_percent / 100;
+    if (d->check.error) {
+        d->held = HELD_CHECK;
+        snprintf(d->why, sizeof d->why, "its check failed: %s", err_title(d->check.error));
+    } else if (most && now->runs && now->cpu_us > most) {
+        d->held = HELD_COST;
+        snprintf(d->why, sizeof d->why, "its check took %llu \u00b5s of CPU, and %llu were allowed",
+                 (unsigned long long)now->cpu_us, (unsigned long long)most);
+    } else if (d->unpromoted) {
+        d->held = HELD_UNASKED;
+        snprintf(d->why, sizeof d->why, "it was not to be promoted");
+    }
+    d->promoted = !d->held;
+}
+
+static enum err_code keep_json(struct deployment *d, json_t *json,
+                               enum err_code (*put)(struct store *, struct uuid, struct slice,
+                                                    struct err *),
+                               struct err *e)
+{
+    struct control *c = d->control;
+    char *text = json_dumps(json, JSON_COMPACT);
+    enum err_code rc = text ? put(c->api.store, d->version, slice_str(text), e)
+                            : err_set(e, ERR_MEMORY, "no memory for a version's record");
+    free(text);
+    json_decref(json);
+    return rc;
+}
+
 static void promote(struct deployment *d)
 {
     struct control *c = d->control;
     struct store *st = c->api.store;
     struct err e;
     enum err_code rc = store_begin(st, &e);
-    d->promoted = d->check.error == ERR_OK;
+    judge(d);
     if (rc == ERR_OK) {
         char number[16];
         snprintf(number, sizeof number, "%u", d->number);
-        if (d->check.ran) {
-            json_t *result = shape_check(&d->check);
-            char *text = json_dumps(result, JSON_COMPACT);
-            rc = store_version_checked(st, d->version, slice_str(text ? text : "{}"), &e);
-            json_decref(result);
-            free(text);
-        }
+        if (d->check.ran)
+            rc = keep_json(d, shape_check(&d->check), store_version_checked, &e);
+        if (rc == ERR_OK && d->price.runs)
+            rc = keep_json(d, shape_price(&d->price, d->held == HELD_COST), store_version_priced,
+                           &e);
         if (rc == ERR_OK && d->promoted)
             rc = store_version_promote(st, d->function, d->version, &e);
         if (rc == ERR_OK && d->promoted)
-            rc = store_audit(st, &d->who, d->project, "version.promote", slice_str(d->name),
-                             slice_str(number), &e);
+            rc = store_audit(st, &d->who, d->project, d->action ? d->action : "version.promote",
+                             slice_str(d->name), slice_str(number), &e);
+        if (rc == ERR_NOT_FOUND)
+            err_set(&e, rc, "version %u was disabled or deleted meanwhile", d->number);
         rc = store_end(st, rc, &e);
     }
     if (rc) {
@@ -90,6 +130,59 @@ static void promote(struct deployment *d)
     }
     store_wait_init(&d->wait, on_promoted);
     store_wait(st, &d->wait);
+}
+
+/* ---- PRICE ---- */
+
+static void on_priced(struct pricing *p)
+{
+    promote(LIST_ITEM(p, struct deployment, pricing));
+}
+
+static enum err_code note_live(void *arg, const struct store_version *v, struct err *e)
+{
+    struct deployment *d = arg;
+    (void)e;
+    d->live = v->id;
+    d->before_number = v->number;
+    if (slice_eq(v->check, slice_str(d->settings.check)))
+        shape_price_read(v->price, &d->before);
+    return ERR_OK;
+}
+
+/* The version that it is compared with, and what that cost when it was measured itself. */
+static void find_live(struct deployment *d)
+{
+    struct control *c = d->control;
+    struct store_function f;
+    struct err e;
+    char id[UUID_TEXT + 1];
+    uuid_text(d->function, id);
+    if (store_function(c->api.store, d->project, slice_str(id), &f, &e) == ERR_OK &&
+        !uuid_is_zero(f.live) && !uuid_eq(f.live, d->version) &&
+        store_version(c->api.store, f.live, note_live, d, &e))
+        d->live = (struct uuid){{0}};
+}
+
+static void price(struct deployment *d)
+{
+    struct slice target = slice_str(d->settings.check), method = slice_split(&target, ' ');
+    if (!d->check.ran || d->check.error) {
+        promote(d);
+        return;
+    }
+    find_live(d);
+    if (!d->repeatable) {
+        promote(d);
+        return;
+    }
+    d->pricing = (struct pricing){.versions = {d->version, d->live},
+                                  .prices = {&d->price, &d->before},
+                                  .name = d->name,
+                                  .method = method,
+                                  .target = target,
+                                  .on_done = on_priced};
+    control_price(d->control, &d->pricing);
 }
 
 /* ---- CHECK ---- */
@@ -136,7 +229,11 @@ static void on_check_end(struct injection *i, const struct ledger *ledger, const
     if (error)
         snprintf(d->check.text, sizeof d->check.text, "%s",
                  d->answer->why[0] ? d->answer->why : err_title(error));
-    promote(d);
+    struct slice target = slice_str(d->settings.check);
+    if (!lost && error == ERR_OK)
+        d->price = control_price_of(ledger);
+    d->repeatable = !lost && control_price_repeatable(slice_split(&target, ' '), ledger);
+    price(d);
 }
 
 static void check(struct deployment *d)
@@ -145,7 +242,7 @@ static void check(struct deployment *d)
     struct slice target = slice_str(d->settings.check), method = slice_split(&target, ' ');
     struct buf vars;
     struct err e;
-    d->check.ran = true;
+    d->check = (struct check_result){.ran = true};
     buf_init(&vars, GUEST_VARS);
     d->answer = malloc(sizeof *d->answer);
     enum err_code rc = ERR_OK;
@@ -178,11 +275,69 @@ static void on_stored(struct store_wait *w, enum err_code rc)
     if (rc) {
         err_set(&e, rc, "nothing was changed: %s", err_title(rc));
         deploy_end(d, &e);
-    } else if (strcmp(d->settings.check, "none") == 0) {
+    } else if (d->unchanged) {
+        deploy_end(d, NULL);
+    } else if (d->unchecked || strcmp(d->settings.check, "none") == 0) {
         promote(d);
     } else {
         check(d);
     }
+}
+
+/* What of a version decides whether it is this deploy's. */
+struct same {
+    const uint8_t *content;
+    struct uuid version;
+    uint32_t number;
+    bool equal, promoted, disabled, alone;
+};
+
+static enum err_code note_same(void *arg, const struct store_version *v, struct err *e)
+{
+    struct same *s = arg;
+    (void)e;
+    s->version = v->id;
+    s->number = v->number;
+    s->equal = memcmp(v->content, s->content, sizeof v->content) == 0;
+    s->promoted = v->promoted_ms != 0;
+    s->disabled = v->disabled_ms != 0;
+    s->alone = v->percent == 100;
+    return ERR_OK;
+}
+
+/* Is there a version of this content that the deploy can do with: the live one, or the newest if it
+ * was never promoted? Then it is d->version. */
+static enum err_code find_same(struct deployment *d, const uint8_t content[DIGEST_BYTES],
+                               struct err *e)
+{
+    struct control *c = d->control;
+    struct store *st = c->api.store;
+    struct same live = {.content = content}, newest = {.content = content};
+    struct store_function f;
+    char id[UUID_TEXT + 1];
+    uuid_text(d->function, id);
+    enum err_code rc = store_function(st, d->project, slice_str(id), &f, e);
+    if (rc == ERR_OK && !uuid_is_zero(f.live))
+        rc = store_version(st, f.live, note_same, &live, e);
+    if (rc == ERR_OK && store_version_newest(st, d->function, note_same, &newest, e))
+        newest.equal = false; /* there is none */
+    if (rc)
+        return rc;
+    struct same *same = live.equal                                             ? &live
+                        : newest.equal && !newest.promoted && !newest.disabled ? &newest
+                                                                               : NULL;
+    if (!same)
+        return ERR_OK;
+    d->version = same->version;
+    d->number = same->number;
+    if (same == &live && (live.alone || d->unpromoted)) {
+        d->unchanged = d->promoted = true;
+    } else if (d->unpromoted) {
+        d->unchanged = true;
+        d->held = HELD_UNASKED;
+        snprintf(d->why, sizeof d->why, "it was not to be promoted");
+    }
+    return ERR_OK;
 }
 
 /* The function by this name, made if there is none: two first deploys may race. */
@@ -218,14 +373,21 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
     enum err_code rc = blob_check(c->api.blobs, d->digest, e);
     if (rc == ERR_OK)
         rc = find_function(d, e);
-    if (rc)
+    uint8_t content[DIGEST_BYTES];
+    if (rc == ERR_OK)
+        rc = settings_content(&d->settings, d->digest, c->api.secrets, content, e);
+    if (rc == ERR_OK && !d->number) /* who says a number wants a version of its own */
+        rc = find_same(d, content, e);
+    if (rc || !uuid_is_zero(d->version))
         return rc;
+    d->made = true;
     d->version = uuid_new();
     if (!limits || !secrets || !settings_env(&d->settings, env) ||
         !seal(c->api.secrets, d->version, buf_slice(env), sealed))
         return err_set(e, ERR_MEMORY, "no memory for the version's settings");
     struct store_version v = {.id = d->version,
                               .function = d->function,
+                              .number = d->number,
                               .size = d->size,
                               .response = d->settings.response,
                               .env = buf_slice(sealed),
@@ -238,6 +400,7 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
                               .capture = d->settings.capture};
     memcpy(v.digest, d->digest, sizeof v.digest);
     memcpy(v.assets, d->settings.assets, sizeof v.assets);
+    memcpy(v.content, content, sizeof v.content);
     rc = store_module_put(st, d->project, d->digest, d->size, e);
     if (rc == ERR_OK)
         rc = store_version_put(st, &v, &d->number, e);
@@ -276,6 +439,10 @@ static void on_image(struct image_want *w, const struct err *failure)
     if (failure) {
         control_discard(&c->api, d->project, d->digest);
         deploy_end(d, failure);
+        return;
+    }
+    if (!uuid_is_zero(d->version)) { /* it is there */
+        on_stored(&d->wait, ERR_OK);
         return;
     }
     buf_init(&env, ENV_ALL + 1);

@@ -4,7 +4,8 @@
  * exact. A receipt is kept for every failure and for the first successes of a
  * second; the others are in the sums only, which say how many. Lines of log go
  * into the spool as they come, those of an injected run to control as well; a
- * line that finds no room is counted as lost, as if a limit had dropped it. */
+ * line that finds no room is counted as lost, as if a limit had dropped it. Of
+ * the platform's own runs, which measure what a version costs, nothing is kept. */
 #include "roles/edge.h"
 
 #include "base/clock.h"
@@ -12,6 +13,8 @@
 void edge_receipt_log(struct edge_run *r, uint8_t level, uint8_t source, struct slice line)
 {
     struct edge *e = r->edge;
+    if (r->route->row.silent)
+        return;
     struct spool_log head = {.run = r->receipt.run,
                              .function = r->receipt.function,
                              .project = r->receipt.project,
@@ -61,6 +64,8 @@ static void count(struct edge_run *r, const struct ledger *l)
 void edge_receipt_keep(struct edge_run *r, struct ledger *l)
 {
     struct edge *e = r->edge;
+    if (r->route->row.silent)
+        return;
     uint32_t unkept = r->log_unkept < l->head.log_lines ? r->log_unkept : l->head.log_lines;
     struct edge_function *f = r->function;
     uint64_t most = e->options.limits.v[LIMIT_RECEIPTS];
