@@ -79,10 +79,12 @@ void functions_get(struct api_request *r)
     char id[UUID_TEXT + 1];
     uuid_text(r->function.id, id);
     api_drain(r);
-    if (store_function(r->api->store, r->project.id, slice_str(id), &r->function, &e))
+    json_t *shape = NULL;
+    if (store_function(r->api->store, r->project.id, slice_str(id), &r->function, &e) ||
+        shape_function_split(r->api, &r->function, &shape, &e))
         api_fail(r, &e);
     else
-        api_answer(r, 200, shape_function(r->api, &r->function));
+        api_answer(r, 200, shape);
 }
 
 void functions_delete(struct api_request *r)

@@ -189,7 +189,18 @@ static void put_body(struct api_request *r, struct slice bytes, bool last)
     uint64_t size = u->size;
     memcpy(digest, u->digest, sizeof digest);
     receiving_gone(r);
-    versions_deploy(r, digest, size, &s);
+    struct deployment *d = versions_deployment(r);
+    if (!d) {
+        settings_done(&s);
+        return;
+    }
+    memcpy(d->digest, digest, sizeof d->digest);
+    d->size = size;
+    d->settings = s;
+    if (versions_wishes(r, d))
+        versions_deploy(r, d);
+    else /* the bytes are on disk */
+        r->api->backend->discard(r->api, r->project.id, digest);
 }
 
 void modules_put(struct api_request *r)

@@ -159,6 +159,9 @@ json_t *shape_digest(const uint8_t digest[DIGEST_BYTES]);
 json_t *shape_scopes(uint32_t scopes);
 json_t *shape_project(const struct store_project *p);
 json_t *shape_function(const struct api *api, const struct store_function *f);
+/* With "split", what the versions' shares of its requests are: null if one has them all. */
+enum err_code shape_function_split(const struct api *api, const struct store_function *f,
+                                   json_t **ret_shape, struct err *e) MUST_CHECK;
 /* NULL and *e if the environment does not open. */
 json_t *shape_version(const struct api *api, const struct store_version *v, struct err *e);
 json_t *shape_check(const struct check_result *c); /* null if none ran */
@@ -170,6 +173,11 @@ json_t *shape_run(const struct store_run *r);
 json_t *shape_log(const struct store_log *l, const char *function);
 /* {"items":…, "next":…}; takes both references, next may be NULL. */
 json_t *shape_list(json_t *items, json_t *next);
+
+/* What a version may cost, as max_cpu of a request says it: *ret_percent of the live one's ("+20%"
+ * is 120), or *ret_us. */
+enum err_code version_cost(struct slice text, uint32_t *ret_percent, uint64_t *ret_us,
+                           struct err *e) MUST_CHECK;
 
 /* ---- names (names.c) ---- */
 
@@ -206,6 +214,12 @@ enum err_code modules_quota(struct api_request *r, uint64_t more, struct err *e)
 void versions_list(struct api_request *r);
 void versions_get(struct api_request *r);
 void versions_create(struct api_request *r);
+void versions_promote(struct api_request *r);
+void versions_rollback(struct api_request *r);
+void versions_disable(struct api_request *r);
+void versions_enable(struct api_request *r);
+void versions_split(struct api_request *r);
+void versions_unsplit(struct api_request *r);
 void logs_list(struct api_request *r);
 void logs_more(struct api_request *r); /* a follower: new lines may be there */
 void audit_egress(struct api_request *r);

@@ -212,13 +212,28 @@ static const char *const response_words_or_none[] = {"cgi", "text", NULL};
 static const struct schema state = {.type = SCHEMA_TEXT, .words = state_words};
 static const struct schema response_or_null = {
     .type = SCHEMA_TEXT, .words = response_words_or_none, .nullable = true};
-OBJECT(schema_function, "Function", HAS("id", uuid, NULL), HAS("name", text, NULL),
-       HAS("project", text, NULL), HAS("url", text_or_null, NULL), HAS("state", state, NULL),
-       HAS("version", count_or_null, "the number of the live one"),
-       HAS("response", response_or_null, NULL), HAS("digest", digest_or_null, "of its module"),
-       HAS("size", count_or_null, "bytes of its module"), HAS("created_at", when, NULL),
-       HAS("updated_at", when, NULL), HAS("deleted_at", when_or_null, NULL),
-       HAS("counters", counters, NULL));
+#define FUNCTION                                                                                   \
+    HAS("id", uuid, NULL), HAS("name", text, NULL), HAS("project", text, NULL),                    \
+        HAS("url", text_or_null, NULL), HAS("state", state, NULL),                                 \
+        HAS("version", count_or_null, "the number of the live one"),                               \
+        HAS("response", response_or_null, NULL), HAS("digest", digest_or_null, "of its module"),   \
+        HAS("size", count_or_null, "bytes of its module"), HAS("created_at", when, NULL),          \
+        HAS("updated_at", when, NULL), HAS("deleted_at", when_or_null, NULL),                      \
+        HAS("counters", counters, NULL)
+OBJECT(schema_function, "Function", FUNCTION);
+static const struct schema percent = {.type = SCHEMA_INTEGER, .least = 1, .most = 100};
+static const struct schema shares = {.type = SCHEMA_MAP,
+                                     .items = &percent,
+                                     .nullable = true,
+                                     .help = "percent of its requests by version; null: one has all"};
+OBJECT(schema_function_shown, "FunctionShown", FUNCTION, HAS("split", shares, NULL));
+static const struct schema shares_wanted = {.type = SCHEMA_MAP,
+                                            .pattern = "^[1-9][0-9]{0,8}$",
+                                            .items = &percent,
+                                            .least = 1,
+                                            .most = STORE_SHARES,
+                                            .help = "by number of version; they add up to 100"};
+OBJECT(schema_split, "Split", HAS("versions", shares_wanted, NULL));
 OBJECT(schema_function_create, "FunctionCreate", HAS("name", name, NULL));
 PAGE_OF(schema_function_list, "FunctionList", schema_function);
 QUERY(query_functions, MAY("limit", limit_1000, NULL), MAY("cursor", cursor_name, NULL),
@@ -292,13 +307,32 @@ static const struct schema secrets_wanted = {.type = SCHEMA_EITHER,
                                              .either = secret_forms,
                                              .nullable = true,
                                              .help = "names of the project's secrets"};
+static enum err_code judge_cost(struct slice s, struct err *e)
+{
+    uint32_t percent_ignored;
+    uint64_t us_ignored;
+    return version_cost(s, &percent_ignored, &us_ignored, e);
+}
+static const struct schema max_cpu = {
+    .type = SCHEMA_TEXT,
+    .pattern = "^(\\+[0-9]{1,5}%|[1-9][0-9]{0,6}(us|ms)|[1-9]s)$",
+    .judge = judge_cost,
+    .most = 31,
+    .help = "what its check may cost to be promoted: \"+20%\" more than the live version's, or a "
+            "time, \"2ms\""};
+static const struct schema version_number = {.type = SCHEMA_INTEGER, .least = 1, .most = INT32_MAX};
 OBJECT(schema_version_create, "VersionCreate",
        MAY("digest", digest_named, "of the module; the base's if it is left out"),
        MAY("response", response, NULL), MAY("check", check, NULL), MAY("env", env_patch, NULL),
        MAY("limits", limits_patch, NULL), MAY("policy", policy_wanted, NULL),
        MAY("assets", assets_named, NULL), MAY("timing", timing_wanted, NULL),
        MAY("secrets", secrets_wanted, NULL), MAY("preview", preview, NULL),
-       MAY("capture", capture, NULL));
+       MAY("capture", capture, NULL), MAY("number", version_number, "after all that there are"),
+       MAY("promote", flag, "false: it is checked and kept"),
+       MAY("skip_check", flag, "true: it is promoted unasked"), MAY("max_cpu", max_cpu, NULL));
+OBJECT(schema_promote, "Promote", MAY("skip_check", flag, "true: it is promoted unasked"));
+OBJECT(schema_rollback, "Rollback",
+       MAY("version", version_number, "the one that was live before, if it is left out"));
 
 OBJECT(regex_rule, "RegexRule", HAS("regex", text, NULL));
 static const struct schema *const rule_forms[] = {&text, &regex_rule, NULL};
@@ -323,8 +357,15 @@ static const struct schema kind = {
 static const struct schema env = {.type = SCHEMA_MAP, .items = &text};
 static const struct schema limits = {.type = SCHEMA_MAP, .items = &text};
 static const struct schema secrets = {.type = SCHEMA_LIST, .items = &text};
-static const struct schema price = {
-    .type = SCHEMA_MAP, .items = &anything, .nullable = true, .help = "what its check cost"};
+OBJECT(price, "Price", HAS("cpu_us", count, NULL), HAS("memory_peak", count, "bytes"),
+       HAS("calls", count, "of the host"), HAS("runs", count, "of which these are the medians"),
+       HAS("over", flag, "more than max_cpu allowed: it was held back"));
+OR_NULL(price_or_null, price);
+static const char *const version_state_words[] = {"live", "split", "held", "kept", "disabled", NULL};
+static const struct schema version_state = {
+    .type = SCHEMA_TEXT,
+    .words = version_state_words,
+    .help = "held: never promoted, for it failed its check or costs too much"};
 OBJECT(schema_version, "Version", HAS("id", uuid, NULL), HAS("number", count, NULL),
        HAS("digest", digest, "of its module"), HAS("size", count, "bytes of its module"),
        HAS("response", response, NULL), HAS("env", env, NULL), HAS("limits", limits, NULL),
@@ -333,13 +374,27 @@ OBJECT(schema_version, "Version", HAS("id", uuid, NULL), HAS("number", count, NU
        HAS("updated_at", when, NULL), HAS("promoted_at", when_or_null, NULL),
        HAS("check", text, NULL), HAS("checked", checked_or_null, "null: it was not"),
        HAS("secrets", secrets, NULL), HAS("preview", preview, NULL), HAS("capture", capture, NULL),
-       HAS("disabled_at", when_or_null, NULL), HAS("price", price, NULL));
+       HAS("disabled_at", when_or_null, NULL),
+       HAS("price", price_or_null, "what its check cost"), HAS("state", version_state, NULL),
+       HAS("percent", count, "of the function's requests"));
 PAGE_OF(schema_version_list, "VersionList", schema_version);
 QUERY(query_versions, MAY("limit", limit_1000, NULL), MAY("cursor", cursor_number, NULL));
-QUERY(query_module_put, MAY("check", check, NULL), MAY("response", response, NULL));
+QUERY(query_module_put, MAY("check", check, NULL), MAY("response", response, NULL),
+      MAY("promote", flag, "false: it is checked and kept"),
+      MAY("skip_check", flag, "true: it is promoted unasked"), MAY("max_cpu", max_cpu, NULL));
 
+static const char *const held_words[] = {"not_asked", "check_failed", "too_costly", NULL};
+static const struct schema held_code = {.type = SCHEMA_TEXT, .words = held_words};
+OBJECT(held, "Held", HAS("code", held_code, NULL), HAS("text", text, NULL));
+OR_NULL(held_or_null, held);
+OBJECT(price_before, "PriceBefore", HAS("version", count, NULL), HAS("price", price, NULL));
+OR_NULL(price_before_or_null, price_before);
 OBJECT(schema_deployed, "Deployed", HAS("version", schema_version, NULL), HAS("url", url, NULL),
-       HAS("promoted", flag, NULL), HAS("check", checked_or_null, "null: none ran"));
+       HAS("unchanged", flag, "there was a version with this content: none was made"),
+       HAS("promoted", flag, "it answers"),
+       HAS("held", held_or_null, "why it was not promoted; null: it was"),
+       HAS("check", checked_or_null, "null: none ran"),
+       HAS("before", price_before_or_null, "what the version cost that was live"));
 
 /* ---- logs ---- */
 

@@ -27,11 +27,12 @@ extern const struct schema schema_module, schema_assets;
 
 /* functions */
 extern const struct schema schema_function_create, schema_function, schema_function_list;
+extern const struct schema schema_function_shown, schema_split;
 extern const struct schema_field query_functions[];
 
 /* versions */
 extern const struct schema schema_version_create, schema_version, schema_version_list;
-extern const struct schema schema_deployed;
+extern const struct schema schema_deployed, schema_promote, schema_rollback;
 extern const struct schema_field query_versions[], query_module_put[];
 
 /* logs and runs */

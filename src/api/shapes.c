@@ -143,6 +143,28 @@ json_t *shape_function(const struct api *api, const struct store_function *f)
         shape_time(f->deleted_ms), "counters", counters(f->counters));
 }
 
+enum err_code shape_function_split(const struct api *api, const struct store_function *f,
+                                   json_t **ret_shape, struct err *e)
+{
+    struct store_share shares[STORE_SHARES];
+    uint32_t n = 0;
+    enum err_code rc = store_shares(api->store, f->id, shares, &n, e);
+    if (rc)
+        return rc;
+    json_t *shape = shape_function(api, f), *split = n > 1 ? json_object() : json_null();
+    for (uint32_t i = 0; n > 1 && i < n; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%u", shares[i].number);
+        json_object_set_new(split, number, json_integer(shares[i].percent));
+    }
+    if (json_object_set_new(shape, "split", split)) {
+        json_decref(shape);
+        return err_set(e, ERR_MEMORY, "no memory for a function");
+    }
+    *ret_shape = shape;
+    return ERR_OK;
+}
+
 /* "held": it was never promoted, because it failed its check or costs too much. */
 static const char *version_state(const struct store_version *v, const json_t *check,
                                  const json_t *price)

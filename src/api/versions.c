@@ -64,22 +64,7 @@ static enum err_code read_shape(void *arg, const struct store_version *v, struct
 void versions_get(struct api_request *r)
 {
     struct page page = {.api = r->api};
-    const struct store_function *f = &r->function;
-    uint64_t number;
-    struct err e;
-    enum err_code rc = ERR_NOT_FOUND;
-    if (slice_eq(r->id_text, SLICE("live"))) {
-        if (!uuid_is_zero(f->live))
-            rc = store_version(r->api->store, f->live, read_shape, &page, &e);
-    } else if (slice_u64(r->id_text, &number)) {
-        rc = store_version_numbered(r->api->store, f->id, number, read_shape, &page, &e);
-    }
-    if (rc == ERR_NOT_FOUND)
-        err_set(&e, rc, "\"%s\" has no version \"%.*s\": name one by its number, or \"live\"",
-                f->name, (int)(r->id_text.n < 32 ? r->id_text.n : 32), r->id_text.p);
-    if (rc)
-        api_fail(r, &e);
-    else
+    if (versions_find(r, read_shape, &page))
         api_answer(r, 200, page.items);
 }
 
@@ -152,10 +137,30 @@ enum err_code versions_base(struct api_request *r, struct version_settings *s,
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
+void versions_drop(struct deployment *d)
+{
+    settings_done(&d->settings);
+    free(d);
+}
+
 static void deploying_gone(struct api_request *r)
 {
     struct deployment *d = r->state;
     d->owner = NULL; /* it goes on to its end all the same */
+}
+
+static json_t *shape_held(const struct deployment *d)
+{
+    static const char *const codes[] = {
+        [HELD_UNASKED] = "not_asked", [HELD_CHECK] = "check_failed", [HELD_COST] = "too_costly"};
+    return d->held ? json_pack("{s:s, s:s}", "code", codes[d->held], "text", d->why) : json_null();
+}
+
+static json_t *shape_before(const struct deployment *d)
+{
+    return d->before.runs ? json_pack("{s:I, s:o}", "version", (json_int_t)d->before_number,
+                                      "price", shape_price(&d->before, false))
+                          : json_null();
 }
 
 static void on_deployed(struct deployment *d, const struct err *failure)
@@ -173,23 +178,22 @@ static void on_deployed(struct deployment *d, const struct err *failure)
             api_fail(r, &e);
         } else {
             api_function_url(r->api, d->name, url, sizeof url);
-            api_answer(r, 201,
-                       json_pack("{s:o, s:s, s:b, s:o}", "version", page.items, "url", url,
-                                 "promoted", d->promoted, "check", shape_check(&d->check)));
+            api_answer(r, d->made ? 201 : 200,
+                       json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:o}", "version", page.items,
+                                 "url", url, "unchanged", !d->made, "promoted", d->promoted, "held",
+                                 shape_held(d), "check", shape_check(&d->check), "before",
+                                 shape_before(d)));
         }
     }
-    settings_done(&d->settings);
-    free(d);
+    versions_drop(d);
 }
 
-void versions_deploy(struct api_request *r, const uint8_t digest[DIGEST_BYTES], uint64_t size,
-                     struct version_settings *s)
+struct deployment *versions_deployment(struct api_request *r)
 {
     struct deployment *d = calloc(1, sizeof *d);
     if (!d) {
-        settings_done(s);
         api_refuse(r, ERR_MEMORY, "no memory for the deploy");
-        return;
+        return NULL;
     }
     d->project = r->project.id;
     d->who = api_actor(r);
@@ -198,14 +202,97 @@ void versions_deploy(struct api_request *r, const uint8_t digest[DIGEST_BYTES], 
         slice_copy(r->function_text, d->name, sizeof d->name);
     else
         memcpy(d->name, r->function.name, sizeof d->name);
-    memcpy(d->digest, digest, sizeof d->digest);
-    d->size = size;
-    d->settings = *s;
     d->on_done = on_deployed;
+    return d;
+}
+
+void versions_deploy(struct api_request *r, struct deployment *d)
+{
     d->owner = r;
     r->state = d;
     r->on_gone = deploying_gone;
     r->api->backend->deploy(r->api, d);
+}
+
+enum err_code version_cost(struct slice text, uint32_t *ret_percent, uint64_t *ret_us,
+                           struct err *e)
+{
+    struct limits scratch;
+    struct err ignored;
+    uint64_t n;
+    if (text.n > 2 && text.p[0] == '+' && text.p[text.n - 1] == '%') {
+        if (slice_u64(slice_make(text.p + 1, text.n - 2), &n) && n <= 100000) {
+            *ret_percent = (uint32_t)n + 100;
+            return ERR_OK;
+        }
+    } else {
+        limits_init(&scratch, false);
+        if (limits_set(&scratch, SLICE("cpu"), text, LIMIT_WHO_FUNCTION, &ignored) == ERR_OK &&
+            scratch.v[LIMIT_CPU]) {
+            *ret_us = scratch.v[LIMIT_CPU];
+            return ERR_OK;
+        }
+    }
+    return err_set(e, ERR_INVALID,
+                   "max_cpu is how much more than the live version it may cost (\"+20%%\"), or a "
+                   "time (\"2ms\")");
+}
+
+/* A member of the body, or of the query: is it `word`? */
+static bool says(const struct api_request *r, const char *name, bool word)
+{
+    char text[8];
+    json_t *v = json_object_get(r->json, name);
+    if (r->json)
+        return word ? json_is_true(v) : json_is_false(v);
+    return api_query(r, name, text, sizeof text) && api_flag(r, name) == word;
+}
+
+bool versions_wishes(struct api_request *r, struct deployment *d)
+{
+    char most[32] = "";
+    struct err e;
+    d->unpromoted = says(r, "promote", false);
+    d->unchecked = says(r, "skip_check", true);
+    d->number = (uint32_t)json_integer_value(json_object_get(r->json, "number"));
+    if (r->json)
+        slice_copy(api_text(r, "max_cpu"), most, sizeof most);
+    else
+        api_query(r, "max_cpu", most, sizeof most);
+    if (!most[0])
+        return true;
+    slice_copy(SLICE("max_cpu"), r->field, sizeof r->field);
+    enum err_code rc = version_cost(slice_str(most), &d->most_percent, &d->most_cpu_us, &e);
+    if (rc == ERR_OK && (d->unchecked || strcmp(d->settings.check, "none") == 0))
+        rc = err_set(&e, ERR_INVALID,
+                     "what a version costs is measured at its check, and it has none");
+    if (rc) {
+        api_fail(r, &e);
+        versions_drop(d);
+    }
+    return rc == ERR_OK;
+}
+
+bool versions_find(struct api_request *r,
+                   enum err_code (*each)(void *arg, const struct store_version *v, struct err *e),
+                   void *arg)
+{
+    const struct store_function *f = &r->function;
+    uint64_t number;
+    struct err e;
+    enum err_code rc = ERR_NOT_FOUND;
+    if (slice_eq(r->id_text, SLICE("live"))) {
+        if (!uuid_is_zero(f->live))
+            rc = store_version(r->api->store, f->live, each, arg, &e);
+    } else if (slice_u64(r->id_text, &number) && number <= INT64_MAX) {
+        rc = store_version_numbered(r->api->store, f->id, number, each, arg, &e);
+    }
+    if (rc == ERR_NOT_FOUND)
+        err_set(&e, rc, "\"%s\" has no version \"%.*s\": name one by its number, or \"live\"",
+                f->name, (int)(r->id_text.n < 32 ? r->id_text.n : 32), r->id_text.p);
+    if (rc)
+        api_fail(r, &e);
+    return rc == ERR_OK;
 }
 
 void versions_create(struct api_request *r)
@@ -245,5 +332,14 @@ void versions_create(struct api_request *r)
         api_fail(r, &e);
         return;
     }
-    versions_deploy(r, digest, size, &s);
+    struct deployment *d = versions_deployment(r);
+    if (!d) {
+        settings_done(&s);
+        return;
+    }
+    memcpy(d->digest, digest, sizeof d->digest);
+    d->size = size;
+    d->settings = s;
+    if (versions_wishes(r, d))
+        versions_deploy(r, d);
 }

@@ -12,6 +12,17 @@ bool versions_may(struct api_request *r);
 enum err_code versions_base(struct api_request *r, struct version_settings *s,
                             uint8_t digest[DIGEST_BYTES], bool *has, struct err *e) MUST_CHECK;
 
-/* Deploys and answers. Takes *s. */
-void versions_deploy(struct api_request *r, const uint8_t digest[DIGEST_BYTES], uint64_t size,
-                     struct version_settings *s);
+/* A deployment of the request's function; NULL: answered. */
+struct deployment *versions_deployment(struct api_request *r);
+/* What a request for a deploy says beside settings: body, or query where there is none. false:
+ * answered, and the deployment is freed. */
+bool versions_wishes(struct api_request *r, struct deployment *d);
+/* Deploys and answers. */
+void versions_deploy(struct api_request *r, struct deployment *d);
+/* Frees it and its settings. */
+void versions_drop(struct deployment *d);
+
+/* The version that :id names by number; false: answered. `each` as in store.h. */
+bool versions_find(struct api_request *r,
+                   enum err_code (*each)(void *arg, const struct store_version *v, struct err *e),
+                   void *arg);

@@ -44,9 +44,11 @@ const struct command commands[] = {
      .example = BRAND_COMMAND " project use shop"},
     {.name = "deploy",
      .run = cmd_deploy,
-     .usage = "[FILE.wasm|DIR] [--name NAME] [--dry-run] [--response cgi|text] [--env NAME=VALUE]… "
-              "[--limit NAME=VALUE]… [--policy FILE [--yes]] [--assets DIR] [--timing] "
-              "[--check REQUEST|--no-check] [--project P] [--json]",
+     .usage =
+         "[FILE.wasm|DIR] [--name NAME] [--dry-run] [--response cgi|text] [--env NAME=VALUE]… "
+         "[--limit NAME=VALUE]… [--policy FILE [--yes]] [--assets DIR] [--timing] "
+         "[--secret NAME]… [--preview members|public] [--capture none|failures|all] "
+         "[--check REQUEST|--no-check] [--no-promote] [--max-cpu +20%|TIME] [--project P] [--json]",
      .summary = "put a module behind a URL, or a new version of it",
      .example =
          BRAND_COMMAND " deploy hello.wasm\n" BRAND_COMMAND
@@ -70,9 +72,25 @@ const struct command commands[] = {
      .example = BRAND_COMMAND " get hello"},
     {.name = "versions",
      .run = cmd_versions,
-     .usage = "NAME [--project P] [--json]",
+     .sub = versions_commands,
+     .usage = "NAME [--project P] [--json] | disable|enable NAME VERSION",
      .summary = "what was deployed under a name",
-     .example = BRAND_COMMAND " versions hello"},
+     .example = BRAND_COMMAND " versions hello\n" BRAND_COMMAND " versions disable hello 3"},
+    {.name = "promote",
+     .run = cmd_promote,
+     .usage = "NAME VERSION [--no-check] [--yes] [--project P] [--json]",
+     .summary = "let a version answer, if it passes its check",
+     .example = BRAND_COMMAND " promote hello 4"},
+    {.name = "rollback",
+     .run = cmd_rollback,
+     .usage = "NAME [VERSION] [--project P] [--json]",
+     .summary = "go back to a version that was live before",
+     .example = BRAND_COMMAND " rollback hello\n" BRAND_COMMAND " rollback hello 2"},
+    {.name = "split",
+     .run = cmd_split,
+     .usage = "NAME [VERSION=PERCENT… | --off] [--yes] [--project P] [--json]",
+     .summary = "share the requests out among versions",
+     .example = BRAND_COMMAND " split hello 3=90 4=10\n" BRAND_COMMAND " split hello --off"},
     {.name = "invoke",
      .run = cmd_invoke,
      .exits = exit_help,

@@ -46,16 +46,19 @@ int cmd_login(int argc, char **argv);
 int cmd_logout(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
 int cmd_namegen(int argc, char **argv);
-int cmd_restore(int argc, char **argv);
 int cmd_new(int argc, char **argv);
+int cmd_promote(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
+int cmd_rollback(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_split(int argc, char **argv);
 int cmd_templates(int argc, char **argv);
 int cmd_undelete(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_versions(int argc, char **argv);
 int cmd_whoami(int argc, char **argv);
-extern const struct command audit_commands[], backup_commands[], env_commands[], limits_commands[], policy_commands[],
-    project_commands[], runs_commands[], token_commands[];
+extern const struct command audit_commands[], backup_commands[], env_commands[], limits_commands[],
+    policy_commands[], project_commands[], runs_commands[], token_commands[], versions_commands[];

@@ -28,8 +28,9 @@
 
 struct deploy {
     const char *file, *name, *response, *project, *check, *policy_file, *assets;
-    struct words env, limits;
-    bool timing, dry_run, json;
+    const char *preview, *capture, *max_cpu;
+    struct words env, limits, secrets;
+    bool timing, dry_run, json, no_promote, no_check;
     struct opens typed;
     struct manifest *manifest;       /* NULL: a module alone */
     char *module_path, *assets_path; /* of the manifest, as seen from here */
@@ -50,6 +51,23 @@ static json_t *patch_object(json_t *patch, const char *member)
     return json_object_get(patch, member);
 }
 
+/* Those of flags are added to those of the manifest, or of the live version. */
+static enum err_code name_secrets(struct deploy *d, struct err *e)
+{
+    json_t *named = json_object_get(d->patch, "secrets");
+    if (!d->secrets.n)
+        return ERR_OK;
+    if (!named) {
+        named = json_object();
+        json_object_set_new(d->patch, "secrets", named);
+    }
+    for (size_t i = 0; i < d->secrets.n; i++)
+        if (json_is_array(named) ? json_array_append_new(named, json_string(d->secrets.at[i]))
+                                 : json_object_set_new(named, d->secrets.at[i], json_true()))
+            return err_set(e, ERR_USAGE, "--secret: the name is not UTF-8");
+    return ERR_OK;
+}
+
 static enum err_code make_patch(struct deploy *d, struct err *e)
 {
     d->patch = d->manifest ? json_deep_copy(d->manifest->settings) : json_object();
@@ -66,7 +84,11 @@ static enum err_code make_patch(struct deploy *d, struct err *e)
         rc = err_set(e, ERR_USAGE, "--check is not UTF-8");
     if (d->timing)
         json_object_set_new(d->patch, "timing", json_true());
-    return rc;
+    if (d->preview)
+        json_object_set_new(d->patch, "preview", json_string(d->preview));
+    if (d->capture)
+        json_object_set_new(d->patch, "capture", json_string(d->capture));
+    return rc ? rc : name_secrets(d, e);
 }
 
 /* Reads the folder's function.yaml; what it says goes where a flag says nothing. */
@@ -163,7 +185,10 @@ static enum err_code deploy_bytes(struct client *c, const struct deploy *d, json
             .path = "{P}/functions/{}/module",
             .at = {d->name},
             .query = {{"check", json_string_value(json_object_get(d->patch, "check"))},
-                      {"response", json_string_value(json_object_get(d->patch, "response"))}},
+                      {"response", json_string_value(json_object_get(d->patch, "response"))},
+                      {"promote", d->no_promote ? "false" : NULL},
+                      {"skip_check", d->no_check ? "true" : NULL},
+                      {"max_cpu", d->max_cpu}},
             .content_type = "application/wasm",
             .fd = d->fd},
         ret_answer, NULL, e);
@@ -192,6 +217,12 @@ static enum err_code deploy_settings(struct client *c, const struct deploy *d, j
         json_object_set(d->patch, "assets", json_object_get(assets, "digest"));
     if (rc == ERR_OK) {
         json_object_set(d->patch, "digest", json_object_get(module, "digest"));
+        if (d->no_promote)
+            json_object_set_new(d->patch, "promote", json_false());
+        if (d->no_check)
+            json_object_set_new(d->patch, "skip_check", json_true());
+        if (d->max_cpu)
+            json_object_set_new(d->patch, "max_cpu", json_string(d->max_cpu));
         rc = client_call(c,
                          &(struct client_request){.method = "POST",
                                                   .path = "{P}/functions/{}/versions",
@@ -253,7 +284,6 @@ static void deploy_done(struct deploy *d)
 int cmd_deploy(int argc, char **argv)
 {
     struct deploy d = {.fd = -1, .assets_fd = -1};
-    bool no_check = false;
     const struct flag flags[] = {
         {.name = "name",
          .value = "NAME",
@@ -285,7 +315,26 @@ int cmd_deploy(int argc, char **argv)
          .value = "REQUEST",
          .help = "asked before it goes live, \"GET /\" at first; none: not asked",
          .text = &d.check},
-        {.name = "no-check", .help = "as --check none", .on = &no_check},
+        {.name = "no-check", .help = "promote it without asking its check", .on = &d.no_check},
+        {.name = "no-promote",
+         .help = "keep the new version, leave the live one as it is",
+         .on = &d.no_promote},
+        {.name = "max-cpu",
+         .value = "+20%|TIME",
+         .help = "promote it only if its check costs no more",
+         .text = &d.max_cpu},
+        {.name = "secret",
+         .value = "NAME",
+         .help = "a secret of the project becomes a variable; repeatable",
+         .many = &d.secrets},
+        {.name = "preview",
+         .value = "members|public",
+         .help = "who may see it at its preview address",
+         .text = &d.preview},
+        {.name = "capture",
+         .value = "none|failures|all",
+         .help = "of which runs the input is kept for a replay",
+         .text = &d.capture},
         {.name = "dry-run",
          .help = "show what it would change, and change nothing",
          .on = &d.dry_run},
@@ -303,10 +352,10 @@ int cmd_deploy(int argc, char **argv)
     d.typed.verb = "deploy";
     d.typed.argc = argc;
     d.typed.argv = argv;
-    if (no_check && d.check)
+    if (d.no_check && d.check)
         return command_usage("deploy", "--check and --no-check exclude each other");
-    if (no_check)
-        d.check = "none";
+    if (d.no_check && d.max_cpu)
+        return command_usage("deploy", "--max-cpu needs the check: that is what is measured");
     status = deploy(&d);
     deploy_done(&d);
     return status;

@@ -150,3 +150,20 @@ enum err_code opens_agreed(struct client *c, const char *name, const struct poli
     return err_set(e, ERR_POLICY, "%s was not deployed: nobody agreed to what it newly opens",
                    name);
 }
+
+enum err_code opens_version_agreed(struct client *c, const char *name, const char *number,
+                                   struct opens *typed, struct err *e)
+{
+    json_t *version = NULL;
+    struct policy *after = NULL;
+    enum err_code rc = client_call(
+        c, &(struct client_request){.path = "{P}/functions/{}/versions/{}", .at = {name, number}},
+        &version, NULL, e);
+    if (rc == ERR_OK)
+        rc = opens_of_version(version, &after, e);
+    if (rc == ERR_OK && after)
+        rc = opens_agreed(c, name, after, typed, e);
+    policy_free(after);
+    json_decref(version);
+    return rc;
+}

@@ -18,6 +18,9 @@ struct opens {
  * Of a first version nothing is asked: whoever gives it a policy has just written it. */
 enum err_code opens_agreed(struct client *c, const char *name, const struct policy *after,
                            struct opens *typed, struct err *e) MUST_CHECK;
+/* The same of a version that is there. */
+enum err_code opens_version_agreed(struct client *c, const char *name, const char *number,
+                                   struct opens *typed, struct err *e) MUST_CHECK;
 /* As client_fail(), and then the command line that agrees, if that is what was missing. */
 int opens_fail(const struct client_request *request, const struct opens *typed,
                const struct err *e);

@@ -15,22 +15,63 @@ static json_t *check_record(struct client *c, const json_t *check)
     return run;
 }
 
-static void print_success(const char *name, const json_t *answer, const json_t *run)
+/* " (+12 %)" against what the version before took; "" if that isn't known. */
+static const char *change(const json_t *answer, const char *member, char out[32])
+{
+    const json_t *now = json_object_get(json_object_get(answer, "version"), "price"),
+                 *before = json_object_get(json_object_get(answer, "before"), "price");
+    uint64_t is = answer_count(now, member), was = answer_count(before, member);
+    out[0] = '\0';
+    if (json_is_object(before) && was)
+        snprintf(out, 32, " (%+.0f %%)", ((double)is - (double)was) * 100 / (double)was);
+    return out;
+}
+
+/* What its check costs, and how that differs from the version that was live. */
+static void print_price(FILE *f, const json_t *answer)
+{
+    const json_t *price = json_object_get(json_object_get(answer, "version"), "price"),
+                 *before = json_object_get(answer, "before");
+    char us[24], bytes[24], a[32], b[32], c[32];
+    if (!json_is_object(price))
+        return;
+    fprintf(f, "it costs %s of CPU%s, %s of memory%s, %ju host calls%s",
+            show_us(answer_count(price, "cpu_us"), us), change(answer, "cpu_us", a),
+            show_bytes(answer_count(price, "memory_peak"), bytes), change(answer, "memory_peak", b),
+            (uintmax_t)answer_count(price, "calls"), change(answer, "calls", c));
+    if (json_is_object(before))
+        fprintf(f, ", against version %ju", (uintmax_t)answer_count(before, "version"));
+    fputc('\n', f);
+}
+
+static void print_success(const char *name, const json_t *answer)
 {
     const json_t *version = json_object_get(answer, "version"),
                  *check = json_object_get(answer, "check");
-    char a[24], b[24], m[24];
-    printf("%s: version %ju is live (%s, %.12s)\n", name,
-           (uintmax_t)answer_count(version, "number"), show_bytes(answer_count(version, "size"), a),
-           answer_text(version, "digest"));
-    if (json_is_object(check) && run)
-        printf("its check %s answered %ju: %s, %s of CPU, %s of memory\n",
-               answer_text(version, "check"), (uintmax_t)answer_count(check, "status"),
-               show_us(answer_count(run, "wall_us"), a), show_us(answer_count(run, "cpu_us"), b),
-               show_bytes(answer_count(run, "memory_peak"), m));
-    else if (json_is_object(check))
-        printf("its check %s answered %ju\n", answer_text(version, "check"),
-               (uintmax_t)answer_count(check, "status"));
+    char a[24];
+    printf("%s: version %ju is live%s (%s, %.12s)\n", name,
+           (uintmax_t)answer_count(version, "number"),
+           json_is_true(json_object_get(answer, "unchanged")) && !json_is_object(check)
+               ? ": it was there already"
+               : "",
+           show_bytes(answer_count(version, "size"), a), answer_text(version, "digest"));
+    if (!json_is_object(check))
+        return;
+    printf("its check %s answered %ju\n", answer_text(version, "check"),
+           (uintmax_t)answer_count(check, "status"));
+    print_price(stdout, answer);
+}
+
+/* It was not promoted, and nothing is wrong with it. */
+static void print_kept(const char *name, const json_t *answer)
+{
+    const json_t *held = json_object_get(answer, "held");
+    uintmax_t number = answer_count(json_object_get(answer, "version"), "number");
+    fprintf(stderr, "%s: version %ju of %s is kept, but it is not live: %s\n", BRAND_COMMAND,
+            number, name, answer_text(held, "text"));
+    print_price(stderr, answer);
+    fprintf(stderr, "next: %s preview %s %ju, or %s promote %s %ju\n", BRAND_COMMAND, name, number,
+            BRAND_COMMAND, name, number);
 }
 
 static void print_failed_check(const char *name, const json_t *answer, const json_t *run)
@@ -63,17 +104,22 @@ static void print_failed_check(const char *name, const json_t *answer, const jso
 int outcome_print(struct client *c, const char *name, const json_t *answer, bool json)
 {
     bool live = json_is_true(json_object_get(answer, "promoted"));
-    json_t *run = NULL;
-    if (!live || (!json && show_on_terminal()))
-        run = check_record(c, json_object_get(answer, "check"));
+    const char *held = answer_text(json_object_get(answer, "held"), "code");
     if (json)
         show_json(answer);
-    if (!live)
-        print_failed_check(name, answer, run);
-    else if (!json && show_on_terminal())
-        print_success(name, answer, run);
-    if (live && !json)
+    if (live && !json) {
+        if (show_on_terminal())
+            print_success(name, answer);
         printf("%s\n", answer_text(answer, "url"));
+    }
+    if (live)
+        return 0;
+    if (strcmp(held, "check_failed") != 0) {
+        print_kept(name, answer);
+        return strcmp(held, "too_costly") == 0 ? err_cli(ERR_TOO_COSTLY) : 0;
+    }
+    json_t *run = check_record(c, json_object_get(answer, "check"));
+    print_failed_check(name, answer, run);
     json_decref(run);
-    return live ? 0 : err_cli(ERR_CONFLICT);
+    return err_cli(ERR_CONFLICT);
 }

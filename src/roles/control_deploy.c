@@ -71,7 +71,7 @@ static void judge(struct deployment *d)
     const struct price *now = &d->price, *before = &d->before;
     uint64_t most = d->most_cpu_us;
     if (d->most_percent && before->runs)
-        most = before->cpu_us + before->cpu_us * d->most_percent / 100;
+        most = before->cpu_us * d->most_percent / 100;
     if (d->check.error) {
         d->held = HELD_CHECK;
         snprintf(d->why, sizeof d->why, "its check failed: %s", err_title(d->check.error));

@@ -38,7 +38,8 @@ def test_deploy_prints_the_url_alone(cli, guests, ask, server):
 def test_deploy_on_a_terminal_says_what_it_did(cli, guests):
     lines = cli.on_terminal("deploy", guests / "wasi-hello.wasm", "--name", "told").lines
     assert re.match(r"told: version 1 is live \(.* [KM]iB, [0-9a-f]{12}\)$", lines[0]), lines
-    assert re.match(r"its check GET / answered 200: .* of CPU, .* of memory$", lines[1]), lines
+    assert lines[1] == "its check GET / answered 200"
+    assert re.match(r"it costs .* of CPU, .* of memory, 3 host calls$", lines[2]), lines
     assert lines[-1].startswith("http://told.localhost:")
 
 
@@ -82,7 +83,7 @@ def test_deploy_with_settings_keeps_the_rest(cli, guests, ask):
     assert {"COLOUR=red=blue", "EMPTY="} <= set(ask("settings").text.splitlines())
     cli("deploy", file, "--name", "settings", "--env", "SIZE=9")
     assert {"COLOUR=red=blue", "SIZE=9"} <= set(ask("settings").text.splitlines())
-    cli("deploy", file, "--name", "settings")
+    cli("deploy", file, "--name", "settings", "--timing")
     assert {"COLOUR=red=blue", "SIZE=9"} <= set(ask("settings").text.splitlines())
     version = cli("versions", "settings", "--json").json["items"][0]
     assert version["number"] == 3
