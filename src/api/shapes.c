@@ -4,34 +4,10 @@
 #include "api/record.h"
 #include "auth/token.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* Length of the valid UTF-8 sequence at the start of `s` (RFC 3629), 0 if there is none. */
-static size_t sequence(struct slice s)
-{
-    const unsigned char *p = (const unsigned char *)s.p;
-    static const struct {
-        unsigned char first_low, first_high, second_low, second_high;
-        size_t n;
-    } forms[] = {
-        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (p[0] < forms[i].first_low || p[0] > forms[i].first_high || s.n < forms[i].n)
-            continue;
-        if (forms[i].n > 1 && (p[1] < forms[i].second_low || p[1] > forms[i].second_high))
-            continue;
-        for (size_t k = 2; k < forms[i].n; k++)
-            if ((p[k] & 0xc0) != 0x80)
-                return 0;
-        return forms[i].n;
-    }
-    return 0;
-}
 
 json_t *shape_text(struct slice s)
 {
@@ -41,7 +17,7 @@ json_t *shape_text(struct slice s)
     struct buf b;
     buf_init(&b, s.n * 3 + 1);
     while (s.n) {
-        size_t n = sequence(s);
+        size_t n = utf8_length(s);
         if (!(n ? buf_add(&b, s.p, n) : buf_add(&b, "\xef\xbf\xbd", 3)))
             break;
         s = slice_from(s, n ? n : 1);

@@ -1,6 +1,7 @@
 #include "base/options.h"
 
 #include "base/brand.h"
+#include "base/log.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -185,6 +186,16 @@ enum err_code options_finish(struct options *o, struct err *e)
             return rc;
     }
     return ERR_OK;
+}
+
+void options_log(const struct options *o, const char *role)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    enum log_level level = LOG_ERROR;
+    while (level < LOG_DEBUG && !option_is(o, OPTION_LOG_LEVEL, names[level]))
+        level++;
+    log_init(role, level);
+    log_as_json(option_is(o, OPTION_LOG_FORMAT, "json"));
 }
 
 const char *option_text(const struct options *o, enum option_id id)

@@ -48,6 +48,9 @@ enum err_code options_flags(struct options *o, int argc, char **argv, int *at,
 /* Computes `limits` from the plan and the option `limits`; call after the last set. */
 enum err_code options_finish(struct options *o, struct err *e) MUST_CHECK;
 
+/* The platform log of this process as log-level and log-format say; `role` as for log_init(). */
+void options_log(const struct options *o, const char *role);
+
 const char *option_text(const struct options *o, enum option_id id);
 int64_t option_number(const struct options *o, enum option_id id);
 bool option_is(const struct options *o, enum option_id id, const char *word); /* for CHOICE, BOOL */

@@ -71,17 +71,10 @@ int cmd_serve(int argc, char **argv)
         return command_usage("serve", "%s", e.text);
     }
     /* On a terminal only what needs attention; the greeting says the rest. */
-    enum log_level level = LOG_INFO;
     if (option_is(&options, OPTION_LOG_LEVEL, "info") && isatty(STDERR_FILENO) &&
-        options_set(&options, SLICE("log-level"), SLICE("warning"), &e) == ERR_OK)
-        level = LOG_WARNING;
-    else if (option_is(&options, OPTION_LOG_LEVEL, "error"))
-        level = LOG_ERROR;
-    else if (option_is(&options, OPTION_LOG_LEVEL, "warning"))
-        level = LOG_WARNING;
-    else if (option_is(&options, OPTION_LOG_LEVEL, "debug"))
-        level = LOG_DEBUG;
-    log_init("master", level);
+        options_set(&options, SLICE("log-level"), SLICE("warning"), &e))
+        return command_fail(&e);
+    options_log(&options, "master");
     int status = master_run(&options);
     options_done(&options);
     return status;

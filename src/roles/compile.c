@@ -142,6 +142,7 @@ int role_compile(int argc, char **argv)
     if (rc)
         goto out;
 
+    options_log(&options, "compile");
     log_init("compile", LOG_WARNING);
     struct limits limits = options.limits;
     limits.v[LIMIT_MEMORY] = most_memory(&limits);

@@ -137,11 +137,7 @@ int role_control(int argc, char **argv)
         rc = options_finish(&c.options, &e);
     if (rc)
         return refuse(&e);
-    for (int i = 0; i <= LOG_DEBUG; i++) {
-        static const char *const names[] = {"error", "warning", "info", "debug"};
-        if (option_is(&c.options, OPTION_LOG_LEVEL, names[i]))
-            log_init("control", (enum log_level)i);
-    }
+    options_log(&c.options, "control");
     c.loop = loop_new(&e);
     if (!c.loop)
         return refuse(&e);

@@ -203,14 +203,6 @@ static void done(struct edge *e)
     options_done(&e->options);
 }
 
-static enum log_level log_level(const struct options *o)
-{
-    return option_is(o, OPTION_LOG_LEVEL, "error")     ? LOG_ERROR
-           : option_is(o, OPTION_LOG_LEVEL, "warning") ? LOG_WARNING
-           : option_is(o, OPTION_LOG_LEVEL, "debug")   ? LOG_DEBUG
-                                                       : LOG_INFO;
-}
-
 int role_edge(int argc, char **argv)
 {
     struct edge *e = calloc(1, sizeof *e);
@@ -226,7 +218,7 @@ int role_edge(int argc, char **argv)
     if (rc == ERR_OK)
         rc = options_finish(&e->options, &err);
     snprintf(role, sizeof role, "edge-%s", e->name);
-    log_init(role, log_level(&e->options));
+    options_log(&e->options, role);
     if (rc == ERR_OK)
         rc = start(e, &err);
     if (rc) {

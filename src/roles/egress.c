@@ -209,11 +209,7 @@ int role_egress(int argc, char **argv)
         rc = options_finish(&r.options, &e);
     if (rc)
         return refuse(&r, &e);
-    for (int i = 0; i <= LOG_DEBUG; i++) {
-        static const char *const names[] = {"error", "warning", "info", "debug"};
-        if (option_is(&r.options, OPTION_LOG_LEVEL, names[i]))
-            log_init("egress", (enum log_level)i);
-    }
+    options_log(&r.options, "egress");
     r.loop = loop_new(&e);
     if (!r.loop)
         return refuse(&r, &e);

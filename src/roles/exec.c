@@ -958,7 +958,7 @@ int role_exec(int argc, char **argv)
         log_line(LOG_ERROR, "exec_options", "error=\"%s\"", e.text);
         return err_cli(e.code);
     }
-    log_init("exec", option_is(&o, OPTION_LOG_LEVEL, "debug") ? LOG_DEBUG : LOG_INFO);
+    options_log(&o, "exec");
     enum err_code rc = start(x, &o, &e);
     if (rc) {
         log_line(LOG_ERROR, "exec_start", "error=\"%s\"", e.text);

@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/meter.h"
 #include "base/options.h"
@@ -13,6 +14,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 TEST(slices_split_into_all_parts)
 {
@@ -320,6 +322,63 @@ static void spin(uint64_t ns)
         ;
 }
 
+/* What log_line() writes behind "pid=N " or "\"pid\":N,", into `out`. */
+#define LOGGED(json, out, ...)                                                                     \
+    do {                                                                                           \
+        int pair_[2], old_ = dup(STDERR_FILENO);                                                   \
+        CHECK(pipe(pair_) == 0 && old_ >= 0 && dup2(pair_[1], STDERR_FILENO) >= 0);                \
+        log_as_json(json);                                                                         \
+        log_line(LOG_ERROR, "it", __VA_ARGS__);                                                    \
+        log_as_json(false);                                                                        \
+        dup2(old_, STDERR_FILENO);                                                                 \
+        close(old_);                                                                               \
+        close(pair_[1]);                                                                           \
+        ssize_t n_ = read(pair_[0], out, sizeof out - 1);                                          \
+        close(pair_[0]);                                                                           \
+        out[n_ > 0 ? n_ : 0] = '\0';                                                               \
+    } while (0)
+
+static const char *behind_pid(const char *line)
+{
+    const char *p = strstr(line, "pid");
+    while (p && *p && *p != ' ' && *p != ',')
+        p++;
+    return p ? p : "";
+}
+
+TEST(a_logged_value_stays_in_its_quotes)
+{
+    char line[8192];
+    LOGGED(false, line, "name=%s text=\"%s\" n=%u size=%zu last=%.*s", "plain", "a \"b\" c", 7u,
+           (size_t)1 << 40, 3, "abcdef");
+    CHECK_STR(behind_pid(line),
+              " name=plain text=\"a \\\"b\\\" c\" n=7 size=1099511627776 last=abc\n");
+    LOGGED(false, line, "name=%s", "x y=1\nerror it");
+    CHECK_STR(behind_pid(line), " name=\"x y=1\\x0aerror it\"\n");
+    LOGGED(false, line, "name=%s", "\xff");
+    CHECK_STR(behind_pid(line), " name=\"\\xff\"\n");
+    LOGGED(false, line, "status=%d no memory", -3);
+    CHECK_STR(behind_pid(line), " status=-3 text=\"no memory\"\n");
+    LOGGED(true, line, "name=%s text=\"%s, %d\" n=%u size=%zu why=%s", "1", "a \"b\" \xff\t", 7, 8u,
+           (size_t)9, "");
+    CHECK_STR(behind_pid(line), ",\"name\":\"1\",\"text\":\"a \\\"b\\\" \xef\xbf\xbd\\u0009, 7\","
+                                "\"n\":8,\"size\":9,\"why\":\"\"}\n");
+}
+
+TEST(a_long_line_is_cut_inside_its_values)
+{
+    char line[8192], big[3000];
+    memset(big, '"', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    LOGGED(true, line, "a=%s b=%s c=%s d=%d", big, big, big, 1);
+    size_t n = strlen(line);
+    CHECK(n > 3000 && n <= 4096 && strcmp(line + n - 3, "\"}\n") == 0);
+    CHECK(strstr(line, "\\\"\"}") != NULL); /* the last escape is whole */
+    LOGGED(false, line, "a=%s b=%s c=%s d=%d", big, big, big, 1);
+    n = strlen(line);
+    CHECK(n <= 4096 && line[n - 1] == '\n' && line[n - 2] == '"');
+}
+
 TEST(the_meter_charges_all_of_the_cpu_time_and_no_more)
 {
     struct meter m = {0};
@@ -356,5 +415,7 @@ TEST_MAIN(CASE(slices_split_into_all_parts), CASE(numbers_are_whole_and_fit),
           CASE(every_error_has_a_row_of_its_own), CASE(a_leap_of_the_clock_makes_nothing_old),
           CASE(a_steady_clock_goes_on_after_a_restart), CASE(limits_are_read_with_units_and_judged),
           CASE(the_unlimited_plan_is_every_maximum), CASE(options_come_from_flags_and_environment),
-          CASE(wrong_options_are_named), CASE(the_meter_charges_all_of_the_cpu_time_and_no_more),
+          CASE(wrong_options_are_named), CASE(a_logged_value_stays_in_its_quotes),
+          CASE(a_long_line_is_cut_inside_its_values),
+          CASE(the_meter_charges_all_of_the_cpu_time_and_no_more),
           CASE(the_meter_charges_nobody_for_waiting))
