@@ -157,7 +157,7 @@ struct child *child_start(struct master *m, enum child_kind kind, const char *wo
 
     struct child *c = calloc(1, sizeof *c);
     if (!c || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-        log_line(LOG_ERROR, "role_start", "role=%s error=\"%s\"", kind_names[kind],
+        log_line(LOG_ERROR, "role_start", "child_role=%s error=\"%s\"", kind_names[kind],
                  strerror(errno));
         free(c);
         return NULL;
@@ -173,7 +173,7 @@ struct child *child_start(struct master *m, enum child_kind kind, const char *wo
     enum err_code rc = role_start(start, &c->pid, &pidfd, &e);
     close(pair[1]);
     if (rc) {
-        log_line(LOG_ERROR, "role_start", "role=%s error=\"%s\"", kind_names[kind], e.text);
+        log_line(LOG_ERROR, "role_start", "child_role=%s error=\"%s\"", kind_names[kind], e.text);
         close(pair[0]);
         free(c);
         return NULL;
@@ -184,7 +184,7 @@ struct child *child_start(struct master *m, enum child_kind kind, const char *wo
     c->leash.on_closed = on_leash_closed;
     list_push(&m->children, &c->node);
     if (leash_init(&c->leash, m->loop, pair[0], false, &e)) {
-        log_line(LOG_ERROR, "role_start", "role=%s error=\"%s\"", kind_names[kind], e.text);
+        log_line(LOG_ERROR, "role_start", "child_role=%s error=\"%s\"", kind_names[kind], e.text);
         close(pair[0]);
         c->leash.loop = NULL;
         child_kill(c);
@@ -196,10 +196,10 @@ struct child *child_start(struct master *m, enum child_kind kind, const char *wo
             ;
         close(pidfd);
         child_free(c);
-        log_line(LOG_ERROR, "role_start", "role=%s error=\"%s\"", kind_names[kind], e.text);
+        log_line(LOG_ERROR, "role_start", "child_role=%s error=\"%s\"", kind_names[kind], e.text);
         return NULL;
     }
-    log_line(LOG_DEBUG, "role_started", "role=%s word=%s child=%d", kind_names[kind],
+    log_line(LOG_DEBUG, "role_started", "child_role=%s word=%s child=%d", kind_names[kind],
              word ? word : "", (int)c->pid);
     return c;
 }
@@ -309,8 +309,9 @@ static void slot_ended(struct slot *s, struct child *c, int status)
     /* The first end after a good life is repaired at once. */
     uint64_t wait = c->ready ? master_back_off(s->failures ? s->failures - 1 : 0)
                              : master_back_off(s->failures);
-    log_line(LOG_WARNING, "role_ended", "role=%s index=%d child=%d how=\"%s\" restart_ms=%llu",
-             kind_names[s->kind], s->index, (int)c->pid, how, (unsigned long long)wait / 1000);
+    log_line(LOG_WARNING, "role_ended",
+             "child_role=%s index=%d child=%d how=\"%s\" restart_ms=%llu", kind_names[s->kind],
+             s->index, (int)c->pid, how, (unsigned long long)wait / 1000);
     loop_timer_start(m->loop, &s->retry, loop_now(m->loop) + wait, on_slot_retry);
 }
 
@@ -392,7 +393,7 @@ static void role_fatal(struct child *c, const struct leash_msg *msg)
     if (c->kind == CHILD_EXEC && msg->arg == ERR_NO_FENCE && !m->fences_hold)
         master_no_fence(m, msg->text);
     else if (m->announced || c->kind == CHILD_EXEC || c->kind == CHILD_COMPILE)
-        log_line(LOG_ERROR, "role_fatal", "role=%s child=%d text=\"%s\"", kind_names[c->kind],
+        log_line(LOG_ERROR, "role_fatal", "child_role=%s child=%d text=\"%s\"", kind_names[c->kind],
                  (int)c->pid, msg->text);
     else
         master_fail(m, msg->arg && msg->arg < ERR_COUNT ? err_cli((enum err_code)msg->arg) : 1,
@@ -437,7 +438,7 @@ static void on_leash_msg(struct leash *l, const struct leash_msg *msg, const int
     case LEASH_COMPILED:
     case LEASH_DRAIN:
     default:
-        log_line(LOG_WARNING, "leash_type", "role=%s child=%d type=%u", kind_names[c->kind],
+        log_line(LOG_WARNING, "leash_type", "child_role=%s child=%d type=%u", kind_names[c->kind],
                  (int)c->pid, msg->type);
         child_kill(c);
     }
@@ -462,7 +463,8 @@ static void on_check(struct loop_timer *t)
         /* A child that was started in this turn of the loop has a beat after `now`. */
         if (c->kind == CHILD_COMPILE || c->killed || now < c->beat_us + LEASH_HANG_US)
             continue;
-        log_line(LOG_ERROR, "role_hangs", "role=%s child=%d", kind_names[c->kind], (int)c->pid);
+        log_line(LOG_ERROR, "role_hangs", "child_role=%s child=%d", kind_names[c->kind],
+                 (int)c->pid);
         child_kill(c);
     }
     loop_timer_start(m->loop, t, now + CHECK_US, on_check);
