@@ -3,6 +3,7 @@
 #include "base/brand.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -65,6 +66,9 @@ int build_run(const struct manifest *m)
     fprintf(stderr, "building: %s\n", m->build);
     pid_t pid = fork();
     if (pid == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
         if (dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && chdir(m->folder) == 0)
             execl("/bin/sh", "sh", "-c", m->build, (char *)NULL);
         fprintf(stderr, "%s: can't run the build in %s: %s\n", BRAND_COMMAND, m->folder,

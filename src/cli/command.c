@@ -45,7 +45,8 @@ const struct command commands[] = {
     {.name = "deploy",
      .run = cmd_deploy,
      .usage =
-         "[FILE.wasm|DIR] [--name NAME] [--dry-run] [--response cgi|text] [--env NAME=VALUE]… "
+         "[FILE.wasm|DIR] [--name NAME] [--dry-run] [--exact] [--no-build] [--response cgi|text] "
+         "[--env NAME=VALUE]… "
          "[--limit NAME=VALUE]… [--policy FILE [--yes]] [--assets DIR] [--timing] "
          "[--secret NAME]… [--preview members|public] [--capture none|failures|all] "
          "[--check REQUEST|--no-check] [--no-promote] [--max-cpu +20%|TIME] [--project P] [--json]",
@@ -153,14 +154,20 @@ const struct command commands[] = {
     {.name = "run",
      .run = cmd_run,
      .exits = exit_help,
-     .usage = "[--policy FILE] [--assets DIR] [--cgi [METHOD] URL [-H FIELD]… [--body FILE]] "
-              "[--env NAME=VALUE]… [--memory SIZE] [--cpu TIME] [--gas COUNT] "
-              "[--limit NAME=VALUE]… [--ledger] [--trace] [--bench N] [--json] [--record FILE] FILE "
-              "[ARGS]… | run --replay FILE [--env NAME=VALUE]… [FILE]",
+     .usage =
+         "[--policy FILE] [--assets DIR] [--cgi [METHOD] URL [-H FIELD]… [--body FILE]] "
+         "[--env NAME=VALUE]… [--memory SIZE] [--cpu TIME] [--gas COUNT] "
+         "[--limit NAME=VALUE]… [--ledger] [--trace] [--bench N] [--json] [--record FILE] FILE "
+         "[ARGS]… | run --replay FILE [--env NAME=VALUE]… [FILE]",
      .summary = "run a module here: standard input and output, no server",
      .example = BRAND_COMMAND " run --ledger hello.wasm\n" BRAND_COMMAND
                               " run --cgi '/path?query' hello.wasm\n" BRAND_RUNNER
                               " hello.wasm --its --own=flags"},
+    {.name = "dev",
+     .run = cmd_dev,
+     .usage = "[DIR] [--listen ADDRESS]",
+     .summary = "serve a folder's function here, and build it again on every change",
+     .example = BRAND_COMMAND " dev hello"},
     {.name = "validate",
      .run = cmd_validate,
      .usage = "FILE [--limit NAME=VALUE]… [--json]",

@@ -35,6 +35,7 @@ int cmd_backup(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_delete(int argc, char **argv);
 int cmd_deploy(int argc, char **argv);
+int cmd_dev(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_get(int argc, char **argv);
 int cmd_help(int argc, char **argv);

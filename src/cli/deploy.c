@@ -30,7 +30,7 @@ struct deploy {
     const char *file, *name, *response, *project, *check, *policy_file, *assets;
     const char *preview, *capture, *max_cpu;
     struct words env, limits, secrets;
-    bool timing, dry_run, json, no_promote, no_check;
+    bool timing, no_build, exact, dry_run, json, no_promote, no_check;
     struct opens typed;
     struct manifest *manifest;       /* NULL: a module alone */
     char *module_path, *assets_path; /* of the manifest, as seen from here */
@@ -132,7 +132,7 @@ static int prepare(struct deploy *d, struct err *e)
          policy_file(d->policy_file, policy_file_note, (void *)d->policy_file, &d->own_policy, e)))
         return command_fail(e);
     d->policy = d->own_policy ? d->own_policy : d->policy;
-    int status = d->manifest ? build_run(d->manifest) : 0;
+    int status = d->manifest && !d->no_build ? build_run(d->manifest) : 0;
     if (status)
         return status;
     if (upload_open_module(d->file, &d->fd, e) ||
@@ -245,8 +245,10 @@ static int deploy(struct deploy *d)
     if (status >= 0)
         return status;
     enum err_code rc = client_open(d->project, &c, &e);
-    if (rc == ERR_OK && (d->manifest || d->dry_run))
+    if (rc == ERR_OK && (d->manifest || d->dry_run || d->exact))
         rc = find_drift(c, d, &drift, &e);
+    if (rc == ERR_OK && d->exact)
+        drift_take_away(drift, d->patch);
     if (rc == ERR_OK && d->dry_run && d->json)
         show_json(drift);
     else if (rc == ERR_OK)
@@ -335,6 +337,8 @@ int cmd_deploy(int argc, char **argv)
          .value = "none|failures|all",
          .help = "of which runs the input is kept for a replay",
          .text = &d.capture},
+        {.name = "exact", .help = "take away what the server has and isn't named", .on = &d.exact},
+        {.name = "no-build", .help = "the module is there already", .on = &d.no_build},
         {.name = "dry-run",
          .help = "show what it would change, and change nothing",
          .on = &d.dry_run},

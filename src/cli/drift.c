@@ -75,7 +75,40 @@ json_t *drift_find(const json_t *before, const json_t *after)
     return drift;
 }
 
+void drift_take_away(json_t *drift, json_t *patch)
+{
+    json_t *kept = json_object_get(drift, "kept"), *row;
+    size_t k;
+    json_array_foreach(kept, k, row)
+    {
+        struct slice member = slice_str(answer_text(row, "setting"));
+        struct slice setting = slice_split(&member, '.');
+        json_t *to = json_null();
+        for (size_t i = 0; i < sizeof settings / sizeof *settings && !member.p; i++)
+            if (slice_eq(setting, slice_str(settings[i].name)))
+                to = json_loads(settings[i].normal, JSON_DECODE_ANY, NULL);
+        json_t *object = patch;
+        if (member.p) {
+            object = json_object_getn(patch, setting.p, setting.n);
+            if (!object)
+                json_object_setn_new(patch, setting.p, setting.n, object = json_object());
+            setting = member;
+        }
+        json_object_setn(object, setting.p, setting.n, to);
+        add_change(drift, answer_text(row, "setting"), json_object_get(row, "value"), to);
+        json_decref(to);
+    }
+    json_array_clear(kept);
+}
+
 /* ---- for people ---- */
+
+/* A new module is why one deploys: not worth a line by itself. */
+static bool is_module_alone(const json_t *changes)
+{
+    return json_array_size(changes) == 1 &&
+           strcmp(answer_text(json_array_get(changes, 0), "setting"), "digest") == 0;
+}
 
 enum { SHOWN = 60 /* bytes of a value */ };
 
@@ -100,10 +133,12 @@ static void show_value(FILE *f, const json_t *value)
 void drift_show(const char *name, const json_t *drift, bool out)
 {
     FILE *f = out ? stdout : stderr;
-    const json_t *row;
+    const json_t *changes = json_object_get(drift, "changes"), *row;
     size_t i;
-    json_array_foreach(json_object_get(drift, "changes"), i, row)
+    json_array_foreach(changes, i, row)
     {
+        if (!out && is_module_alone(changes))
+            break;
         if (i == 0)
             fprintf(f, "%s: this deploy changes\n", name);
         fprintf(f, "  %-24s ", answer_text(row, "setting"));

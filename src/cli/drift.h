@@ -12,5 +12,8 @@
  * {"changes": [{"setting", "from", "to"}], "kept": [{"setting", "value"}]}; NULL without memory. */
 json_t *drift_find(const json_t *before, const json_t *after);
 
+/* What would be kept is to go: each becomes a change, and a member of `patch`. */
+void drift_take_away(json_t *drift, json_t *patch);
+
 /* For people, on standard error, or (`out`) on standard output; nothing if there is none. */
 void drift_show(const char *name, const json_t *drift, bool out);

@@ -1,0 +1,110 @@
+"""`dev`: one function served from its folder, built and deployed again on every change."""
+
+import signal
+
+import httpx
+import pytest
+
+from cli import read_line
+from server import eventually, processes
+
+
+def children_of(pid):
+    """All that run below a process."""
+    table = processes()
+    found, fresh = set(), {pid}
+    while fresh:
+        fresh = {child for child, (parent, state, _) in table.items() if parent in fresh and state != "Z"} - found
+        found |= fresh
+    return found
+
+
+@pytest.fixture
+def dev(cli):
+    """dev("folder") starts it and waits for the first answer: its process and its URL. Ends them all."""
+    started = []
+
+    def start(folder, *words):
+        process = cli.start("dev", folder, *words)
+        started.append(process)
+        url = read_line(process.stdout, 60).decode().strip()
+        assert url.startswith("http://"), (url, process.stderr.read1(65536).decode() if not url else "")
+        return process, url
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(45)
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_dev_follows_changes(cli, server, dev, tmp_path):
+    cli("new", "hot", "--lang", "text")
+    source, manifest = tmp_path / "hot/main.wat", tmp_path / "hot/function.yaml"
+    process, url = dev("hot")
+    host = httpx.URL(url).host
+    assert host == "hot.localhost"
+
+    def ask():
+        return httpx.get(url.replace(host, "127.0.0.1"), headers={"Host": f"{host}:{httpx.URL(url).port}"}).text
+
+    assert ask() == "Hello from hot\n"
+    source.write_text(source.read_text().replace("Hello from", "Bye from"))
+    assert eventually(lambda: ask() == "Bye from hot\n", 30)
+
+    # What doesn't build changes nothing; its message is shown, and the next change is taken.
+    good = source.read_text()
+    source.write_text(good + "(oops")
+    said = b""
+    while b"waiting for a change" not in said:
+        line = read_line(process.stderr)
+        assert line, said.decode()
+        said += line
+    assert b"main.wat" in said and b"the build failed with status 1" in said
+    assert ask() == "Bye from hot\n"
+    source.write_text(good.replace("Bye from", "Ciao da"))
+    assert eventually(lambda: ask() == "Ciao da hot\n", 30)
+
+    # A manifest that is wrong is named by its place.
+    manifest.write_text(manifest.read_text() + "chek: none\n")
+    said = b""
+    while b"waiting for a change" not in said:
+        line = read_line(process.stderr)
+        assert line, said.decode()
+        said += line
+    assert b'function.yaml:7:1: there is no key "chek", did you mean "check"?' in said
+
+    # The server that the environment names is not touched; Ctrl-C ends everything.
+    assert server.api.get("/v1/projects/default/functions/hot").status_code == 404
+    below = children_of(process.pid)
+    assert len(below) > 4
+    process.send_signal(signal.SIGINT)
+    assert process.wait(45) == 0
+    assert eventually(lambda: not [pid for pid in below if processes().get(pid, (0, "Z"))[1] != "Z"], 10)
+
+
+def test_dev_takes_away_and_logs(cli, dev, guests, tmp_path):
+    """What function.yaml no longer names is gone; the log goes to standard output."""
+    folder = tmp_path / "env"
+    folder.mkdir()
+    (folder / "env.wasm").write_bytes((guests / "wasi-env.wasm").read_bytes())
+    manifest = folder / "function.yaml"
+    manifest.write_text("name: env\nmodule: env.wasm\nenv: {FIRST: one, SECOND: two}\n")
+    process, url = dev("env")
+    address = httpx.URL(url)
+
+    def ask():
+        return httpx.get(url.replace(address.host, "127.0.0.1"), headers={"Host": f"{address.host}:{address.port}"}).text
+
+    assert "FIRST=one" in ask() and "SECOND=two" in ask()
+    manifest.write_text("name: env\nmodule: env.wasm\nenv: {SECOND: two}\n")
+    assert eventually(lambda: "FIRST" not in ask(), 30) and "SECOND=two" in ask()
+
+
+def test_dev_refuses(bare_cli, tmp_path):
+    assert "wasmcloud new" in bare_cli("dev", status=3).err
+    (tmp_path / "function.yaml").write_text("modul: x\n")
+    assert "function.yaml:1:1: " in bare_cli("dev", status=2).err
+    assert "can't enter" in bare_cli("dev", "missing", status=1).err
