@@ -227,4 +227,5 @@ void backup_get(struct api_request *r);
 void runs_of_function(struct api_request *r);
 void runs_of_project(struct api_request *r);
 void runs_get(struct api_request *r);
+void captures_get(struct api_request *r);
 void invoke_post(struct api_request *r);

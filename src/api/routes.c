@@ -264,6 +264,12 @@ const struct api_route api_routes[] = {
      .handler = runs_get,
      .answer = &schema_run_shown,
      .summary = "Show a run with its log lines"},
+    {.method = "GET",
+     .path = P "/runs/:id/capture",
+     .scope = SCOPE_LOGS,
+     .handler = captures_get,
+     .streams = "application/octet-stream",
+     .summary = "Download what a captured run got from outside, for replaying it"},
 
     {.method = "GET",
      .path = "/v1/audit/egress",

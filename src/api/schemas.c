@@ -436,6 +436,7 @@ static const struct schema host_calls = {
         HAS("calls", count, NULL), HAS("log_lines", count, NULL), HAS("log_lost", count, NULL),    \
         HAS("text", text, NULL), HAS("sampled", flag, "others like it were not kept"),             \
         HAS("injected", flag, "by a check or invoke"), HAS("gas", count, NULL),                    \
+        HAS("captured", flag, "its tape is there: `runs pull`"),                                   \
         HAS("opens", count, NULL), HAS("refused", count, NULL),                                    \
         HAS("uses_lost", count, "rows that are only in the sums"),                                 \
         HAS("egress_bytes_in", count, NULL), HAS("egress_bytes_out", count, NULL),                 \

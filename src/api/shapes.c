@@ -235,12 +235,12 @@ json_t *shape_run(const struct store_run *r)
                   (json_int_t)r->cpu_us, "wall_us", (json_int_t)r->wall_us, "memory_peak",
                   (json_int_t)r->memory_peak);
     json_t *rest = json_pack(
-        "{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:b, s:b}", "bytes_in",
+        "{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:b, s:b, s:b}", "bytes_in",
         (json_int_t)r->bytes_in, "bytes_out", (json_int_t)r->bytes_out, "request_bytes",
         (json_int_t)r->request_bytes, "response_bytes", (json_int_t)r->response_bytes, "host_calls",
         calls ? calls : json_object(), "calls", (json_int_t)r->calls, "log_lines",
         (json_int_t)r->log_lines, "log_lost", (json_int_t)r->log_lost, "text", shape_text(r->text),
-        "sampled", r->sampled != 0, "injected", r->injected != 0);
+        "sampled", r->sampled != 0, "injected", r->injected != 0, "captured", r->captured != 0);
     json_object_update(o, rest);
     json_decref(rest);
     json_t *uses = json_loadb(r->uses.p, r->uses.n, 0, NULL);

@@ -118,5 +118,12 @@ const struct command runs_commands[] = {
      .usage = "ID [--project P] [--json]",
      .summary = "one run: its request, end, ledger and log",
      .example = BRAND_COMMAND " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
+    {.name = "pull",
+     .run = runs_pull,
+     .usage = "ID [-o FILE] [--project P] [--json]",
+     .summary = "get a captured run, its module and assets as one file, for `run --replay`",
+     .example = BRAND_COMMAND
+     " runs pull 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42 -o bug.capture\n" BRAND_COMMAND
+     " run --replay bug.capture"},
     {0},
 };

@@ -12,7 +12,8 @@
  *           order. Flag LAST: the request has no body.
  *   BODY    bytes; flag LAST on the last one, which may be empty. `end-of-body` is that flag.
  *   LOAD    struct version_load (ipc/spec.h); flag MORE on all but the last piece, 1 MiB in all.
- *   CAPTURE, TAPE  struct tape (ipc/tape.h); flag MORE on all but the last piece.
+ *   CAPTURE, TAPE  struct tape (ipc/tape.h); flag MORE on all but the last piece, flag LAST on
+ *           that of a CAPTURE from which nothing was cut.
  *   INJECT  struct route_row (route/route.h); in pieces as LOAD, with nothing else between them.
  *   END     struct ledger (ipc/ledger.h). */
 #pragma once

@@ -141,6 +141,16 @@ static void keep_clock(struct control *c)
         log_line(LOG_WARNING, "keep_clock", "error=\"%s\"", e.text);
 }
 
+static enum err_code trim_captures(struct control *c, struct err *e)
+{
+    uint64_t age = c->options.limits.v[LIMIT_RUN_AGE] / 1000, now = steady_ms();
+    if (!age || now <= age)
+        return ERR_NOT_FOUND;
+    enum err_code rc = store_begin(c->api.store, e);
+    return rc ? rc
+              : store_end(c->api.store, store_captures_old(c->api.store, now - age, ROWS, e), e);
+}
+
 static void on_keep(struct loop_timer *t)
 {
     struct control *c = LIST_ITEM(t, struct control, keep);
@@ -161,7 +171,10 @@ static void on_keep(struct loop_timer *t)
     enum err_code s = sweep(c, &e);
     if (s && s != ERR_NOT_FOUND)
         log_line(LOG_WARNING, "keep_blobs", "error=\"%s\"", e.text);
-    bool more = a == ERR_OK || b == ERR_OK || d == ERR_OK || j == ERR_OK;
+    enum err_code captures = trim_captures(c, &e);
+    if (captures && captures != ERR_NOT_FOUND)
+        log_line(LOG_WARNING, "keep_captures", "error=\"%s\"", e.text);
+    bool more = captures == ERR_OK || a == ERR_OK || b == ERR_OK || d == ERR_OK || j == ERR_OK;
     log_line(LOG_DEBUG, "keep_looked", "more=%d", more);
     loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
 }

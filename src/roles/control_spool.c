@@ -9,8 +9,11 @@
 #include "roles/control.h"
 
 #include "api/record.h"
+#include "auth/seal.h"
 #include "base/host.h"
 #include "base/log.h"
+#include "base/steady.h"
+#include "ipc/tape.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -57,6 +60,9 @@ struct ring {
     bool lines;   /* log lines are in it */
     bool more;    /* the last batch was full */
     struct store_wait wait;
+    struct buf capture; /* the pieces of a captured run's tape that came so far */
+    struct uuid capture_run;
+    struct uuid captured;    /* the project whose captures grew, to be trimmed; zero: none */
     struct counted *counted; /* by place in the file */
     size_t places;
 };
@@ -149,6 +155,67 @@ static enum err_code put_connection(struct control *c, const struct spool_connec
     return store_connection_put(c->api.store, &connection, e);
 }
 
+/* The oldest captures of the project that got some last make room for them. */
+static enum err_code trim_captures(struct ring *r, struct err *e)
+{
+    const struct control *c = r->control;
+    const uint64_t *limit = c->options.limits.v;
+    uint64_t age = limit[LIMIT_RUN_AGE] / 1000, now = steady_ms();
+    struct uuid project = r->captured;
+    r->captured = (struct uuid){{0}};
+    return uuid_is_zero(project)
+               ? ERR_OK
+               : store_captures_trim(c->api.store, project, limit[LIMIT_CAPTURES],
+                                     age && now > age ? now - age : 0, TRIM_MOST, e);
+}
+
+/* Seals and keeps a tape. */
+static enum err_code put_capture(struct ring *r, const struct spool_capture *s, struct slice tape,
+                                 struct err *e)
+{
+    struct control *c = r->control;
+    struct buf sealed;
+    buf_init(&sealed, TAPE_MOST + SEAL_EXTRA);
+    enum err_code rc = seal(c->api.secrets, s->run, tape, &sealed)
+                           ? ERR_OK
+                           : err_set(e, ERR_MEMORY, "no memory for a captured run");
+    if (!rc)
+        rc = store_capture_put(c->api.store,
+                               &(struct store_capture){.run = s->run,
+                                                       .project = s->project,
+                                                       .function = s->function,
+                                                       .size = tape.n,
+                                                       .whole = s->whole,
+                                                       .bytes = buf_slice(&sealed)},
+                               e);
+    buf_done(&sealed);
+    if (!rc && !uuid_eq(r->captured, s->project))
+        rc = trim_captures(r, e);
+    r->captured = s->project;
+    return rc;
+}
+
+/* The pieces of a tape follow each other; of one that isn't whole nothing is kept. */
+static enum err_code take_piece(struct ring *r, const struct spool_capture *s, struct slice piece,
+                                struct err *e)
+{
+    bool first = s->at == 0;
+    if (first) {
+        buf_clear(&r->capture);
+        r->capture_run = s->run;
+    }
+    if ((!first && !uuid_eq(r->capture_run, s->run)) || s->at != buf_size(&r->capture) ||
+        !buf_add(&r->capture, piece.p, piece.n)) {
+        buf_done(&r->capture);
+        return ERR_OK;
+    }
+    if (buf_size(&r->capture) < s->bytes)
+        return ERR_OK;
+    enum err_code rc = put_capture(r, s, buf_slice(&r->capture), e);
+    buf_done(&r->capture);
+    return rc;
+}
+
 /* ---- counters ---- */
 
 static enum err_code count(struct ring *r, struct counted *have, const struct spool_sums *sums,
@@ -236,6 +303,7 @@ static void on_commit(struct store_wait *w, enum err_code rc)
     r->waiting = r->lines = false;
     if (rc) { /* what was written is lost: read it again */
         forget_counted(r);
+        buf_done(&r->capture);
         r->placed = false;
         return;
     }
@@ -266,9 +334,14 @@ static enum err_code take_batch(struct ring *r, struct err *e)
         case SPOOL_CONNECTION:
             rc = put_connection(c, &record.connection, e);
             break;
+        case SPOOL_CAPTURE:
+            rc = take_piece(r, &record.capture, record.piece, e);
+            break;
         }
     }
     r->more = n == BATCH;
+    if (rc == ERR_OK)
+        rc = trim_captures(r, e);
     if (rc == ERR_OK)
         rc = count_all(r, e);
     if (rc == ERR_OK && r->at != begun)
@@ -282,12 +355,14 @@ static enum err_code drain_ring(struct ring *r, struct err *e)
     enum err_code rc = store_begin(st, e);
     if (rc)
         return rc;
-    struct ring before = *r;
+    uint64_t at = r->at;
+    bool placed = r->placed;
     rc = store_end(st, take_batch(r, e), e);
     if (rc) {
         forget_counted(r);
-        r->at = before.at;
-        r->placed = before.placed;
+        buf_done(&r->capture); /* its first pieces may be committed: then it is lost */
+        r->at = at;
+        r->placed = placed;
         return rc;
     }
     if (!r->waiting) {
@@ -305,6 +380,7 @@ static void ring_close(struct ring *r)
     if (r->spool)
         spool_close(r->spool);
     free(r->counted);
+    buf_done(&r->capture);
     r->counted = NULL;
     r->places = 0;
     r->spool = NULL;
@@ -338,6 +414,7 @@ static struct ring *ring_add(struct control *c, const char *name)
     r->control = c;
     snprintf(r->name, sizeof r->name, "%s", name);
     list_init(&r->node);
+    buf_init(&r->capture, TAPE_MOST);
     store_wait_init(&r->wait, on_commit);
     list_push(&c->spools, &r->node);
     return r;

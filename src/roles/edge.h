@@ -12,6 +12,7 @@
  *   edge_queue.c      who may run now: concurrency and the queues
  *   edge_run.c        one invocation from its request to its receipt
  *   edge_receipt.c    counters, receipts, logs
+ *   edge_capture.c    which runs are captured, and their tapes
  *   edge_exec.c       exec processes, one a project
  *   edge_egress.c     how execs reach egress
  *   edge_answer.c     a program's output → an answer
@@ -73,6 +74,8 @@ struct edge_function {
     struct list waiting; /* of the project's */
     uint64_t second;     /* receipts of successes in this second */
     uint32_t receipts;
+    uint64_t capture_second; /* runs captured in this second */
+    uint32_t captures;
 };
 
 /* A program's output on its way into an answer. */
@@ -129,6 +132,10 @@ struct edge_run {
     uint64_t wall_left_us;
     uint64_t image_until_us, image_told_us;
     uint64_t head_us, output_us;
+    struct buf capture; /* its tape, as it comes before its END */
+    bool capturing;     /* one is expected */
+    bool captured;      /* it is here */
+    bool capture_whole; /* nothing was cut from it */
     uint64_t log_lines;
     uint32_t log_unkept; /* of the program's lines: the spool had no room */
     enum err_code cause; /* why we ended it; ERR_OK: it ends by itself */
@@ -275,6 +282,14 @@ void edge_receipt_log(struct edge_run *r, uint8_t level, uint8_t source, struct 
 /* Counts the run and keeps its receipt, if it is to be kept; r->receipt is filled. Lines that the
  * spool had no room for become lost ones in *l. */
 void edge_receipt_keep(struct edge_run *r, struct ledger *l);
+
+/* edge_capture.c */
+/* Its BEGIN is about to go: is it captured? */
+bool edge_capture_begin(struct edge_run *r);
+/* A piece of its tape. false: it may not come. */
+bool edge_capture_take(struct edge_run *r, uint16_t flags, struct slice bytes) MUST_CHECK;
+/* Its receipt is filled: spools the tape if it is to be kept. Was it? */
+bool edge_capture_keep(struct edge_run *r);
 
 /* edge_exec.c */
 /* NULL: no memory. */

@@ -291,6 +291,10 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         edge_receipt_log(r, FRAME_LOG_LEVEL((uint8_t)payload.p[0]),
                          FRAME_LOG_SOURCE((uint8_t)payload.p[0]), slice_from(payload, 1));
         return;
+    case FRAME_CAPTURE:
+        if (!edge_capture_take(r, f->flags, payload))
+            die(x, "its process sent a capture that nobody asked for");
+        return;
     case FRAME_END:
         if (ledger_read(payload, &l, &e)) {
             die(x, e.text);

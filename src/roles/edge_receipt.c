@@ -79,7 +79,8 @@ void edge_receipt_keep(struct edge_run *r, struct ledger *l)
         f->second = second;
         f->receipts = 0;
     }
-    bool kept = r->receipt.cause || r->injected || f->receipts < most;
+    bool captured = r->capturing && edge_capture_keep(r);
+    bool kept = r->receipt.cause || r->injected || captured || f->receipts < most;
     r->receipt.sampled = f->receipts++ >= most;
     kept = kept && spool_receipt(e->spool, &r->receipt, l);
     if (kept)

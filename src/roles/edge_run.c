@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cgi/meta.h"
+#include "ipc/tape.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -77,6 +78,7 @@ static struct edge_run *new_object(struct edge *e)
     r->id = e->run_count;
     buf_init(&r->begin, FRAME_MOST);
     buf_init(&r->body, FRAME_CREDIT_INITIAL);
+    buf_init(&r->capture, TAPE_MOST);
     list_init(&r->node);
     list_init(&r->inject_node);
     e->runs[e->run_count++] = r;
@@ -155,6 +157,9 @@ static void free_run(struct edge_run *r)
     list_remove(&r->inject_node);
     reset(&r->begin);
     reset(&r->body);
+    if (r->capture.p) /* it ended without a receipt */
+        buf_done(&r->capture);
+    r->capturing = r->captured = false;
     e->free_runs[e->free_count++] = r;
     edge_maybe_stop(e);
 }
@@ -292,7 +297,10 @@ void edge_run_start(struct edge_run *r, struct edge_exec *x, struct slice begin)
         return;
     }
     bool empty = r->body_last && !buf_size(&r->body);
-    char *payload = channel_place(&x->channel, FRAME_BEGIN, empty ? FRAME_LAST : 0, r->id, begin.n);
+    uint16_t flags = (uint16_t)(empty ? FRAME_LAST : 0);
+    if (r->version->load.capture && edge_capture_begin(r))
+        flags |= FRAME_KEEP;
+    char *payload = channel_place(&x->channel, FRAME_BEGIN, flags, r->id, begin.n);
     if (!payload) {
         edge_run_fail(r, ERR_EXEC_DIED, NULL);
         return;
@@ -598,6 +606,7 @@ void edge_runs_done(struct edge *e)
         cgi_head_done(&r->answer.head);
         buf_done(&r->begin);
         buf_done(&r->body);
+        buf_done(&r->capture);
         free(r);
     }
     free(e->runs);

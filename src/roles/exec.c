@@ -640,6 +640,16 @@ static void fill_ledger(struct run *r, struct ledger *l)
 }
 _Static_assert((int)HOST_COUNT <= (int)LEDGER_CALLS, "a ledger has room for every host function");
 
+static void send_pieces(struct run *r, struct slice bytes, bool whole)
+{
+    while (bytes.n) {
+        size_t n = bytes.n < FRAME_MOST ? bytes.n : FRAME_MOST;
+        uint16_t flags = n < bytes.n ? FRAME_MORE : whole ? FRAME_LAST : 0;
+        channel_send(&r->exec->edge, FRAME_CAPTURE, flags, r->id, bytes.p, n);
+        bytes = slice_from(bytes, n);
+    }
+}
+
 /* The tape of a captured run. One that nobody takes from us fast enough is dropped. */
 static void send_capture(struct run *r)
 {
@@ -663,7 +673,7 @@ static void send_capture(struct run *r)
     tape_recorded(&r->tape, &r->guest, &t);
     if (buf_size(&x->edge.out) < CAPTURE_BACKLOG && tape_secrets(&t, load->secrets, &names) &&
         tape_write(&t, &whole))
-        channel_send_pieces(&x->edge, FRAME_CAPTURE, r->id, buf_slice(&whole));
+        send_pieces(r, buf_slice(&whole), t.whole);
     buf_done(&names);
     buf_done(&whole);
 }

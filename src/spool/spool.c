@@ -19,22 +19,24 @@
 
 enum {
     MAGIC = 0x31505357, /* "WSP1" */
-    FORMAT = 3,
+    FORMAT = 4,
     PAGE = 4096,
     SUMS = 65536,
     SUMS_STEP = 256, /* places whose disk blocks are allocated together */
     FILLER = 0xffff,
     RECORD_MOST = 80 << 10,
+    PIECE = 64 << 10, /* of a capture */
+    TYPES = SPOOL_CAPTURE,
 };
 
 struct file_head {
     uint32_t magic, format;
     /* Sizes of the structs: another build, another format. */
-    uint32_t receipt_bytes, log_bytes, connection_bytes, reserved;
+    uint32_t receipt_bytes, log_bytes, connection_bytes, capture_bytes;
     uint64_t ring_bytes;
     struct uuid id;
     _Alignas(64) _Atomic uint64_t head; /* written by the edge */
-    _Atomic uint64_t dropped[3];
+    _Atomic uint64_t dropped[TYPES];
     _Atomic uint32_t sums_used;
     _Alignas(64) _Atomic uint64_t tail; /* written by control */
 };
@@ -78,6 +80,7 @@ static enum err_code make(int fd, size_t ring_bytes, struct err *e)
                           .receipt_bytes = sizeof(struct spool_receipt),
                           .log_bytes = sizeof(struct spool_log),
                           .connection_bytes = sizeof(struct spool_connection),
+                          .capture_bytes = sizeof(struct spool_capture),
                           .ring_bytes = ring_bytes,
                           .id = uuid_new()};
     off_t whole = (off_t)(ring_offset() + ring_bytes);
@@ -102,7 +105,8 @@ static bool sound(const struct file_head *h, off_t size)
     return h->magic == MAGIC && h->format == FORMAT &&
            h->receipt_bytes == sizeof(struct spool_receipt) &&
            h->log_bytes == sizeof(struct spool_log) &&
-           h->connection_bytes == sizeof(struct spool_connection) && h->ring_bytes >= PAGE &&
+           h->connection_bytes == sizeof(struct spool_connection) &&
+           h->capture_bytes == sizeof(struct spool_capture) && h->ring_bytes >= PAGE &&
            h->ring_bytes % 8 == 0 && (uint64_t)size == ring_offset() + h->ring_bytes &&
            atomic_load(&h->sums_used) <= SUMS && tail <= head && head - tail <= h->ring_bytes &&
            head % 8 == 0 && tail % 8 == 0;
@@ -290,6 +294,26 @@ bool spool_connection(struct spool *s, const struct spool_connection *c)
     return true;
 }
 
+bool spool_capture(struct spool *s, const struct spool_capture *head, struct slice tape)
+{
+    struct spool_capture piece = *head;
+    uint64_t next;
+    if (spool_waiting(s) + tape.n > s->ring_bytes / 2) {
+        atomic_fetch_add_explicit(&s->file->dropped[SPOOL_CAPTURE - 1], 1, memory_order_relaxed);
+        return false;
+    }
+    piece.bytes = (uint32_t)tape.n;
+    for (size_t n; piece.at < tape.n; piece.at += (uint32_t)n) {
+        n = tape.n - piece.at < PIECE ? tape.n - piece.at : PIECE;
+        char *at = append(s, SPOOL_CAPTURE, &piece, sizeof piece, n, true, &next);
+        if (!at)
+            return false; /* can't be, with half of the ring free; a part of one is not taken */
+        memcpy(at, tape.p + piece.at, n);
+        publish(s, next);
+    }
+    return true;
+}
+
 struct spool_sums *spool_sums(struct spool *s, struct uuid function, struct uuid project)
 {
     struct spool_sums *sums = map_get(&s->by_function, slice_make(function.b, sizeof function.b));
@@ -331,6 +355,8 @@ static size_t body_bytes(uint16_t type)
         return sizeof(struct spool_log);
     case SPOOL_CONNECTION:
         return sizeof(struct spool_connection);
+    case SPOOL_CAPTURE:
+        return sizeof(struct spool_capture);
     default:
         return 0;
     }
@@ -351,6 +377,11 @@ static bool read_body(uint16_t type, const char *p, struct slice tail, struct sp
         memcpy(&r->log, p, sizeof r->log);
         r->line = tail;
         return true;
+    case SPOOL_CAPTURE:
+        memcpy(&r->capture, p, sizeof r->capture);
+        r->piece = tail;
+        return tail.n && r->capture.at <= r->capture.bytes &&
+               tail.n <= r->capture.bytes - r->capture.at;
     default:
         memcpy(&r->connection, p, sizeof r->connection);
         r->connection.host[sizeof r->connection.host - 1] = '\0';

@@ -12,7 +12,7 @@
 #include "base/uuid.h"
 #include "ipc/ledger.h"
 
-enum spool_type { SPOOL_RECEIPT = 1, SPOOL_LOG = 2, SPOOL_CONNECTION = 3 };
+enum spool_type { SPOOL_RECEIPT = 1, SPOOL_LOG = 2, SPOOL_CONNECTION = 3, SPOOL_CAPTURE = 4 };
 
 /* What a receipt says beside the ledger. Times are Unix microseconds. */
 struct spool_receipt {
@@ -49,6 +49,14 @@ struct spool_connection {
     char scheme[10];
 };
 
+/* A piece of a captured run's tape (ipc/tape.h). The pieces follow each other. */
+struct spool_capture {
+    struct uuid run, function, project;
+    uint32_t at, bytes; /* where the piece lies in the tape; of the whole tape */
+    uint8_t whole;      /* nothing was cut from the tape */
+    uint8_t reserved[7];
+};
+
 enum spool_counter {
     SPOOL_RUNS, SPOOL_FAILED, SPOOL_1XX, SPOOL_2XX, SPOOL_3XX, SPOOL_4XX, SPOOL_5XX,
     SPOOL_CPU_US, SPOOL_WALL_US, SPOOL_MEMORY_US, /* MiB × µs */
@@ -82,6 +90,8 @@ bool spool_receipt(struct spool *s, const struct spool_receipt *r, const struct 
 bool spool_log(struct spool *s, const struct spool_log *head, struct slice line);
 /* Egress, in its own ring. May use the last tenth, as failures do. */
 bool spool_connection(struct spool *s, const struct spool_connection *c);
+/* All pieces or none; head->at and bytes are not read. Takes no more than half of the ring. */
+bool spool_capture(struct spool *s, const struct spool_capture *head, struct slice tape);
 /* The sums of a function, for adding with spool_add(); NULL only when 65,536 functions have
  * used this file, or the disk is full and 256 new ones came since it was. */
 struct spool_sums *spool_sums(struct spool *s, struct uuid function, struct uuid project);
@@ -100,6 +110,8 @@ struct spool_record {
     struct spool_log log;
     struct slice line;
     struct spool_connection connection;
+    struct spool_capture capture;
+    struct slice piece; /* of it */
 };
 uint64_t spool_tail(const struct spool *s);
 bool spool_next(struct spool *s, uint64_t *at, struct spool_record *ret_record);

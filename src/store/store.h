@@ -391,7 +391,7 @@ struct store_run {
     struct slice host_calls; /* JSON object: name to count */
     struct slice uses;       /* JSON array: what it opened or was refused, by URL */
     struct slice sums;       /* JSON object: what the ledger says beyond the columns */
-    uint64_t status, injected, sampled;
+    uint64_t status, injected, sampled, captured;
     int64_t exit_status;
     uint64_t cpu_us, wall_us, memory_peak, bytes_in, bytes_out, request_bytes, response_bytes;
     uint64_t calls, log_lines, log_lost;
@@ -412,6 +412,28 @@ enum err_code store_run(struct store *st, struct uuid project, struct uuid id,
  * only counted (uses_lost). */
 enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t keep, uint64_t full,
                               uint32_t most, struct err *e) MUST_CHECK;
+
+/* A captured run's tape (ipc/tape.h). */
+struct store_capture {
+    struct uuid run, project, function;
+    uint64_t size;      /* bytes of the tape */
+    bool whole;         /* nothing was cut from it */
+    struct slice bytes; /* sealed, with the run's id bound in */
+};
+/* As store_run_put. */
+enum err_code store_capture_put(struct store *st, const struct store_capture *c,
+                                struct err *e) MUST_CHECK;
+enum err_code store_capture(struct store *st, struct uuid project, struct uuid run,
+                            enum err_code (*each)(void *arg, const struct store_capture *c,
+                                                  struct err *e),
+                            void *arg, struct err *e) MUST_CHECK;
+/* Deletes those of the project that are older than `before_ms`, and the oldest until it has at most
+ * `keep_bytes` (0: any number) of tapes; at most `most` of them. */
+enum err_code store_captures_trim(struct store *st, struct uuid project, uint64_t keep_bytes,
+                                  uint64_t before_ms, uint32_t most, struct err *e) MUST_CHECK;
+/* Deletes those of all projects that are older; ERR_NOT_FOUND if there are none. */
+enum err_code store_captures_old(struct store *st, uint64_t before_ms, uint32_t most,
+                                 struct err *e) MUST_CHECK;
 
 struct store_log {
     uint64_t id; /* grows in the order in which lines were stored */

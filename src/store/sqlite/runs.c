@@ -13,7 +13,8 @@ typedef enum err_code each_log(void *arg, const struct store_log *l, struct err 
     "SELECT r.id, r.project_id, r.function_id, r.version_id, f.name, v.number, r.started_at,"      \
     " r.method, r.path, r.client, r.cause, r.host_calls, r.text, r.status, r.injected, r.sampled," \
     " r.exit_status, r.cpu_us, r.wall_us, r.memory_peak, r.bytes_in, r.bytes_out,"                 \
-    " r.request_bytes, r.response_bytes, r.calls, r.log_lines, r.log_lost, r.uses, r.sums"         \
+    " r.request_bytes, r.response_bytes, r.calls, r.log_lines, r.log_lost, r.uses, r.sums,"        \
+    " EXISTS (SELECT 1 FROM captures c WHERE c.run_id = r.id)"                                     \
     " FROM runs r JOIN functions f ON f.id = r.function_id"                                        \
     " LEFT JOIN versions v ON v.id = r.version_id "
 
@@ -52,6 +53,7 @@ static enum err_code read_runs(struct query q, uint64_t least, each_run *each, v
             .log_lost = col_u64(&q, 26),
             .uses = col_slice(&q, 27),
             .sums = col_slice(&q, 28),
+            .captured = col_u64(&q, 29),
         };
         rc = each(arg, &r, e);
     }

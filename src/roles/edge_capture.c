@@ -1,0 +1,58 @@
+/* Captured runs: whether a run is recorded, and its tape on the way into the spool.
+ *
+ * Which runs are recorded is decided before they begin: all of a version that
+ * captures all, as far as `capture-rate` goes, and all of one that captures
+ * failures, for nobody knows yet. Exec sends a tape before each END; what is not
+ * to be kept is forgotten then. */
+#include "roles/edge.h"
+
+#include "ipc/tape.h"
+
+/* One more in this second? */
+static bool within_rate(struct edge_run *r)
+{
+    struct edge_function *f = r->function;
+    uint64_t most = r->edge->options.limits.v[LIMIT_CAPTURE_RATE];
+    uint64_t second = loop_now(r->edge->loop) / 1000000u;
+    if (f->capture_second != second) {
+        f->capture_second = second;
+        f->captures = 0;
+    }
+    if (most && f->captures >= most)
+        return false;
+    f->captures++;
+    return true;
+}
+
+bool edge_capture_begin(struct edge_run *r)
+{
+    uint8_t kind = r->version->load.capture;
+    buf_clear(&r->capture);
+    r->captured = false;
+    r->capturing =
+        r->edge->spool && (kind == CAPTURE_FAILURES || (kind == CAPTURE_ALL && within_rate(r)));
+    return r->capturing;
+}
+
+bool edge_capture_take(struct edge_run *r, uint16_t flags, struct slice bytes)
+{
+    if (!r->capturing || r->captured || !buf_add(&r->capture, bytes.p, bytes.n))
+        return false;
+    r->captured = !(flags & FRAME_MORE);
+    r->capture_whole = flags & FRAME_LAST;
+    return true;
+}
+
+bool edge_capture_keep(struct edge_run *r)
+{
+    const struct spool_capture head = {.run = r->receipt.run,
+                                       .function = r->receipt.function,
+                                       .project = r->receipt.project,
+                                       .whole = r->capture_whole};
+    bool wanted = r->captured && (r->version->load.capture == CAPTURE_ALL ||
+                                  (r->receipt.cause != ERR_OK && within_rate(r)));
+    bool kept = wanted && spool_capture(r->edge->spool, &head, buf_slice(&r->capture));
+    buf_done(&r->capture);
+    r->capturing = r->captured = false;
+    return kept;
+}
