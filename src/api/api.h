@@ -9,6 +9,7 @@
 
 #include "api/backend.h"
 #include "auth/token.h"
+#include "auth/verified.h"
 #include "base/map.h"
 #include "base/options.h"
 #include "blob/blob.h"
@@ -26,11 +27,14 @@ struct api {
     void *control; /* the backend's */
 
     /* private */
+    struct verified verified;
     struct list requests;
     unsigned open;          /* of those */
     struct list followers;  /* requests that stream new log lines */
     struct map rates;       /* token id → struct rate */
     struct list rate_order; /* of those, least recently used first */
+    struct list kept;       /* answers to give again (kept.c), the last used first */
+    size_t kept_bytes;
     json_t *openapi;        /* the document; NULL: nobody has asked for it yet */
 };
 

@@ -1,6 +1,6 @@
 /* Judging a request before its handler sees it: route, token, rate, scope, project, function,
  * media type, length. What is refused here is refused the same way for every route. */
-#include "api/request.h"
+#include "api/kept.h"
 
 #include "base/brand.h"
 #include "base/clock.h"
@@ -59,6 +59,8 @@ void api_init(struct api *api)
     list_init(&api->requests);
     list_init(&api->followers);
     list_init(&api->rate_order);
+    list_init(&api->kept);
+    verified_init(&api->verified);
 }
 
 void api_done(struct api *api)
@@ -66,6 +68,7 @@ void api_done(struct api *api)
     LIST_EACH(n, &api->requests) request_free(LIST_ITEM(n, struct api_request, node));
     LIST_EACH(n, &api->rate_order) free(LIST_ITEM(n, struct rate, node));
     map_done(&api->rates);
+    kept_done(api);
     json_decref(api->openapi);
 }
 
@@ -130,7 +133,7 @@ static enum err_code authenticate(struct api_request *r, struct err *e)
         return err_set(e, ERR_UNAUTHORIZED, "the only scheme taken is Bearer");
     struct token_claims c;
     uint64_t now_ms = clock_real_us() / 1000;
-    enum err_code rc = token_verify(&r->api->keys, slice_trim(token), now_ms / 1000, &c, e);
+    enum err_code rc = verified_token(&r->api->verified, &r->api->keys, slice_trim(token), now_ms / 1000, &c, e);
     if (rc)
         return rc;
     rc = store_token(r->api->store, c.id, &r->token, e);

@@ -1,5 +1,5 @@
 /* Functions of a project: names that answer. */
-#include "api/request.h"
+#include "api/kept.h"
 
 #include "base/steady.h"
 
@@ -21,11 +21,13 @@ static void add(void *arg, const struct store_function *f)
 void functions_list(struct api_request *r)
 {
     struct err e;
+    api_drain(r);
+    if (kept_answer(r))
+        return;
     uint32_t limit = (uint32_t)api_number(r, "limit", PAGE);
     char cursor[STORE_NAME + 1] = "";
     api_query(r, "cursor", cursor, sizeof cursor);
     struct page page = {.api = r->api, .items = json_array()};
-    api_drain(r);
     if (store_functions(r->api->store, r->project.id, api_flag(r, "deleted"), slice_str(cursor),
                         limit, add, &page, &e)) {
         json_decref(page.items);
@@ -33,7 +35,7 @@ void functions_list(struct api_request *r)
         return;
     }
     bool full = json_array_size(page.items) == limit;
-    api_answer(r, 200, shape_list(page.items, full ? json_string(page.last) : NULL));
+    kept_new(r, shape_list(page.items, full ? json_string(page.last) : NULL));
 }
 
 uint64_t functions_kept_since(void)

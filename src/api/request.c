@@ -150,16 +150,23 @@ void api_answer(struct api_request *r, int status, json_t *body)
     }
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
+    api_answer_text(r, status, text ? slice_str(text) : (struct slice){0});
+    free(text);
+}
+
+void api_answer_text(struct api_request *r, int status, struct slice json)
+{
+    if (r->gone || r->answering)
+        return;
     r->answering = true;
     const char *type = status >= 400 ? "application/problem+json" : "application/json";
-    if (!text || !put_head(r, status, type) || !buf_add(&r->out, text, strlen(text)) ||
+    if (!json.p || !put_head(r, status, type) || !buf_add(&r->out, json.p, json.n) ||
         !buf_add(&r->out, "\n", 1)) {
         log_line(LOG_ERROR, "api_answer", "status=%d no memory", status);
         buf_clear(&r->out);
         if (!buf_addf(&r->out, "Status: 503\n\n"))
             abort();
     }
-    free(text);
     done(r);
 }
 

@@ -104,6 +104,8 @@ bool request_judge_query(struct api_request *r);
 
 /* Takes the reference to `body`. */
 void api_answer(struct api_request *r, int status, json_t *body);
+/* JSON that is text already. */
+void api_answer_text(struct api_request *r, int status, struct slice json);
 void api_answer_empty(struct api_request *r, int status);
 /* problem+json of an error. */
 void api_fail(struct api_request *r, const struct err *e);

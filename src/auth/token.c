@@ -140,6 +140,11 @@ static bool read_claims(struct slice text, struct token_claims *ret_claims)
     return ok;
 }
 
+enum err_code token_current(const struct token_claims *c, uint64_t now, struct err *e)
+{
+    return c->expires > now ? ERR_OK : err_set(e, ERR_UNAUTHORIZED, "the token has expired");
+}
+
 enum err_code token_verify(const struct token_keys *k, struct slice text, uint64_t now,
                            struct token_claims *ret_claims, struct err *e)
 {
@@ -157,8 +162,6 @@ enum err_code token_verify(const struct token_keys *k, struct slice text, uint64
     struct token_claims c;
     if (!read_claims(claims, &c))
         return err_set(e, ERR_UNAUTHORIZED, "%s", malformed);
-    if (c.expires <= now)
-        return err_set(e, ERR_UNAUTHORIZED, "the token has expired");
     *ret_claims = c;
-    return ERR_OK;
+    return token_current(&c, now, e);
 }

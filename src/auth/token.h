@@ -45,6 +45,9 @@ void token_sign(const struct token_keys *k, const struct token_claims *c, char o
 
 /* Checks form, signature and claims strictly: base64url without padding or stray bits, JSON
  * without duplicate or unknown claims, not expired at `now` (Unix seconds). When it was issued is
- * not judged: a clock that was set back must lock nobody out. Anything wrong is ERR_UNAUTHORIZED, with a text that helps an honest client. */
+ * not judged: a clock that was set back must lock nobody out. Anything wrong is ERR_UNAUTHORIZED,
+ * with a text that helps an honest client. */
 enum err_code token_verify(const struct token_keys *k, struct slice text, uint64_t now,
                            struct token_claims *ret_claims, struct err *e) MUST_CHECK;
+/* Of claims whose token was good: not expired yet? */
+enum err_code token_current(const struct token_claims *c, uint64_t now, struct err *e) MUST_CHECK;

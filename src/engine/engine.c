@@ -21,9 +21,9 @@ enum {
     TABLES = 4,
 };
 
-/* Grows whenever a setting below changes what compiled code looks like. */
+/* Grows whenever a setting below changes what compiled code, or an image's file, looks like. */
 #define SETTINGS                                                                                   \
-    "2: epochs, fuel in images of its kind, no unwind info, no threads, one memory, 32 bits"
+    "3: sealed, epochs, fuel in images of its kind, no unwind info, no threads, one memory, 32 bits"
 
 enum err_code engine_error(struct err *e, enum err_code code, const char *what,
                            wasmtime_error_t *error)

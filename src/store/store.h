@@ -63,6 +63,9 @@ static inline void store_wait_cancel(struct store_wait *w)
 {
     list_remove(&w->node);
 }
+/* Grows whenever anything that can be read may have changed: as long as it is the same, the same
+ * question has the same answer. */
+uint64_t store_changes(struct store *st);
 /* Called after each COMMIT, before those who wait. */
 void store_on_commit(struct store *st, void (*on_commit)(void *arg), void *arg);
 

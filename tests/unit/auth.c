@@ -1,6 +1,7 @@
 /* Tokens and sealed values: what is accepted, and everything that must not be. */
 #include "auth/seal.h"
 #include "auth/token.h"
+#include "auth/verified.h"
 #include "test.h"
 
 #include <sodium.h>
@@ -91,6 +92,38 @@ TEST(times)
     CHECK(token_verify(&keys, slice_str(good), NOW + 3600, &c, &e) == ERR_UNAUTHORIZED);
     /* a clock that was set back locks nobody out */
     CHECK(token_verify(&keys, slice_str(good), NOW - 1000000, &c, &e) == ERR_OK);
+}
+
+/* What is remembered never makes a token good that isn't, or isn't any more. */
+TEST(remembered)
+{
+    static struct verified v;
+    struct token_claims c;
+    struct err e;
+    make();
+    verified_init(&v);
+    for (int i = 0; i < 3; i++) {
+        c = (struct token_claims){0};
+        CHECK(verified_token(&v, &keys, slice_str(good), NOW, &c, &e) == ERR_OK);
+        CHECK(uuid_eq(c.id, claims.id) && c.scopes == claims.scopes && c.expires == claims.expires);
+    }
+    CHECK(verified_token(&v, &keys, slice_str(good), NOW + 3600, &c, &e) == ERR_UNAUTHORIZED);
+    CHECK(verified_token(&v, &keys, slice_str(good), NOW, &c, &e) == ERR_OK);
+    for (size_t i = 0; i < strlen(good); i++) { /* any other text */
+        good[i] ^= 1;
+        CHECK(verified_token(&v, &keys, slice_str(good), NOW, &c, &e) == ERR_UNAUTHORIZED);
+        CHECK(verified_token(&v, &keys, slice_str(good), NOW, &c, &e) == ERR_UNAUTHORIZED);
+        good[i] ^= 1;
+    }
+    CHECK(verified_token(&v, &keys, slice_make(good, strlen(good) - 1), NOW, &c, &e));
+    CHECK(verified_token(&v, &keys, SLICE(""), NOW, &c, &e) == ERR_UNAUTHORIZED);
+    /* more tokens than places */
+    for (int i = 0; i < 2 * VERIFIED_PLACES; i++) {
+        claims.id = uuid_new();
+        token_sign(&keys, &claims, good);
+        CHECK(verified_token(&v, &keys, slice_str(good), NOW, &c, &e) == ERR_OK);
+        CHECK(uuid_eq(c.id, claims.id));
+    }
 }
 
 TEST(headers)
@@ -226,5 +259,5 @@ TEST(sealing)
     buf_done(&plain);
 }
 
-TEST_MAIN(CASE(round_trip), CASE(other_key), CASE(times), CASE(headers), CASE(payloads),
-          CASE(texts), CASE(scopes), CASE(sealing))
+TEST_MAIN(CASE(round_trip), CASE(other_key), CASE(times), CASE(remembered), CASE(headers),
+          CASE(payloads), CASE(texts), CASE(scopes), CASE(sealing))

@@ -270,6 +270,34 @@ TEST(group_commit)
     end(st);
 }
 
+/* The count by which answers are kept: it grows with writes, however they end, not with reads. */
+TEST(changes)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct store_function f;
+    struct err e;
+    uint64_t at = store_changes(st);
+    OK(store_function(st, w.project, SLICE("hello"), &f, &e));
+    OK(store_begin(st, &e)); /* a turn that writes nothing */
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_flush(st, &e));
+    CHECK(store_changes(st) == at);
+    OK(store_begin(st, &e));
+    OK(store_function_put(st, w.project, uuid_new(), SLICE("taken-back"), 0, &e));
+    uint64_t within = store_changes(st);
+    CHECK(within > at);
+    CHECK(store_end(st, ERR_QUOTA, &e) == ERR_QUOTA);
+    CHECK(store_changes(st) > within); /* what was read in between is no more */
+    at = store_changes(st);
+    OK(store_begin(st, &e));
+    OK(store_function_delete(st, w.function, &e));
+    OK(store_end(st, ERR_OK, &e));
+    CHECK(store_changes(st) > at);
+    OK(store_flush(st, &e));
+    end(st);
+}
+
 TEST(no_space)
 {
     struct store *st = begin();
@@ -781,6 +809,6 @@ TEST(sums)
 }
 
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
-          CASE(group_commit), CASE(no_space), CASE(names), CASE(versions), CASE(versions_carry),
-          CASE(assets), CASE(images_of_kinds), CASE(runs), CASE(runs_uses), CASE(logs),
-          CASE(journal), CASE(sums))
+          CASE(group_commit), CASE(changes), CASE(no_space), CASE(names), CASE(versions),
+          CASE(versions_carry), CASE(assets), CASE(images_of_kinds), CASE(runs), CASE(runs_uses),
+          CASE(logs), CASE(journal), CASE(sums))

@@ -220,6 +220,7 @@ enum err_code store_end(struct store *st, enum err_code rc, struct err *e)
     if (rc == ERR_OK)
         return db_exec(st, "RELEASE piece", e);
     struct err lost;
+    st->undone++;
     if (db_exec(st, "ROLLBACK TO piece; RELEASE piece", &lost))
         log_line(LOG_ERROR, "store_rollback", "error=%s", lost.text);
     return rc;
@@ -238,6 +239,7 @@ static enum err_code commit_now(struct store *st)
             return ERR_OK;
         }
     }
+    st->undone++;
     if (!sqlite3_get_autocommit(st->db) &&
         sqlite3_exec(st->db, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK)
         rc = ERR_IO;
@@ -274,6 +276,11 @@ static enum err_code commit(struct store *st)
 static void commit_turn(struct loop_task *t)
 {
     (void)commit(LIST_ITEM(t, struct store, commit));
+}
+
+uint64_t store_changes(struct store *st)
+{
+    return (uint64_t)sqlite3_total_changes64(st->db) + st->undone;
 }
 
 enum err_code store_flush(struct store *st, struct err *e)

@@ -23,6 +23,7 @@ struct store {
     bool open;             /* the turn's transaction was begun */
     enum err_code failed;  /* …and SQLite has taken it back for this reason */
     enum err_code trouble; /* why the last COMMIT failed: logged once */
+    uint64_t undone;       /* times that writes were taken back */
     void (*on_commit)(void *arg);
     void *on_commit_arg;
     struct {

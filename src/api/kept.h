@@ -1,0 +1,17 @@
+/* Answers that are given again while nothing has changed.
+ *
+ * Making a list of a hundred functions costs a millisecond, giving the same text again a tenth of
+ * it. One writer owns the database and counts its changes (store_changes), so an answer that was
+ * made at the same count is exact. Keyed by route, project and query; for handlers whose answer
+ * depends on nothing else (not on the user, not on the clock). Bounded in number and bytes. */
+#pragma once
+
+#include "api/request.h"
+
+enum { KEPT_ANSWERS = 64, KEPT_BYTES = 8 << 20, KEPT_MOST = 1 << 20 /* of one */ };
+
+/* Gives the kept answer to this request, if there is one: true, and it is answered. */
+bool kept_answer(struct api_request *r) MUST_CHECK;
+/* As api_answer(r, 200, body); and keeps it. */
+void kept_new(struct api_request *r, json_t *body);
+void kept_done(struct api *api);
