@@ -332,6 +332,10 @@ static void on_json(struct api_request *r)
     json_error_t error;
     struct slice text = buf_slice(&r->body);
     r->json = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &error);
+    /* What it is near to may be a secret. */
+    char *near = r->json ? NULL : strstr(error.text, " near ");
+    if (near)
+        *near = '\0';
     if (!r->json)
         api_refuse(r, ERR_BAD_REQUEST, "the body is not JSON: %s (line %d, column %d)", error.text,
                    error.line, error.column);

@@ -222,6 +222,9 @@ void versions_disable(struct api_request *r);
 void versions_enable(struct api_request *r);
 void versions_split(struct api_request *r);
 void versions_unsplit(struct api_request *r);
+void secrets_list(struct api_request *r);
+void secrets_put(struct api_request *r);
+void secrets_delete(struct api_request *r);
 void logs_list(struct api_request *r);
 void logs_more(struct api_request *r); /* a follower: new lines may be there */
 void audit_egress(struct api_request *r);

@@ -2,6 +2,7 @@
  * OpenAPI, in the dialect of ECMA 262. */
 #include "api/request.h"
 
+#include "auth/seal.h"
 #include "http/address.h"
 
 /* A member that is there, one that may be. */
@@ -195,6 +196,26 @@ OBJECT(schema_module, "Module", HAS("digest", digest, NULL), HAS("size", count, 
 OBJECT(schema_assets, "Assets", HAS("digest", digest, "of the bundle"),
        HAS("size", count, "bytes of the bundle"), HAS("files", count, NULL));
 
+/* ---- secrets ---- */
+
+#define VARIABLE_PATTERN "^[A-Za-z_][A-Za-z0-9_]*$"
+static const struct schema variable = {.type = SCHEMA_TEXT,
+                                       .least = 1,
+                                       .most = ENV_EACH,
+                                       .pattern = VARIABLE_PATTERN,
+                                       .judge = settings_variable};
+static const struct schema secret_value = {
+    .type = SCHEMA_TEXT, .least = 1, .most = ENV_EACH, .help = "with its name at most 5 KiB"};
+static const struct schema functions_using = {
+    .type = SCHEMA_LIST, .items = &text, .help = "that answer with it, at most 100 names"};
+OBJECT(schema_secret_put, "SecretPut", HAS("value", secret_value, NULL));
+OBJECT(schema_secret, "Secret", HAS("name", text, NULL), HAS("functions", functions_using, NULL),
+       HAS("created_at", when, NULL), HAS("updated_at", when, NULL));
+PAGE_OF(schema_secret_list, "SecretList", schema_secret);
+static const struct schema cursor_secret = {
+    .type = SCHEMA_TEXT, .most = SEAL_NAME, .help = "`next` of the page before"};
+QUERY(query_secrets, MAY("limit", limit_1000, NULL), MAY("cursor", cursor_secret, NULL));
+
 /* ---- functions ---- */
 
 OBJECT(statuses, "StatusCounts", HAS("1xx", count, NULL), HAS("2xx", count, NULL),
@@ -257,12 +278,6 @@ static const struct schema check = {.type = SCHEMA_TEXT,
 static const struct schema preview = {.type = SCHEMA_TEXT, .words = preview_words};
 static const struct schema capture = {.type = SCHEMA_TEXT, .words = capture_words};
 
-#define VARIABLE_PATTERN "^[A-Za-z_][A-Za-z0-9_]*$"
-static const struct schema variable = {.type = SCHEMA_TEXT,
-                                       .least = 1,
-                                       .most = ENV_EACH,
-                                       .pattern = VARIABLE_PATTERN,
-                                       .judge = settings_variable};
 static const struct schema variable_value = {
     .type = SCHEMA_TEXT, .nullable = true, .help = "null takes it away"};
 static const struct schema env_patch = {.type = SCHEMA_MAP,

@@ -25,6 +25,10 @@ extern const struct schema_field query_projects[];
 /* modules and assets */
 extern const struct schema schema_module, schema_assets;
 
+/* secrets */
+extern const struct schema schema_secret_put, schema_secret, schema_secret_list;
+extern const struct schema_field query_secrets[];
+
 /* functions */
 extern const struct schema schema_function_create, schema_function, schema_function_list;
 extern const struct schema schema_function_shown, schema_split;

@@ -1,6 +1,7 @@
 /* Versions of a function, and making new ones. */
 #include "api/versions.h"
 
+#include "api/secrets.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -208,6 +209,12 @@ struct deployment *versions_deployment(struct api_request *r)
 
 void versions_deploy(struct api_request *r, struct deployment *d)
 {
+    struct err e;
+    if (secrets_judge(r->api, r->project.id, &d->settings, r->field, &e)) {
+        api_fail(r, &e);
+        versions_drop(d);
+        return;
+    }
     d->owner = r;
     r->state = d;
     r->on_gone = deploying_gone;

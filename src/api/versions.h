@@ -17,7 +17,7 @@ struct deployment *versions_deployment(struct api_request *r);
 /* What a request for a deploy says beside settings: body, or query where there is none. false:
  * answered, and the deployment is freed. */
 bool versions_wishes(struct api_request *r, struct deployment *d);
-/* Deploys and answers. */
+/* Deploys and answers; not if a secret that it names is missing. */
 void versions_deploy(struct api_request *r, struct deployment *d);
 /* Frees it and its settings. */
 void versions_drop(struct deployment *d);

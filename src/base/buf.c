@@ -12,10 +12,22 @@ void buf_init(struct buf *b, size_t limit)
     *b = (struct buf){.limit = limit};
 }
 
+void buf_init_private(struct buf *b, size_t limit)
+{
+    *b = (struct buf){.limit = limit, .private = true};
+}
+
+static void give_back(struct buf *b)
+{
+    if (b->private && b->p)
+        explicit_bzero(b->p, b->cap);
+    free(b->p);
+}
+
 void buf_done(struct buf *b)
 {
-    free(b->p);
-    *b = (struct buf){.limit = b->limit};
+    give_back(b);
+    *b = (struct buf){.limit = b->limit, .private = b->private};
 }
 
 char *buf_reserve(struct buf *b, size_t n)
@@ -39,7 +51,7 @@ char *buf_reserve(struct buf *b, size_t n)
         return NULL;
     if (used)
         memcpy(p, b->p + b->head, used);
-    free(b->p);
+    give_back(b);
     b->p = p;
     b->cap = cap;
     b->head = 0;

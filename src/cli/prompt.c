@@ -25,8 +25,8 @@ static char *read_hidden(const char *label, char *out, int cap)
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     for (size_t i = 0; i < 3; i++)
         sigaction(ending[i], &restore, &before[i]);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet); /* before the label: what follows it isn't shown */
     fprintf(stderr, "%s: ", label);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     char *line = fgets(out, cap, stdin);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
     fputc('\n', stderr);

@@ -24,7 +24,7 @@ struct version_load {
     uint16_t secrets;             /* so many pairs at the end of env are secrets */
     struct uuid id, function;     /* the version's and its function's */
     uint8_t assets[DIGEST_BYTES]; /* its bundle's name; zero: none */
-    struct uuid revision;         /* of the newest secret in env: with id, what a slot is of */
+    struct uuid revision;         /* of the secrets in env: with id, what a slot is of */
     uint8_t policy_digest[DIGEST_BYTES]; /* zero: the empty policy */
     struct limits limits;
     struct slice policy; /* canonical (policy/policy.h); may be empty */

@@ -19,6 +19,7 @@
 
 #include "api/guest.h"
 #include "api/request.h"
+#include "api/secrets.h"
 #include "auth/seal.h"
 #include "base/log.h"
 #include "engine/engine.h"
@@ -115,6 +116,9 @@ static void promote(struct deployment *d)
         if (rc == ERR_OK && d->price.runs)
             rc = keep_json(d, shape_price(&d->price, d->held == HELD_COST), store_version_priced,
                            &e);
+        char field[128];
+        if (rc == ERR_OK && d->promoted) /* a secret may have been unset meanwhile */
+            rc = secrets_judge(&c->api, d->project, &d->settings, field, &e);
         if (rc == ERR_OK && d->promoted)
             rc = store_version_promote(st, d->function, d->version, &e);
         if (rc == ERR_OK && d->promoted)

@@ -7,6 +7,7 @@
  * backup), or was made under other limits or another key. */
 #include "roles/control.h"
 
+#include "api/secrets.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/policy.h"
@@ -40,7 +41,7 @@ static void making_init(struct making *m, struct control *c, struct route_row *r
     m->weight = 1;
     buf_init(&m->args, STORE_NAME + 1);
     for (int i = 0; i < ROUTE_VERSIONS; i++) {
-        buf_init(&m->texts[i].env, ENV_ALL + 1);
+        buf_init_private(&m->texts[i].env, ENV_ALL + 1);
         buf_init(&m->texts[i].policy, POLICY_TEXT + 1);
     }
 }
@@ -70,7 +71,7 @@ static enum err_code begin_row(struct making *m, const struct store_function *f,
 }
 
 /* Everything that goes into a version's load and must outlive the settings. */
-static enum err_code add_texts(const struct version_settings *s, struct texts *t,
+static enum err_code add_texts(struct making *m, const struct version_settings *s, struct texts *t,
                                struct version_load *load, struct err *e)
 {
     struct slice policy = settings_policy(s);
@@ -78,6 +79,10 @@ static enum err_code add_texts(const struct version_settings *s, struct texts *t
     buf_clear(&t->policy);
     if (!settings_env(s, &t->env) || !buf_add(&t->policy, policy.p, policy.n))
         return err_set(e, ERR_MEMORY, "no memory for a route");
+    enum err_code rc = secrets_add(&m->control->api, m->row->project, s->secrets, &t->env,
+                                   &load->secrets, &load->revision, e);
+    if (rc)
+        return rc;
     load->env = buf_slice(&t->env);
     load->policy = buf_slice(&t->policy);
     if (policy.n) /* what is stored is the canonical form, and so what the digest is of */
@@ -111,7 +116,7 @@ static enum err_code add_version(void *arg, const struct store_version *v, struc
     memcpy(rv->load.digest, v->digest, sizeof rv->load.digest);
     memcpy(rv->load.assets, v->assets, sizeof rv->load.assets);
     settings_limits(&s, &c->options.limits, &rv->load.limits);
-    rc = add_texts(&s, &m->texts[row->version_count], &rv->load, e);
+    rc = add_texts(m, &s, &m->texts[row->version_count], &rv->load, e);
     settings_done(&s);
     if (rc)
         return rc;

@@ -146,10 +146,11 @@ struct edge_run {
 };
 
 struct edge_slot {
-    struct uuid id;                      /* the version's: what a run looks for */
+    struct uuid id;                      /* the version's: with its revision what a run looks for */
     struct edge_route *route;            /* NULL: the slot is free */
     const struct route_version *version; /* of `route` */
     bool sure;                           /* its image was there */
+    bool outdated;                       /* the version was loaded again with newer secrets */
     uint32_t running;
     uint64_t used_us;
 };
@@ -297,6 +298,8 @@ struct edge_exec *edge_exec_want(struct edge_project *p, enum engine_kind kind);
 /* The slot of this version of `route`, loading it if needed; UINT32_MAX: all are taken. */
 uint32_t edge_exec_slot(struct edge_exec *x, struct edge_route *route,
                         const struct route_version *v);
+/* A run in the slot has ended. */
+void edge_exec_slot_rest(struct edge_exec *x, uint32_t slot);
 void edge_exec_given(struct edge *e, uint64_t cookie, uint32_t number, const int *fds, int n);
 void edge_exec_refused(struct edge *e, uint64_t cookie, const char *why);
 void edge_exec_ended(struct edge *e, uint32_t number, int status);

@@ -34,6 +34,10 @@ void edge_egress_load(struct edge_exec *x, const struct edge_slot *s)
 
 void edge_egress_unload(struct edge_exec *x, const struct edge_slot *s)
 {
+    /* Policies are of versions: another slot may still run it, with other secrets. */
+    for (int i = 0; i < EDGE_EXEC_SLOTS; i++)
+        if (&x->slots[i] != s && x->slots[i].route && uuid_eq(x->slots[i].id, s->id))
+            return;
     if (x->joined)
         channel_send(&x->edge->egress, FRAME_FORGET, 0, x->number, s->id.b, sizeof s->id.b);
 }

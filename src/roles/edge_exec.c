@@ -7,8 +7,10 @@
  * else happens. What it says is checked: an exec that breaks the rules of
  * frames or credit is closed, which kills it.
  *
- * Slots are numbers that we give to versions. Above EDGE_EXEC_IMAGES the ones
- * without runs that were unused the longest are unloaded. */
+ * Slots are numbers that we give to versions, each with the secrets of one
+ * moment. Above EDGE_EXEC_IMAGES the ones without runs that were unused the
+ * longest are unloaded; one whose secrets were changed since as soon as it has
+ * no runs. */
 #include "roles/edge.h"
 
 #include "base/log.h"
@@ -181,12 +183,37 @@ static bool load(struct edge_exec *x, uint32_t slot, const struct edge_route *ro
     return ok;
 }
 
+static struct uuid revision(const struct edge_slot *s)
+{
+    return s->version->load.revision;
+}
+
+/* The others of this version have old values: they end with their last run. */
+static void outdate(struct edge_exec *x, uint32_t at)
+{
+    for (uint32_t i = 0; i < EDGE_EXEC_SLOTS; i++) {
+        struct edge_slot *s = &x->slots[i];
+        if (i == at || !s->route || !uuid_eq(s->id, x->slots[at].id))
+            continue;
+        s->outdated = true;
+        edge_exec_slot_rest(x, i);
+    }
+}
+
+void edge_exec_slot_rest(struct edge_exec *x, uint32_t slot)
+{
+    struct edge_slot *s = &x->slots[slot];
+    if (s->route && s->outdated && !s->running)
+        unload(x, s);
+}
+
 uint32_t edge_exec_slot(struct edge_exec *x, struct edge_route *route,
                         const struct route_version *v)
 {
     uint32_t at;
     for (uint32_t i = 0; i < EDGE_EXEC_SLOTS; i++)
-        if (x->slots[i].route && uuid_eq(x->slots[i].id, v->id))
+        if (x->slots[i].route && uuid_eq(x->slots[i].id, v->id) &&
+            uuid_eq(revision(&x->slots[i]), v->load.revision))
             return i;
     make_room(x);
     for (at = 0; at < EDGE_EXEC_SLOTS && x->slots[at].route; at++)
@@ -196,6 +223,7 @@ uint32_t edge_exec_slot(struct edge_exec *x, struct edge_route *route,
     route->refs++;
     x->slots[at] = (struct edge_slot){.id = v->id, .route = route, .version = v};
     edge_egress_load(x, &x->slots[at]);
+    outdate(x, at);
     return at;
 }
 

@@ -498,6 +498,7 @@ static void finish(struct edge_run *r, struct ledger *l, bool counts)
     list_remove(&r->node);
     if (x) {
         x->slots[r->slot].running--;
+        edge_exec_slot_rest(x, r->slot);
         r->exec = NULL;
     }
     edge_queue_release(r);

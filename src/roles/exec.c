@@ -48,6 +48,7 @@ enum {
 struct version {
     struct list node; /* in exec.images when its image is open, most recent first */
     char *bytes;      /* what `load` and the strings point into */
+    size_t size;      /* of those */
     struct version_load load;
     struct strings env, args;
     struct policy *policy; /* NULL: the empty one */
@@ -251,6 +252,7 @@ static void version_free(struct exec *x, struct version *v)
 {
     image_close(x, v);
     policy_free(v->policy);
+    explicit_bzero(v->bytes, v->size); /* it holds secrets, and perhaps ones that were replaced */
     free(v->bytes);
     free(v);
 }
@@ -395,6 +397,7 @@ static void on_load(struct exec *x, const struct frame *f, struct slice payload)
     memcpy(bytes, buf_data(&x->loading), n);
     buf_done(&x->loading);
     v->bytes = bytes;
+    v->size = n;
     list_init(&v->node);
     if (version_load_read(slice_make(bytes, n), &v->load, &e) ||
         !strings_read(v->load.env, true, &v->env) || !strings_read(v->load.args, false, &v->args)) {
@@ -919,7 +922,7 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
     list_init(&x->preempted);
     list_init(&x->waiting);
     list_init(&x->free);
-    buf_init(&x->loading, FRAME_LOAD_MOST);
+    buf_init_private(&x->loading, FRAME_LOAD_MOST);
     buf_init(&x->taping, TAPE_MOST);
     x->loop = loop_new(e);
     if (!x->loop)

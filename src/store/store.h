@@ -383,6 +383,50 @@ enum err_code store_previews(struct store *st, struct uuid function, uint64_t no
 /* Ends those of one function whose time is over; ERR_NOT_FOUND if there are none. */
 enum err_code store_preview_over(struct store *st, uint64_t now_ms, struct err *e) MUST_CHECK;
 
+/* ---- secrets ---- */
+
+struct store_secret {
+    struct uuid project;
+    struct slice name;
+    struct uuid revision; /* of its last change */
+    struct slice value;   /* sealed */
+    uint64_t created_ms, updated_ms;
+};
+/* Sets or replaces it (all but the times). */
+enum err_code store_secret_put(struct store *st, const struct store_secret *s,
+                               struct err *e) MUST_CHECK;
+enum err_code store_secret_delete(struct store *st, struct uuid project, struct slice name,
+                                  struct err *e) MUST_CHECK;
+enum err_code store_secret_count(struct store *st, struct uuid project, uint64_t *ret_count,
+                                 struct err *e) MUST_CHECK;
+enum err_code store_secret(struct store *st, struct uuid project, struct slice name,
+                           enum err_code (*each)(void *arg, const struct store_secret *s,
+                                                 struct err *e),
+                           void *arg, struct err *e) MUST_CHECK;
+/* By name, after `after` (empty: from the start). */
+enum err_code
+store_secrets(struct store *st, struct uuid project, struct slice after, uint32_t limit,
+              enum err_code (*each)(void *arg, const struct store_secret *s, struct err *e),
+              void *arg, struct err *e) MUST_CHECK;
+
+/* A version that answers somewhere and names a secret. */
+struct store_secret_use {
+    struct slice secret, function; /* names */
+    uint32_t number;               /* the version's */
+    bool live;                     /* or in a split; else it is only previewed */
+    uint64_t env;                  /* bytes of its environment, sealed */
+    uint64_t named, names, values; /* of the secrets it names: how many are set, bytes of their
+                                      names, bytes of their sealed values */
+};
+/* Of one secret (`name` empty: of each), by secret and function. */
+enum err_code store_secret_uses(struct store *st, struct uuid project, struct slice name,
+                                enum err_code (*each)(void *arg, const struct store_secret_use *u,
+                                                      struct err *e),
+                                void *arg, struct err *e) MUST_CHECK;
+/* Their functions take the next generation: their rows of the route table are made anew. */
+enum err_code store_secret_touch(struct store *st, struct uuid project, struct slice name,
+                                 struct err *e) MUST_CHECK;
+
 /* ---- runs and logs ---- */
 
 struct store_run {

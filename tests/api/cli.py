@@ -55,17 +55,19 @@ class Cli:
         assert outcome.status == status, outcome
         return outcome
 
-    def on_terminal(self, *words, status=0, env=None, typed=None):
+    def on_terminal(self, *words, status=0, env=None, typed=None, prompt=b""):
         """As above with standard output and error on a terminal; both are in `out`. With `typed`
-        standard input is there too, and this is typed on it."""
+        standard input is there too, and this is typed on it, once `prompt` is there."""
         words = [str(word) for word in words]
         ours, theirs = pty.openpty()
         process = subprocess.Popen([str(binary()), *words], stdout=theirs, stderr=theirs,
                                    stdin=theirs if typed else subprocess.DEVNULL, env=self._environment(env), cwd=self.folder)
         os.close(theirs)
+        out = b""
+        while typed and prompt not in out and select.select([ours], [], [], SECONDS)[0]:
+            out += os.read(ours, 65536)
         if typed:
             os.write(ours, typed)
-        out = b""
         try:
             while data := os.read(ours, 65536):
                 out += data

@@ -255,6 +255,20 @@ TEST(sealing)
           ERR_INTERNAL);
     buf_data(&sealed)[SEAL_EXTRA] ^= 1;
     CHECK(unseal(key, owner, buf_slice(&sealed), &plain, &e) == ERR_INTERNAL);
+
+    /* A name is bound in, too: nothing opens under another, or under none. */
+    char longest[SEAL_NAME + 1];
+    memset(longest, 'X', sizeof longest);
+    buf_clear(&sealed);
+    buf_clear(&plain);
+    CHECK(seal_named(key, owner, SLICE("NAME"), SLICE("value"), &sealed));
+    CHECK(unseal_named(key, owner, SLICE("NAME"), buf_slice(&sealed), &plain, &e) == ERR_OK);
+    CHECK(slice_eq(buf_slice(&plain), SLICE("value")));
+    CHECK(unseal_named(key, owner, SLICE("NAM"), buf_slice(&sealed), &plain, &e) == ERR_INTERNAL);
+    CHECK(unseal_named(key, thief, SLICE("NAME"), buf_slice(&sealed), &plain, &e) == ERR_INTERNAL);
+    CHECK(unseal(key, owner, buf_slice(&sealed), &plain, &e) == ERR_INTERNAL);
+    CHECK(seal_named(key, owner, slice_make(longest, SEAL_NAME), SLICE("v"), &sealed));
+    CHECK(!seal_named(key, owner, slice_make(longest, SEAL_NAME + 1), SLICE("v"), &sealed));
     buf_done(&sealed);
     buf_done(&plain);
 }

@@ -476,6 +476,98 @@ TEST(versions_carry)
     end(st);
 }
 
+/* ---- secrets ---- */
+
+static char seen_secrets[256];
+
+static enum err_code note_secret(void *arg, const struct store_secret *s, struct err *e)
+{
+    (void)arg, (void)e;
+    size_t n = strlen(seen_secrets);
+    snprintf(seen_secrets + n, sizeof seen_secrets - n, "%.*s=%.*s ", SLICE_ARG(s->name),
+             SLICE_ARG(s->value));
+    return ERR_OK;
+}
+
+static enum err_code note_use(void *arg, const struct store_secret_use *u, struct err *e)
+{
+    (void)arg, (void)e;
+    size_t n = strlen(seen_secrets);
+    snprintf(seen_secrets + n, sizeof seen_secrets - n, "%.*s:%.*s:%u:%d:%d:%d:%d:%d ",
+             SLICE_ARG(u->secret), SLICE_ARG(u->function), u->number, u->live, (int)u->env,
+             (int)u->named, (int)u->names, (int)u->values);
+    return ERR_OK;
+}
+
+static const char *uses_of(struct store *st, struct uuid project, struct slice name)
+{
+    struct err e;
+    seen_secrets[0] = '\0';
+    OK(store_secret_uses(st, project, name, note_use, NULL, &e));
+    return seen_secrets;
+}
+
+TEST(secrets)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct store_secret s = {
+        .project = w.project, .name = SLICE("KEY"), .revision = uuid_new(), .value = SLICE("abc")};
+    struct store_version v = {.id = uuid_new(),
+                              .function = w.function,
+                              .env = SLICE("sealed"),
+                              .limits = SLICE("{}"),
+                              .check = SLICE("none"),
+                              .secrets = SLICE("[\"KEY\",\"NOT_SET\",\"OTHER\"]")};
+    uint32_t number;
+    uint64_t count = 0, before, after;
+    struct err e;
+    OK(store_begin(st, &e));
+    OK(store_secret_put(st, &s, &e));
+    s.value = SLICE("defg");
+    OK(store_secret_put(st, &s, &e));
+    s.name = SLICE("OTHER");
+    OK(store_secret_put(st, &s, &e));
+    OK(store_version_put(st, &v, &number, &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_secret_count(st, w.project, &count, &e));
+    CHECK(count == 2);
+    seen_secrets[0] = '\0';
+    OK(store_secrets(st, w.project, SLICE(""), 10, note_secret, NULL, &e));
+    OK(store_secrets(st, w.project, SLICE("KEY"), 10, note_secret, NULL, &e));
+    CHECK_STR(seen_secrets, "KEY=defg OTHER=defg OTHER=defg ");
+    CHECK(store_secret(st, w.user, SLICE("KEY"), note_secret, NULL, &e) == ERR_NOT_FOUND);
+
+    /* A version that answers nowhere uses nothing. */
+    CHECK_STR(uses_of(st, w.project, SLICE("KEY")), "");
+    OK(store_begin(st, &e));
+    OK(store_preview_put(st, w.function, v.id, INT64_MAX, &e));
+    OK(store_end(st, ERR_OK, &e));
+    CHECK_STR(uses_of(st, w.project, SLICE("KEY")), "KEY:hello:1:0:6:2:8:8 ");
+    OK(store_begin(st, &e));
+    OK(store_version_promote(st, w.function, v.id, &e));
+    OK(store_end(st, ERR_OK, &e));
+    CHECK_STR(uses_of(st, w.project, SLICE("")),
+              "KEY:hello:1:1:6:2:8:8 NOT_SET:hello:1:1:6:2:8:8 OTHER:hello:1:1:6:2:8:8 ");
+    CHECK_STR(uses_of(st, w.project, SLICE("NO")), "");
+    CHECK_STR(uses_of(st, w.user, SLICE("KEY")), "");
+
+    /* A change takes the function's row along, and no other's. */
+    OK(store_generation(st, &before, &e));
+    OK(store_begin(st, &e));
+    OK(store_secret_touch(st, w.project, SLICE("KEY"), &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_generation(st, &after, &e));
+    CHECK(after == before + 1 && changed_since(st, before) == 1);
+    OK(store_begin(st, &e));
+    OK(store_secret_touch(st, w.project, SLICE("NO"), &e));
+    OK(store_secret_delete(st, w.project, SLICE("KEY"), &e));
+    CHECK(store_secret_delete(st, w.project, SLICE("KEY"), &e) == ERR_NOT_FOUND);
+    OK(store_end(st, ERR_OK, &e));
+    CHECK(changed_since(st, after) == 0);
+    end(st);
+}
+
 TEST(assets)
 {
     struct store *st = begin();
@@ -810,5 +902,5 @@ TEST(sums)
 
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
           CASE(group_commit), CASE(changes), CASE(no_space), CASE(names), CASE(versions),
-          CASE(versions_carry), CASE(assets), CASE(images_of_kinds), CASE(runs), CASE(runs_uses),
-          CASE(logs), CASE(journal), CASE(sums))
+          CASE(versions_carry), CASE(assets), CASE(secrets), CASE(images_of_kinds), CASE(runs),
+          CASE(runs_uses), CASE(logs), CASE(journal), CASE(sums))

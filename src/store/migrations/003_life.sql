@@ -3,6 +3,7 @@
 
 -- JSON array: the names of the project's secrets that are variables of its environment.
 ALTER TABLE versions ADD COLUMN secrets TEXT NOT NULL DEFAULT '[]';
+CREATE INDEX versions_with_secrets ON versions (function_id) WHERE secrets != '[]';
 -- Who may see it at VERSION--NAME before it is promoted: 0 members, 1 everybody.
 ALTER TABLE versions ADD COLUMN preview INTEGER NOT NULL DEFAULT 0;
 -- Of which runs the inputs are captured (enum capture_kind): 0 none, 1 failures, 2 all.
