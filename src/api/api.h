@@ -30,7 +30,7 @@ struct api {
     struct verified verified;
     struct list requests;
     unsigned open;          /* of those */
-    struct list followers;  /* requests that stream new log lines */
+    struct list followers;  /* requests that stream new log lines or runs */
     struct map rates;       /* token id → struct rate */
     struct list rate_order; /* of those, least recently used first */
     struct list kept;       /* answers to give again (kept.c), the last used first */
@@ -51,8 +51,8 @@ void api_on_frame(struct api *api, struct channel *channel, const struct frame *
                   struct slice payload);
 /* The channel is gone, and its requests with it. */
 void api_on_closed(struct api *api, struct channel *channel);
-/* New log lines are in the database: tell those who follow. */
-void api_on_logs(struct api *api);
+/* New log lines or receipts are in the database: tell those who follow. */
+void api_on_stored(struct api *api);
 
 /* "http://NAME.localhost:8080/"; false if it does not fit. */
 bool api_function_url(const struct api *api, const char *name, char *out, size_t cap);

@@ -1,22 +1,17 @@
-/* Log lines: pages of the past, and following as Server-Sent Events.
+/* Log lines: pages of the past, the whole as JSON lines, and following.
  *
  * A page holds the latest lines that fit the filter, oldest first, and its
- * cursor leads to earlier ones. A follower gets a few past lines and then each
- * new line once, its id being the SSE id, so that Last-Event-ID resumes exactly.
- * Lines are read from the database whenever more were drained: a slow client
- * costs no memory, it just reads later. */
-#include "api/request.h"
+ * cursor leads to earlier ones. A search looks at a bounded number of lines: a
+ * page may be short, or empty, and still have a cursor. */
+#include "api/feed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
     PAGE = 100,
-    PAGE_MOST = 1000,
     PAGE_BYTES = 1 << 20, /* a page ends early when its lines are long */
-    FOLLOW_PAST = 10,     /* lines shown before the first new one */
-    BATCH = 200,
-    PING_US = 15000000
+    FOLLOW_PAST = 10      /* lines shown before the first new one */
 };
 
 static const struct {
@@ -24,28 +19,35 @@ static const struct {
     uint32_t most;
 } levels[] = {{"error", 1}, {"warning", 3}, {"info", UINT32_MAX}};
 
-static struct store_log_query read_query(const struct api_request *r)
+struct search {
+    struct store_log_query q;
+    char text[4 * LOG_PART + 1];
+};
+
+static void read_query(const struct api_request *r, struct search *s)
 {
     char text[16];
-    struct store_log_query q = {.function = r->function.id,
-                                .run = api_uuid(r, "run"),
-                                .before = api_number(r, "cursor", 0),
-                                .since_ms = api_time(r, "since"),
-                                .until_ms = api_time(r, "until"),
-                                .level = UINT32_MAX,
-                                .limit = (uint32_t)api_number(r, "limit", PAGE),
-                                .newest = true};
+    s->text[0] = '\0';
+    api_query(r, "text", s->text, sizeof s->text);
+    s->q = (struct store_log_query){.project = r->project.id,
+                                    .function = r->function.id,
+                                    .run = api_uuid(r, "run"),
+                                    .before = api_number(r, "cursor", 0),
+                                    .since_ms = api_time(r, "since"),
+                                    .until_ms = api_time(r, "until"),
+                                    .level = UINT32_MAX,
+                                    .text = slice_str(s->text),
+                                    .limit = (uint32_t)api_number(r, "limit", PAGE),
+                                    .newest = true};
     if (api_query(r, "level", text, sizeof text))
         for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
             if (strcmp(levels[i].name, text) == 0)
-                q.level = levels[i].most;
-    return q;
+                s->q.level = levels[i].most;
 }
 
 /* ---- pages ---- */
 
 struct page {
-    const char *function;
     json_t *items;
     uint64_t last;
     size_t bytes;
@@ -60,98 +62,53 @@ static enum err_code add(void *arg, const struct store_log *l, struct err *e)
         return ERR_OK;
     page->bytes += l->text.n + 128;
     page->last = l->id;
-    json_array_insert_new(page->items, 0, shape_log(l, page->function));
+    json_array_insert_new(page->items, 0, shape_log(l));
+    return ERR_OK;
+}
+
+static enum err_code note_lost(void *arg, const struct store_run *r, struct err *e)
+{
+    *(uint64_t *)arg = r->log_lost;
     return ERR_OK;
 }
 
 static void answer_page(struct api_request *r, const struct store_log_query *q)
 {
     struct err e;
-    struct page page = {.function = r->function.name, .items = json_array()};
-    if (store_logs(r->api->store, q, add, &page, &e)) {
+    struct store_scan scan;
+    struct page page = {.items = json_array()};
+    json_t *next = NULL;
+    if (store_logs(r->api->store, q, add, &page, &scan, &e)) {
         json_decref(page.items);
         api_fail(r, &e);
         return;
     }
-    bool more = page.cut || json_array_size(page.items) == q->limit;
-    api_answer(
-        r, 200,
-        shape_list(page.items, more ? json_sprintf("%llu", (unsigned long long)page.last) : NULL));
+    if (page.cut || scan.more)
+        next = json_sprintf("%llu", (unsigned long long)(page.cut ? page.last : scan.at));
+    json_t *answer = shape_list(page.items, next);
+    uint64_t lost;
+    /* What one run lost only its receipt knows. */
+    if (!uuid_is_zero(q->run) &&
+        store_run(r->api->store, r->project.id, q->run, note_lost, &lost, &e) == ERR_OK && lost)
+        json_object_set_new(answer, "lost", json_integer((json_int_t)lost));
+    api_answer(r, 200, answer);
 }
 
-/* ---- following ---- */
+/* ---- feeds ---- */
 
-struct follower {
-    struct api_request *request;
-    struct store_log_query q;
-    struct loop_timer ping;
-    bool full; /* the client has not taken enough yet */
+struct log_feed {
+    struct feed feed;
+    struct search search;
+    bool placed; /* where it begins, and JSON lines end, is known */
 };
 
 static enum err_code send_line(void *arg, const struct store_log *l, struct err *e)
 {
-    struct follower *f = arg;
-    struct api_request *r = f->request;
-    json_t *o = shape_log(l, r->function.name);
-    char *text = json_dumps(o, JSON_COMPACT);
-    struct buf event;
-    json_decref(o);
-    if (!text)
-        return err_set(e, ERR_MEMORY, "no memory for a log line");
-    buf_init(&event, strlen(text) + 64);
-    bool fits = buf_addf(&event, "id: %llu\ndata: ", (unsigned long long)l->id) &&
-                buf_add(&event, text, strlen(text)) && buf_add(&event, "\n\n", 2) &&
-                api_stream_write(r, buf_slice(&event));
-    free(text);
-    buf_done(&event);
-    if (!fits) {
-        f->full = true;
-        return err_set(e, ERR_BUSY, "the client is slow");
-    }
-    f->q.after = l->id;
-    return ERR_OK;
-}
-
-void logs_more(struct api_request *r)
-{
-    struct follower *f = r->state;
-    struct err e;
-    if (!f || f->full)
-        return;
-    /* Lines of one batch at a time, so that one follower does not hold up the loop. */
-    uint64_t before;
-    int batches = 0;
-    enum err_code rc;
-    do {
-        before = f->q.after;
-        rc = store_logs(r->api->store, &f->q, send_line, f, &e);
-    } while (rc == ERR_OK && f->q.after != before && !r->gone && ++batches < 10);
-}
-
-static void on_room(struct api_request *r)
-{
-    struct follower *f = r->state;
-    if (!f || !f->full || buf_size(&r->out) > API_STREAM_ROOM / 2)
-        return;
-    f->full = false;
-    logs_more(r);
-}
-
-static void on_ping(struct loop_timer *t)
-{
-    struct follower *f = LIST_ITEM(t, struct follower, ping);
-    struct api_request *r = f->request;
-    if (api_stream_write(r, SLICE(": still here\n\n")))
-        logs_more(r);
-    loop_timer_start(r->api->loop, t, loop_now(r->api->loop) + PING_US, on_ping);
-}
-
-static void follow_gone(struct api_request *r)
-{
-    struct follower *f = r->state;
-    loop_timer_stop(r->api->loop, &f->ping);
-    free(f);
-    r->state = NULL;
+    struct log_feed *f = arg;
+    enum err_code rc = feed_row(&f->feed, l->id, shape_log(l), e);
+    if (rc == ERR_OK)
+        f->search.q.after = l->id;
+    return rc;
 }
 
 static enum err_code note_first(void *arg, const struct store_log *l, struct err *e)
@@ -160,60 +117,74 @@ static enum err_code note_first(void *arg, const struct store_log *l, struct err
     return ERR_OK;
 }
 
-static void follow(struct api_request *r, const struct store_log_query *q)
+/* A follower begins before the few latest lines, or before all that `since` names; an export ends
+ * with the last line there is now. */
+static enum err_code find_place(struct log_feed *f, struct err *e)
 {
-    struct slice last_id = api_var(r, "HTTP_LAST_EVENT_ID");
-    struct err e;
-    struct store_log_query past = *q;
-    uint64_t after = 0;
-    if (last_id.n && slice_u64(last_id, &after)) {
-        /* resuming: nothing else to find out */
-    } else {
-        /* Start before the few latest lines, or before all that `since` names. */
-        past.limit = (uint32_t)api_number(r, "limit", q->since_ms ? PAGE_MOST : FOLLOW_PAST);
-        uint64_t end = 0;
-        struct store_log_query newest = {
-            .function = q->function, .level = UINT32_MAX, .limit = 1, .newest = true};
-        if (store_logs(r->api->store, &newest, note_first, &end, &e)) {
-            api_fail(r, &e);
-            return;
-        }
-        after = end + (end != 0);
-        if (store_logs(r->api->store, &past, note_first, &after, &e)) {
-            api_fail(r, &e);
-            return;
-        }
+    struct api_request *r = f->feed.request;
+    struct store_log_query *q = &f->search.q, past = *q;
+    struct store_scan scan;
+    uint64_t last;
+    char text[16];
+    bool limited = api_query(r, "limit", text, sizeof text);
+    enum err_code rc = store_logs_last(r->api->store, &last, e);
+    if (rc)
+        return rc;
+    q->newest = false;
+    q->limit = FEED_BATCH;
+    if (!f->feed.follows)
+        q->before = last + 1;
+    else if (!feed_resumes(r, &q->after) && (limited || !q->since_ms)) {
+        past.limit = limited ? past.limit : FOLLOW_PAST;
+        q->after = last;
+        rc = store_logs(r->api->store, &past, note_first, &q->after, &scan, e);
     }
-    struct follower *f = calloc(1, sizeof *f);
+    f->placed = rc == ERR_OK;
+    return rc;
+}
+
+static enum err_code read_more(struct feed *feed, bool *ret_more, struct err *e)
+{
+    struct log_feed *f = LIST_ITEM(feed, struct log_feed, feed);
+    struct store_scan scan;
+    enum err_code rc = f->placed ? ERR_OK : find_place(f, e);
+    if (rc == ERR_OK)
+        rc = store_logs(feed->request->api->store, &f->search.q, send_line, f, &scan, e);
+    if (rc == ERR_OK && scan.more) {
+        f->search.q.after = scan.at;
+        *ret_more = true;
+    }
+    return rc;
+}
+
+static void free_feed(struct feed *feed)
+{
+    free(LIST_ITEM(feed, struct log_feed, feed));
+}
+
+static void begin_feed(struct api_request *r, const struct search *s, enum feed_form form)
+{
+    struct log_feed *f = calloc(1, sizeof *f);
     if (!f) {
         api_refuse(r, ERR_MEMORY, "no memory");
         return;
     }
-    *f = (struct follower){.request = r, .q = *q};
-    f->q.after = after;
-    f->q.before = 0;
-    f->q.newest = false;
-    f->q.limit = BATCH;
-    r->state = f;
-    r->on_gone = follow_gone;
-    r->on_room = on_room;
-    list_push(&r->api->followers, &r->follow);
-    loop_timer_start(r->api->loop, &f->ping, loop_now(r->api->loop) + PING_US, on_ping);
-    api_stream(r, 200, "text/event-stream");
-    logs_more(r);
+    f->search = *s;
+    f->search.q.text = slice_str(f->search.text);
+    f->feed.read = read_more;
+    f->feed.free = free_feed;
+    feed_begin(&f->feed, r, form);
 }
 
-void api_on_logs(struct api *api)
-{
-    LIST_EACH(n, &api->followers) logs_more(LIST_ITEM(n, struct api_request, follow));
-}
-
+/* Of a function, or of the project: then there is none in the path, and its id is zero. */
 void logs_list(struct api_request *r)
 {
-    struct store_log_query q = read_query(r);
+    struct search s;
+    enum feed_form form = feed_form(r);
+    read_query(r, &s);
     api_drain(r);
-    if (api_flag(r, "follow"))
-        follow(r, &q);
+    if (form)
+        begin_feed(r, &s, form);
     else
-        answer_page(r, &q);
+        answer_page(r, &s.q);
 }

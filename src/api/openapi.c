@@ -133,8 +133,11 @@ static json_t *success(const struct api_route *route, int status)
     if (route->answer && status != 204)
         json_object_set_new(types, "application/json",
                             json_pack("{s:o}", "schema", reference(route->answer)));
-    if (route->streams)
-        json_object_set_new(types, route->streams, json_object());
+    struct slice streams = slice_str(route->streams ? route->streams : "");
+    while (streams.n) {
+        struct slice type = slice_split(&streams, ' ');
+        json_object_setn_new(types, type.p, type.n, json_object());
+    }
     if (json_object_size(types))
         json_object_set(o, "content", types);
     json_decref(types);

@@ -39,7 +39,7 @@ struct api_route {
     const struct schema *body;        /* of TAKES_JSON */
     const struct schema_field *query; /* members that the query may have; NULL: none */
     const struct schema *answer;      /* of success; NULL: it has no JSON */
-    const char *streams;              /* media type of an answer that is no JSON */
+    const char *streams;              /* media types, with spaces, of answers that are no JSON */
     int status;                       /* of success; 0: 200 */
     int also;                         /* another status of success, with the same answer */
 };
@@ -50,7 +50,7 @@ struct api_request {
     struct channel *channel;
     uint64_t id; /* of the stream */
     struct list node;
-    struct list follow; /* api->followers */
+    struct list follow; /* api->followers (feed.h) */
     struct uuid request_id;
     char *vars; /* the BEGIN payload, owned; the slices below point into it */
     size_t vars_n;
@@ -172,7 +172,18 @@ json_t *shape_price(const struct price *p, bool over);
 /* From what is stored; *ret_price stays if that is empty. */
 void shape_price_read(struct slice text, struct price *ret_price);
 json_t *shape_run(const struct store_run *r);
-json_t *shape_log(const struct store_log *l, const char *function);
+json_t *shape_log(const struct store_log *l);
+enum {
+    LOG_PART = 128, /* characters of a text that log lines are searched for */
+    RUN_PATH = 255, /* …of a path that runs begin with */
+};
+/* "503" or "5xx" of a query for runs; "250ms". False: it is no such thing. */
+bool runs_status(struct slice text, uint64_t *ret_low, uint64_t *ret_high);
+bool runs_slower(struct slice text, uint64_t *ret_us);
+/* The id of a run in the path; false (and answered) if it is none. */
+bool runs_id(struct api_request *r, struct uuid *ret_id);
+/* api_fail() of a run that was looked for. */
+void runs_fail(struct api_request *r, struct err *e);
 /* {"items":…, "next":…}; takes both references, next may be NULL. */
 json_t *shape_list(json_t *items, json_t *next);
 
@@ -226,11 +237,9 @@ void secrets_list(struct api_request *r);
 void secrets_put(struct api_request *r);
 void secrets_delete(struct api_request *r);
 void logs_list(struct api_request *r);
-void logs_more(struct api_request *r); /* a follower: new lines may be there */
 void audit_egress(struct api_request *r);
 void backup_get(struct api_request *r);
-void runs_of_function(struct api_request *r);
-void runs_of_project(struct api_request *r);
+void runs_list(struct api_request *r);
 void runs_get(struct api_request *r);
 void captures_get(struct api_request *r);
 void invoke_post(struct api_request *r);

@@ -419,11 +419,21 @@ static const struct schema level = {.type = SCHEMA_TEXT, .words = level_words};
 static const struct schema source = {.type = SCHEMA_TEXT, .words = source_words};
 OBJECT(log_line_shown, "LogLine", HAS("id", text, "grows"), HAS("at", when, NULL),
        HAS("level", level, NULL), HAS("source", source, NULL), HAS("run", uuid_or_null, NULL),
-       HAS("function", text, NULL), HAS("text", text, NULL));
-PAGE_OF(schema_log_list, "LogList", log_line_shown);
+       HAS("function", text, NULL), HAS("text", text, NULL),
+       MAY("lost", count, "a line of the platform: so many others were lost here"));
+static const struct schema log_lines = {.type = SCHEMA_LIST, .items = &log_line_shown};
+OBJECT(schema_log_list, "LogList", HAS("items", log_lines, NULL),
+       HAS("next", text_or_null, "the cursor of earlier lines; null: there are none"),
+       MAY("lost", count, "lines that the run which was asked for has lost"));
+static const char *const format_words[] = {"json", "jsonl", NULL};
+static const struct schema format = {
+    .type = SCHEMA_TEXT, .words = format_words, .help = "jsonl: all of it, an object a line"};
+static const struct schema part = {
+    .type = SCHEMA_TEXT, .least = 1, .most = LOG_PART, .help = "bytes that the line contains"};
 QUERY(query_logs, MAY("limit", limit_1000, NULL), MAY("cursor", cursor_number, NULL),
       MAY("since", when_named, NULL), MAY("until", when_named, NULL),
       MAY("level", level, "this one and worse"), MAY("run", uuid_named, "lines of this run"),
+      MAY("text", part, NULL), MAY("format", format, NULL),
       MAY("follow", flag, "as server-sent events: a few past lines, then each new one"));
 
 /* ---- runs ---- */
@@ -459,11 +469,46 @@ static const struct schema host_calls = {
         HAS("policy", digest_or_null, NULL), HAS("descriptors", descriptors, NULL),                \
         HAS("refusals", refusals, NULL)
 OBJECT(run_shown, "Run", RUN);
-static const struct schema log_lines = {.type = SCHEMA_LIST, .items = &log_line_shown};
 OBJECT(schema_run_shown, "RunWithLogs", RUN, HAS("logs", log_lines, NULL));
 PAGE_OF(schema_run_list, "RunList", run_shown);
+
+static enum err_code judge_status(struct slice s, struct err *e)
+{
+    uint64_t ignored[2];
+    return runs_status(s, &ignored[0], &ignored[1])
+               ? ERR_OK
+               : err_set(e, ERR_INVALID, "status is like 503, or 5xx");
+}
+static enum err_code judge_slower(struct slice s, struct err *e)
+{
+    uint64_t ignored;
+    return runs_slower(s, &ignored) ? ERR_OK
+                                    : err_set(e, ERR_INVALID, "slower is a time like 250ms or 2s");
+}
+static enum err_code judge_cause(struct slice s, struct err *e)
+{
+    for (size_t i = 0; code_words[i]; i++)
+        if (slice_eq(s, slice_str(code_words[i])) || slice_eq(s, SLICE("ok")))
+            return ERR_OK;
+    return err_set(e, ERR_INVALID, "cause is ok, or a code such as trap or cpu_limit");
+}
+static const struct schema run_cause = {
+    .type = SCHEMA_TEXT, .pattern = "^[a-z_]{1,31}$", .judge = judge_cause};
+static const struct schema run_status = {
+    .type = SCHEMA_TEXT, .pattern = "^[1-5]([0-9][0-9]|xx)$", .judge = judge_status};
+static const struct schema run_slower = {
+    .type = SCHEMA_TEXT, .pattern = "^[0-9]{1,9}(us|ms|s)$", .judge = judge_slower};
+static const struct schema run_method = {.type = SCHEMA_TEXT, .least = 1, .most = 15};
+static const struct schema path_start = {.type = SCHEMA_TEXT, .least = 1, .most = RUN_PATH};
 QUERY(query_runs, MAY("limit", limit_500, NULL), MAY("cursor", cursor_uuid, NULL),
-      MAY("failed", flag, "true: only those that failed"));
+      MAY("failed", flag, "true: only those that failed"),
+      MAY("status", run_status, "503, or 5xx: of the answer"),
+      MAY("cause", run_cause, "ok, or a code of the errors"), MAY("since", when_named, NULL),
+      MAY("until", when_named, NULL), MAY("version", version_number, NULL),
+      MAY("method", run_method, NULL), MAY("path", path_start, "how the path begins"),
+      MAY("slower", run_slower, "250ms, 2s: wall time of at least this"),
+      MAY("format", format, NULL),
+      MAY("follow", flag, "as server-sent events: a few past runs, then each that is over"));
 
 /* ---- invoke ---- */
 

@@ -251,18 +251,21 @@ json_t *shape_run(const struct store_run *r)
     return o;
 }
 
-json_t *shape_log(const struct store_log *l, const char *function)
+json_t *shape_log(const struct store_log *l)
 {
     static const char *const sources[] = {"stderr", "log", "platform"};
     char id[24];
     snprintf(id, sizeof id, "%llu", (unsigned long long)l->id);
-    return json_pack("{s:s, s:o, s:s, s:s, s:o, s:s, s:o}", "id", id, "at", shape_time(l->at_ms),
-                     "level",
-                     l->level <= 1   ? "error"
-                     : l->level <= 3 ? "warning"
-                                     : "info",
-                     "source", l->source < 3 ? sources[l->source] : "platform", "run",
-                     shape_uuid(l->run), "function", function, "text", shape_text(l->text));
+    json_t *o = json_pack(
+        "{s:s, s:o, s:s, s:s, s:o, s:o, s:o}", "id", id, "at", shape_time(l->at_ms), "level",
+        l->level <= 1   ? "error"
+        : l->level <= 3 ? "warning"
+                        : "info",
+        "source", l->source < 3 ? sources[l->source] : "platform", "run", shape_uuid(l->run),
+        "function", shape_text(l->function_name), "text", shape_text(l->text));
+    if (l->lost)
+        json_object_set_new(o, "lost", json_integer(l->lost));
+    return o;
 }
 
 json_t *shape_list(json_t *items, json_t *next)

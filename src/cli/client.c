@@ -384,7 +384,7 @@ out:
 enum err_code client_list(struct client *c, const struct client_request *request, size_t most,
                           json_t **ret_json, struct err *e)
 {
-    enum { PAGE = 100, SLOT = 7 /* of `query`, for the cursor; 6 is for the limit */ };
+    enum { PAGE = 100, SLOT = 15 /* of `query`, for the cursor; 14 is for the limit */ };
     struct client_request page = *request;
     json_t *all = json_array(), *answer = NULL;
     char limit[24];
@@ -402,7 +402,8 @@ enum err_code client_list(struct client *c, const struct client_request *request
         json_t *items = json_object_get(answer, "items");
         const char *cursor = answer_text(answer, "next");
         json_array_extend(all, items);
-        if (!*cursor || json_array_size(items) == 0 || (most && json_array_size(all) >= most)) {
+        /* A page may be empty and still not the last: searches look at a bounded number of rows. */
+        if (!*cursor || (most && json_array_size(all) >= most)) {
             *ret_json = json_pack("{s:O,s:s?}", "items", all, "next", *cursor ? cursor : NULL);
             rc = *ret_json ? ERR_OK : err_set(e, ERR_MEMORY, "out of memory");
             break;

@@ -15,7 +15,8 @@
 struct client;
 
 /* For the server and project of the context; `project` (from --project) goes first, may be NULL. */
-enum err_code client_open(const char *project, struct client **ret_client, struct err *e) MUST_CHECK;
+enum err_code client_open(const char *project, struct client **ret_client,
+                          struct err *e) MUST_CHECK;
 /* For a given server and token. */
 enum err_code client_open_as(const struct context *context, struct client **ret_client,
                              struct err *e) MUST_CHECK;
@@ -34,14 +35,14 @@ struct client_head {
 };
 
 struct client_request {
-    const char *method;          /* NULL: GET */
-    const char *path;            /* after /v1/; each {} is the next of `at`, percent-encoded; {P}
-                                  * stands for projects/PROJECT */
-    const char *at[3];           /* borrowed, as everything here */
-    struct client_pair query[8]; /* rows without a value are left out */
-    struct client_pair field;    /* one more header field */
-    const json_t *json;          /* the body, or … */
-    const char *content_type;    /* … a stream of this type, read from `fd` to its end */
+    const char *method;           /* NULL: GET */
+    const char *path;             /* after /v1/; each {} is the next of `at`, percent-encoded; {P}
+                                   * stands for projects/PROJECT */
+    const char *at[3];            /* borrowed, as everything here */
+    struct client_pair query[16]; /* rows without a value are left out; the last has no name */
+    struct client_pair field;     /* one more header field */
+    const json_t *json;           /* the body, or … */
+    const char *content_type;     /* … a stream of this type, read from `fd` to its end */
     int fd;
     /* A stream for the body of a 2xx answer: gets each piece as it arrives, and its head first in
      * `head`; false ends the call with ERR_CANCELLED. NULL: the body is collected as JSON. */

@@ -100,14 +100,16 @@ const struct command commands[] = {
      .example = "echo hi | " BRAND_COMMAND " invoke hello"},
     {.name = "logs",
      .run = cmd_logs,
-     .usage =
-         "NAME [-f] [--run ID] [--since 10m] [--level LEVEL] [--lines N] [--project P] [--json]",
-     .summary = "what a function wrote to its log",
+     .usage = "[NAME] [-f] [--run ID] [--since 10m] [--until TIME] [--level LEVEL] [--grep TEXT] "
+              "[--lines N] [--export] [--project P] [--json]",
+     .summary = "what a function, or all of them, wrote to the log",
      .example = BRAND_COMMAND " logs hello -f"},
     {.name = "runs",
      .run = cmd_runs,
      .sub = runs_commands,
-     .usage = "[NAME] [--failed] [--project P] [--json] | show ID",
+     .usage = "[NAME] [-f] [--failed] [--status 5xx] [--cause CAUSE] [--since 10m] [--until TIME] "
+              "[--version N] [--method METHOD] [--path /PATH] [--slower 250ms] [--lines N] "
+              "[--export] [--project P] [--json] | show ID",
      .summary = "the latest runs, and what one used",
      .example = BRAND_COMMAND " runs hello --failed\n" BRAND_COMMAND
                               " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},

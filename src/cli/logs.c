@@ -1,31 +1,20 @@
-/* `wasmcloud logs`: what a function wrote, until now or as it happens.
- *
- * Following is a stream of server-sent events. When it breaks (a restart, a
- * proxy's patience) it is taken up again after the last line that was shown. */
+/* `wasmcloud logs`: what a function, or all of a project, wrote; until now or as it happens. */
 #include "base/brand.h"
-#include "base/buf.h"
 #include "cli/args.h"
 #include "cli/client.h"
+#include "cli/feed.h"
 #include "cli/show.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
-    EVENT_MOST = 256 << 10, /* a log line has at most 64 KiB; JSON may write a byte as six */
-    RETRY_S = 1,
-    RETRIES_MOST = 30, /* in a row without one event in between */
+    LINES = 100, /* shown without --lines */
+    LINES_MOST = 100000,
+    PAGE = 1000,
+    PAGES_MOST = 100000 /* a search may go through many that have nothing */
 };
 
-struct follow {
-    bool json;
-    struct buf line;  /* of the stream, while incomplete */
-    struct buf data;  /* of the event */
-    char last[64];    /* id of the last event that was shown */
-    char next_id[64]; /* of the event being read */
-    int failures;     /* in a row */
-    bool closed;      /* nobody reads standard output any more */
-};
+static bool of_project; /* then each line says which function it is of */
 
 static void print_line(const json_t *line)
 {
@@ -42,99 +31,55 @@ static void print_line(const json_t *line)
         printf("%s  %s%-7s%s  ", show_time(answer_text(line, "at"), at), on, level,
                *on ? "\033[0m" : "");
     }
+    if (of_project)
+        printf("%s%s", answer_text(line, "function"), show_on_terminal() ? "  " : "\t");
     show_text(stdout, slice_str(answer_text(line, "text")));
     putchar('\n');
 }
 
-/* An event is complete: shows it. Comments and events without data are the server's heartbeat. */
-static void event_done(struct follow *f)
+/* The latest lines that match, as one list, oldest first: pages are asked for from the last one
+ * back, and one may be empty although earlier ones are not. */
+static enum err_code latest(struct client *c, struct client_request *request, uint64_t most,
+                            json_t **ret_json, struct err *e)
 {
-    struct slice data = buf_slice(&f->data);
-    json_t *line = data.n ? json_loadb(data.p, data.n, 0, NULL) : NULL;
-    if (line) {
-        if (f->json) {
-            json_dumpf(line, stdout, JSON_COMPACT);
-            putchar('\n');
-        } else {
-            print_line(line);
-        }
-        f->closed = fflush(stdout) != 0;
-        memcpy(f->last, f->next_id, sizeof f->last);
-        f->failures = 0;
-    }
-    json_decref(line);
-    buf_clear(&f->data);
-}
-
-/* One line of a stream of events (WHATWG HTML, 9.2.6). */
-static bool event_line(struct follow *f, struct slice line)
-{
-    if (line.n && line.p[line.n - 1] == '\r')
-        line.n--;
-    if (line.n == 0) {
-        event_done(f);
-        return !f->closed;
-    }
-    struct slice value = line, field = slice_split(&value, ':');
-    if (value.p && value.n && value.p[0] == ' ')
-        value = slice_from(value, 1);
-    if (slice_eq(field, SLICE("data")))
-        return (buf_size(&f->data) == 0 || buf_add(&f->data, "\n", 1)) &&
-               buf_add(&f->data, value.p, value.n);
-    if (slice_eq(field, SLICE("id")))
-        (void)!slice_copy(value, f->next_id, sizeof f->next_id);
-    return true;
-}
-
-static bool on_events(void *ctx, const struct client_head *head, struct slice piece)
-{
-    struct follow *f = ctx;
-    if (!buf_add(&f->line, piece.p, piece.n))
-        return false;
-    for (;;) {
-        struct slice all = buf_slice(&f->line);
-        const char *end = all.n ? memchr(all.p, '\n', all.n) : NULL;
-        if (!end)
-            return true;
-        if (!event_line(f, slice_make(all.p, (size_t)(end - all.p))))
-            return false;
-        buf_consume(&f->line, (size_t)(end - all.p) + 1);
-    }
-}
-
-/* Until it is interrupted, or the server stays away. */
-static int follow(struct client *c, struct client_request *request, bool json)
-{
-    struct follow f = {.json = json};
-    struct err e;
-    enum err_code rc;
-    buf_init(&f.line, EVENT_MOST);
-    buf_init(&f.data, EVENT_MOST);
-    request->on_body = on_events;
-    request->ctx = &f;
-    do {
-        if (*f.last)
-            request->field = (struct client_pair){"Last-Event-ID", f.last};
-        buf_clear(&f.line);
-        buf_clear(&f.data);
-        rc = client_call(c, request, NULL, NULL, &e);
-        if (rc == ERR_OK || rc == ERR_UNREACHABLE || rc == ERR_UNAVAILABLE) {
-            rc = rc == ERR_OK ? err_set(&e, ERR_UNREACHABLE, "the server ended the log") : rc;
-            if (++f.failures <= RETRIES_MOST)
-                sleep(RETRY_S);
-        } else {
+    char cursor[32] = "", limit[16];
+    json_t *all = json_array(), *lost = NULL;
+    size_t at = 0;
+    enum err_code rc = ERR_OK;
+    while (request->query[at].name)
+        at++;
+    for (int i = 0; i < PAGES_MOST && json_array_size(all) < most; i++) {
+        json_t *answer = NULL;
+        uint64_t left = most - json_array_size(all);
+        snprintf(limit, sizeof limit, "%ju", (uintmax_t)(left < PAGE ? left : PAGE));
+        request->query[at] = (struct client_pair){"limit", limit};
+        if (*cursor)
+            request->query[at + 1] = (struct client_pair){"cursor", cursor};
+        rc = client_call(c, request, &answer, NULL, e);
+        if (rc)
             break;
-        }
-    } while (f.failures <= RETRIES_MOST);
-    buf_done(&f.line);
-    buf_done(&f.data);
-    return f.closed ? err_cli(ERR_CANCELLED) : client_fail(request, &e);
+        json_t *items = json_object_get(answer, "items");
+        json_array_extend(items, all);
+        json_decref(all);
+        all = json_incref(items);
+        if (!lost)
+            lost = json_incref(json_object_get(answer, "lost"));
+        bool more = slice_copy(slice_str(answer_text(answer, "next")), cursor, sizeof cursor);
+        json_decref(answer);
+        if (!more || !*cursor)
+            break;
+    }
+    *ret_json = json_pack("{s:o, s:n}", "items", all, "next");
+    if (lost)
+        json_object_set_new(*ret_json, "lost", lost);
+    return rc;
 }
 
 int cmd_logs(int argc, char **argv)
 {
-    bool json = false, following = false;
-    const char *project = NULL, *run = NULL, *since = NULL, *level = NULL, *lines = NULL;
+    bool json = false, following = false, export = false;
+    const char *project = NULL, *run = NULL, *since = NULL, *until = NULL, *level = NULL,
+               *grep = NULL, *lines = NULL;
     const struct flag flags[] = {
         {.name = "follow", .letter = 'f', .help = "go on as lines are written", .on = &following},
         {.name = "run", .value = "ID", .help = "of one run only", .text = &run},
@@ -142,36 +87,49 @@ int cmd_logs(int argc, char **argv)
          .value = "TIME",
          .help = "10m, 2h, 1d: not older than this",
          .text = &since},
+        {.name = "until", .value = "TIME", .help = "older than this", .text = &until},
         {.name = "level",
          .value = "error|warning|info",
          .help = "this level and worse",
          .text = &level},
-        {.name = "lines", .value = "N", .help = "the latest N, at most 1000 (100)", .text = &lines},
+        {.name = "grep", .value = "TEXT", .help = "lines that contain this", .text = &grep},
+        {.name = "lines", .value = "N", .help = "the latest N (100)", .text = &lines},
+        {.name = "export", .help = "all of them, one JSON object a line", .on = &export},
         FLAG_PROJECT(project),
         FLAG_JSON(json),
         {0},
     };
     struct words words;
-    int status = args_parse("logs", argc, argv, flags, &words, 1, 1);
+    uint64_t most = LINES;
+    int status = args_parse("logs", argc, argv, flags, &words, 0, 1);
     if (status >= 0)
         return status;
+    if (lines && (!slice_u64(slice_str(lines), &most) || most < 1 || most > LINES_MOST))
+        return command_usage("logs", "--lines is a number from 1 to %d", LINES_MOST);
+    if (following && export)
+        return command_usage("logs", "either --follow or --export");
     struct client *c = NULL;
     struct err e;
     if (client_open(project, &c, &e))
         return client_fail(NULL, &e);
+    of_project = words.n == 0;
     struct client_request request = {
-        .path = "{P}/functions/{}/logs",
-        .at = {words.at[0]},
+        .path = words.n ? "{P}/functions/{}/logs" : "{P}/logs",
+        .at = {words.n ? words.at[0] : NULL},
         .query = {{"since", since},
+                  {"until", until},
                   {"run", run},
                   {"level", level},
-                  {"limit", lines},
-                  {"follow", following ? "1" : NULL}},
+                  {"text", grep},
+                  {"follow", following ? "true" : NULL},
+                  {"limit", following ? lines : NULL}},
     };
     json_t *answer = NULL;
     if (following) {
-        status = follow(c, &request, json);
-    } else if (client_call(c, &request, &answer, NULL, &e)) {
+        status = feed_follow(c, &request, json ? NULL : print_line);
+    } else if (export) {
+        status = feed_export(c, &request);
+    } else if (latest(c, &request, most, &answer, &e)) {
         status = client_fail(&request, &e);
     } else {
         json_t *items = json_object_get(answer, "items");
@@ -179,6 +137,11 @@ int cmd_logs(int argc, char **argv)
             print_line(json_array_get(items, i));
         if (json)
             show_json(answer);
+        else if (answer_count(answer, "lost"))
+            fprintf(stderr,
+                    "%ju lines of this run were lost: over log-lines or log-bytes, or "
+                    "faster than lines can be stored\n",
+                    (uintmax_t)answer_count(answer, "lost"));
         status = 0;
     }
     json_decref(answer);

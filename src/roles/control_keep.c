@@ -1,7 +1,8 @@
 /* Housekeeping, a little at a time: deleted functions whose name is free again, modules and assets
  * that no version has used for a while, connections of guests that nobody has to answer for any
- * more. Receipts and log lines are trimmed where they are written. What is too old is judged by a
- * clock that doesn't follow a leap of the wall clock at once (base/steady.h). */
+ * more, log lines and receipts that are too old. Where they are too many, they are trimmed as they
+ * are written. What is too old is judged by a clock that doesn't follow a leap of the wall clock at
+ * once (base/steady.h). */
 #include "roles/control.h"
 
 #include "api/request.h"
@@ -141,14 +142,17 @@ static void keep_clock(struct control *c)
         log_line(LOG_WARNING, "keep_clock", "error=\"%s\"", e.text);
 }
 
-static enum err_code trim_captures(struct control *c, struct err *e)
+/* By age; by size a project's lines are trimmed as they are written. */
+static enum err_code expire(struct control *c, enum limit_id limit,
+                            enum err_code (*oldest)(struct store *st, uint64_t before_ms,
+                                                    uint32_t most, struct err *e),
+                            struct err *e)
 {
-    uint64_t age = c->options.limits.v[LIMIT_RUN_AGE] / 1000, now = steady_ms();
-    if (!age || now <= age)
+    uint64_t age = c->options.limits.v[limit] / 1000, now = steady_ms();
+    if (age == 0 || age > now)
         return ERR_NOT_FOUND;
     enum err_code rc = store_begin(c->api.store, e);
-    return rc ? rc
-              : store_end(c->api.store, store_captures_old(c->api.store, now - age, ROWS, e), e);
+    return rc ? rc : store_end(c->api.store, oldest(c->api.store, now - age, ROWS, e), e);
 }
 
 static void on_keep(struct loop_timer *t)
@@ -171,10 +175,17 @@ static void on_keep(struct loop_timer *t)
     enum err_code s = sweep(c, &e);
     if (s && s != ERR_NOT_FOUND)
         log_line(LOG_WARNING, "keep_blobs", "error=\"%s\"", e.text);
-    enum err_code captures = trim_captures(c, &e);
-    if (captures && captures != ERR_NOT_FOUND)
+    enum err_code l = expire(c, LIMIT_LOG_AGE, store_logs_expire, &e);
+    if (l && l != ERR_NOT_FOUND)
+        log_line(LOG_WARNING, "keep_logs", "error=\"%s\"", e.text);
+    enum err_code r = expire(c, LIMIT_RUN_AGE, store_runs_expire, &e);
+    if (r && r != ERR_NOT_FOUND)
+        log_line(LOG_WARNING, "keep_runs", "error=\"%s\"", e.text);
+    enum err_code p = expire(c, LIMIT_RUN_AGE, store_captures_old, &e);
+    if (p && p != ERR_NOT_FOUND)
         log_line(LOG_WARNING, "keep_captures", "error=\"%s\"", e.text);
-    bool more = captures == ERR_OK || a == ERR_OK || b == ERR_OK || d == ERR_OK || j == ERR_OK;
+    bool more = p == ERR_OK || l == ERR_OK || r == ERR_OK || a == ERR_OK || b == ERR_OK ||
+                d == ERR_OK || j == ERR_OK;
     log_line(LOG_DEBUG, "keep_looked", "more=%d", more);
     loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
 }

@@ -10,6 +10,7 @@
 
 #include "api/record.h"
 #include "auth/seal.h"
+#include "base/clock.h"
 #include "base/host.h"
 #include "base/log.h"
 #include "base/steady.h"
@@ -23,6 +24,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define DAY_US 86400000000u
+
 enum {
     DRAIN_US = 1000000,
     FOLLOWED_US = 100000, /* while somebody follows the log */
@@ -31,6 +34,8 @@ enum {
     RUNS_FULL = 1000,     /* …that keep many rows of what they opened: up to 32 KiB */
     RUNS_STEP = 256,      /* runs of a function between two trims of its receipts */
     TRIM_MOST = 2000,     /* rows that one trim deletes */
+    LEVEL_WARNING = 3,    /* of spool/spool.h, as the next */
+    SOURCE_PLATFORM = 2,
 };
 
 _Static_assert((int)STORE_COUNTERS == (int)SPOOL_COUNTERS &&
@@ -57,7 +62,7 @@ struct ring {
     bool placed;  /* `at` is known */
     uint64_t at;  /* read and written up to here, perhaps not committed */
     bool waiting; /* for a COMMIT */
-    bool lines;   /* log lines are in it */
+    bool lines;   /* log lines or receipts are in it */
     bool more;    /* the last batch was full */
     struct store_wait wait;
     struct buf capture; /* the pieces of a captured run's tape that came so far */
@@ -123,17 +128,57 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
     return rc;
 }
 
-static enum err_code put_line(struct control *c, const struct spool_log *l, struct slice line,
+/* Bytes of log lines that a project's sum has not yet: a batch adds them up, since its lines are
+ * mostly of one project. */
+struct logged {
+    struct uuid project;
+    uint64_t bytes;
+};
+
+static enum err_code flush_logged(struct control *c, struct logged *sum, struct err *e)
+{
+    enum err_code rc =
+        sum->bytes ? store_logs_grew(c->api.store, sum->project, sum->bytes, e) : ERR_OK;
+    sum->bytes = 0;
+    return rc;
+}
+
+static enum err_code put_line(struct control *c, const struct store_log *line, struct logged *sum,
                               struct err *e)
 {
-    struct store_log log = {.project = l->project,
-                            .function = l->function,
-                            .run = l->run,
-                            .at_ms = l->at_us / 1000,
-                            .level = l->level,
-                            .source = l->source,
-                            .text = line};
-    return store_log_put(c->api.store, &log, e);
+    uint64_t bytes;
+    enum err_code rc = ERR_OK;
+    if (!uuid_eq(sum->project, line->project))
+        rc = flush_logged(c, sum, e);
+    if (rc == ERR_OK)
+        rc = store_log_put(c->api.store, line, &bytes, e);
+    if (rc)
+        return rc;
+    sum->project = line->project;
+    sum->bytes += bytes;
+    return ERR_OK;
+}
+
+/* Where lines were lost, the log says so itself. Which runs lost them their receipts say; the sums
+ * count also those whose receipt is lost, so the sums are what is shown. */
+static enum err_code put_lost(struct control *c, const struct spool_sums *sums, uint64_t lost,
+                              struct err *e)
+{
+    char text[160];
+    struct logged sum = {0};
+    int n = snprintf(text, sizeof text,
+                     "%llu log line%s lost here: over log-lines or log-bytes of a run, or faster "
+                     "than lines can be stored",
+                     (unsigned long long)lost, lost == 1 ? " was" : "s were");
+    struct store_log line = {.project = sums->project,
+                             .function = sums->function,
+                             .at_ms = clock_real_us() / 1000,
+                             .level = LEVEL_WARNING,
+                             .source = SOURCE_PLATFORM,
+                             .lost = lost < UINT32_MAX ? (uint32_t)lost : UINT32_MAX,
+                             .text = slice_make(text, (size_t)n)};
+    enum err_code rc = put_line(c, &line, &sum, e);
+    return rc ? rc : flush_logged(c, &sum, e);
 }
 
 static enum err_code put_connection(struct control *c, const struct spool_connection *s,
@@ -240,7 +285,12 @@ static enum err_code count(struct ring *r, struct counted *have, const struct sp
     }
     if (!grown)
         return ERR_OK;
-    rc = store_count(st, r->id, sums->project, sums->function, have->v, now, e);
+    rc = store_count(st, r->id, sums->project, sums->function, clock_real_us() / DAY_US, have->v,
+                     now, e);
+    if (rc == ERR_OK && now[STORE_LOG_LOST] != have->v[STORE_LOG_LOST]) {
+        rc = put_lost(r->control, sums, now[STORE_LOG_LOST] - have->v[STORE_LOG_LOST], e);
+        r->lines = true;
+    }
     if (rc == ERR_OK && now[STORE_RUNS] / RUNS_STEP != have->v[STORE_RUNS] / RUNS_STEP)
         rc = store_runs_trim(st, sums->function, RUNS_KEPT, RUNS_FULL, TRIM_MOST, e);
     if (rc == ERR_OK && now[STORE_LOG_LINES] != have->v[STORE_LOG_LINES])
@@ -309,7 +359,7 @@ static void on_commit(struct store_wait *w, enum err_code rc)
     }
     spool_take(r->spool, r->at);
     if (lines)
-        api_on_logs(&r->control->api);
+        api_on_stored(&r->control->api);
     if (r->more)
         control_drain_soon(r->control);
 }
@@ -318,6 +368,7 @@ static enum err_code take_batch(struct ring *r, struct err *e)
 {
     struct control *c = r->control;
     static struct spool_record record; /* large; one thread */
+    struct logged sum = {0};
     enum err_code rc = place(r, e);
     uint64_t begun = r->at;
     int n = 0;
@@ -326,9 +377,18 @@ static enum err_code take_batch(struct ring *r, struct err *e)
         switch (record.type) {
         case SPOOL_RECEIPT:
             rc = put_receipt(c, &record.receipt, &record.ledger, e);
+            r->lines = true; /* runs are followed, too */
             break;
         case SPOOL_LOG:
-            rc = put_line(c, &record.log, record.line, e);
+            rc = put_line(c,
+                          &(struct store_log){.project = record.log.project,
+                                              .function = record.log.function,
+                                              .run = record.log.run,
+                                              .at_ms = record.log.at_us / 1000,
+                                              .level = record.log.level,
+                                              .source = record.log.source,
+                                              .text = record.line},
+                          &sum, e);
             r->lines = true;
             break;
         case SPOOL_CONNECTION:
@@ -340,6 +400,8 @@ static enum err_code take_batch(struct ring *r, struct err *e)
         }
     }
     r->more = n == BATCH;
+    if (rc == ERR_OK)
+        rc = flush_logged(c, &sum, e);
     if (rc == ERR_OK)
         rc = trim_captures(r, e);
     if (rc == ERR_OK)

@@ -293,7 +293,7 @@ struct store_version {
     struct slice result;           /* JSON; empty: not checked */
     struct slice price;            /* JSON; empty: not measured */
     uint64_t created_ms, updated_ms, promoted_ms, disabled_ms; /* 0: never */
-    bool live;        /* it is its function's */
+    bool live;                                                 /* it is its function's */
     uint32_t percent; /* of the function's requests that it answers */
 };
 /* Inserts v (all but result, price, times and what it answers) as `number`, which must be after
@@ -431,6 +431,7 @@ enum err_code store_secret_touch(struct store *st, struct uuid project, struct s
 
 struct store_run {
     struct uuid id, project, function, version;
+    uint64_t serial; /* grows in the order in which receipts were stored */
     struct slice function_name;
     uint64_t version_number; /* 0: the version is not kept any more */
     uint64_t started_ms;
@@ -443,22 +444,64 @@ struct store_run {
     uint64_t cpu_us, wall_us, memory_peak, bytes_in, bytes_out, request_bytes, response_bytes;
     uint64_t calls, log_lines, log_lost;
 };
+typedef enum err_code store_each_run(void *arg, const struct store_run *r, struct err *e);
+
 /* Adds a receipt; silently not if it is there already or the function is not the project's.
- * function_name and version_number are not read. */
+ * serial, function_name and version_number are not read. */
 enum err_code store_run_put(struct store *st, const struct store_run *r, struct err *e) MUST_CHECK;
-/* Newest first. `function` zero: all of the project. `before` zero: from the newest. */
-enum err_code store_runs(struct store *st, struct uuid project, struct uuid function,
-                         struct uuid before, bool failed, uint32_t limit,
-                         enum err_code (*each)(void *arg, const struct store_run *r, struct err *e),
-                         void *arg, struct err *e) MUST_CHECK;
-enum err_code store_run(struct store *st, struct uuid project, struct uuid id,
-                        enum err_code (*each)(void *arg, const struct store_run *r, struct err *e),
+
+/* Which runs; what is zero or empty holds for any. */
+struct store_run_query {
+    struct uuid project;  /* must be given */
+    struct uuid function; /* zero: all of the project */
+    struct uuid before;   /* id, exclusive, for store_runs() */
+    uint64_t after;       /* serial, exclusive, for store_runs_stored() */
+    bool failed;          /* only those whose cause isn't ok */
+    uint64_t status_low, status_high;
+    struct slice cause, method, path; /* path: how it begins */
+    uint64_t version;
+    uint64_t since_ms, until_ms; /* of the start; inclusive, exclusive */
+    uint64_t wall_us;            /* this long or longer */
+    uint32_t limit;
+};
+/* How far a bounded search came: it looks at some 20,000 rows, whatever the filter lets through. */
+struct store_scan {
+    bool more;      /* there may be more after `at` or `id` */
+    uint64_t at;    /* id of a line, serial of a receipt */
+    struct uuid id; /* of a receipt */
+};
+/* Newest first. */
+enum err_code store_runs(struct store *st, const struct store_run_query *q, store_each_run *each,
+                         void *arg, struct store_scan *ret_scan, struct err *e) MUST_CHECK;
+/* In the order in which they were stored. */
+enum err_code store_runs_stored(struct store *st, const struct store_run_query *q,
+                                store_each_run *each, void *arg, struct store_scan *ret_scan,
+                                struct err *e) MUST_CHECK;
+/* The serial of the last receipt before those stored at `since_ms` or later (0: before all);
+ * UINT64_MAX as time: of the last one there is. */
+enum err_code store_runs_before(struct store *st, uint64_t since_ms, uint64_t *ret_serial,
+                                struct err *e) MUST_CHECK;
+enum err_code store_run(struct store *st, struct uuid project, struct uuid id, store_each_run *each,
                         void *arg, struct err *e) MUST_CHECK;
 /* Deletes the oldest receipts of a function over `keep`, at most `most` of them. Those over `full`
  * (which is less) that have more than 2 KiB of rows of what they opened lose them: they are then
  * only counted (uses_lost). */
 enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t keep, uint64_t full,
                               uint32_t most, struct err *e) MUST_CHECK;
+/* Deletes runs that began before `before_ms`, the oldest first, at most `most`; ERR_NOT_FOUND if
+ * there are none. */
+enum err_code store_runs_expire(struct store *st, uint64_t before_ms, uint32_t most,
+                                struct err *e) MUST_CHECK;
+
+/* What explains a failure: how other runs of the function went. */
+struct store_run_history {
+    uint64_t similar;      /* of the same cause in the hour before its start, itself not counted */
+    uint64_t version_good; /* of the same version that ended well, among those kept */
+    struct uuid good;      /* the latest version but its own with such runs; zero: none */
+    uint64_t good_number;  /* 0: it is not kept any more */
+};
+enum err_code store_run_history(struct store *st, const struct store_run *r,
+                                struct store_run_history *ret_history, struct err *e) MUST_CHECK;
 
 /* A captured run's tape (ipc/tape.h). */
 struct store_capture {
@@ -485,27 +528,42 @@ enum err_code store_captures_old(struct store *st, uint64_t before_ms, uint32_t 
 struct store_log {
     uint64_t id; /* grows in the order in which lines were stored */
     struct uuid project, function, run;
+    struct slice function_name;
     uint64_t at_ms;
     uint32_t level, source;
+    uint32_t lost; /* a line of the platform that says how many lines were lost */
     struct slice text;
 };
-/* As store_run_put. Counts the line's bytes for the project. */
-enum err_code store_log_put(struct store *st, const struct store_log *l, struct err *e) MUST_CHECK;
+typedef enum err_code store_each_log(void *arg, const struct store_log *l, struct err *e);
+
+/* As store_run_put (id and function_name are not read). *ret_bytes: what it counts towards the
+ * project's log bytes, for store_logs_grew(); 0 if it was not added. */
+enum err_code store_log_put(struct store *st, const struct store_log *l, uint64_t *ret_bytes,
+                            struct err *e) MUST_CHECK;
+enum err_code store_logs_grew(struct store *st, struct uuid project, uint64_t bytes,
+                              struct err *e) MUST_CHECK;
 struct store_log_query {
-    struct uuid function;
+    struct uuid project;
+    struct uuid function;        /* zero: all of the project */
     struct uuid run;             /* zero: any */
     uint64_t after, before;      /* ids, exclusive; before 0: no bound */
     uint64_t since_ms, until_ms; /* inclusive, exclusive; until 0: no bound */
     uint32_t level;              /* this number and lower ones: 1, 3 or 6 */
+    struct slice text;           /* bytes that the line contains */
     uint32_t limit;
     bool newest; /* the last `limit` ones, newest first; else the first ones, oldest first */
 };
-enum err_code store_logs(struct store *st, const struct store_log_query *q,
-                         enum err_code (*each)(void *arg, const struct store_log *l, struct err *e),
-                         void *arg, struct err *e) MUST_CHECK;
+enum err_code store_logs(struct store *st, const struct store_log_query *q, store_each_log *each,
+                         void *arg, struct store_scan *ret_scan, struct err *e) MUST_CHECK;
+/* The id of the last line of all there are; 0: there is none. */
+enum err_code store_logs_last(struct store *st, uint64_t *ret_id, struct err *e) MUST_CHECK;
 /* Deletes the oldest lines of a project until it holds at most `keep_bytes`, at most `most`. */
 enum err_code store_logs_trim(struct store *st, struct uuid project, uint64_t keep_bytes,
                               uint32_t most, struct err *e) MUST_CHECK;
+/* Deletes lines stored before `before_ms`, the oldest first, at most `most`; ERR_NOT_FOUND if there
+ * are none. */
+enum err_code store_logs_expire(struct store *st, uint64_t before_ms, uint32_t most,
+                                struct err *e) MUST_CHECK;
 
 /* ---- egress's journal ---- */
 
@@ -549,11 +607,36 @@ enum err_code store_spool_taken(struct store *st, struct uuid spool, uint64_t ta
 /* What of a ring's counters is in usage already; zeros if nothing. */
 enum err_code store_counted(struct store *st, struct uuid spool, struct uuid function,
                             uint64_t ret_counted[STORE_COUNTERS], struct err *e) MUST_CHECK;
-/* Adds `counters - counted` to usage and remembers `counters` as counted. Counters of a function
- * that is not the project's, or not there any more, are only remembered. */
+/* Adds `counters - counted` to usage and to usage of `day` (days since 1970, UTC), and remembers
+ * `counters` as counted. Counters of a function that is not the project's, or not there any more,
+ * are only remembered. */
 enum err_code store_count(struct store *st, struct uuid spool, struct uuid project,
-                          struct uuid function, const uint64_t counted[STORE_COUNTERS],
+                          struct uuid function, uint64_t day,
+                          const uint64_t counted[STORE_COUNTERS],
                           const uint64_t counters[STORE_COUNTERS], struct err *e) MUST_CHECK;
+
+/* Sums of a day, or of a function. */
+struct store_usage {
+    uint64_t day;         /* of sums by day */
+    struct uuid function; /* of sums by function, deleted ones too */
+    struct slice function_name;
+    bool deleted;
+    uint64_t counters[STORE_COUNTERS];
+};
+struct store_usage_query {
+    struct uuid project;
+    struct uuid function; /* zero: all */
+    uint64_t from, to;    /* days, both inclusive */
+    bool by_function;     /* else by day; in the order of ids, or of days */
+    struct uuid after;    /* by function: ids after it */
+    uint32_t limit;
+};
+enum err_code store_usage(struct store *st, const struct store_usage_query *q,
+                          void (*each)(void *arg, const struct store_usage *u), void *arg,
+                          struct err *e) MUST_CHECK;
+/* All of it in one. */
+enum err_code store_usage_total(struct store *st, const struct store_usage_query *q,
+                                uint64_t ret_counters[STORE_COUNTERS], struct err *e) MUST_CHECK;
 
 /* ---- housekeeping ---- */
 

@@ -210,12 +210,12 @@ class Server:
     def judge_answer(self, response):
         contract_of(self.url, binary()).hook(response)
 
-    def api_json(self, path, **query):
+    def api_json(self, path, /, **query):
         answer = self.api.get(path, params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def api_list(self, path, **query):
+    def api_list(self, path, /, **query):
         """All items of a list, page after page."""
         items = []
         while True:

@@ -139,8 +139,8 @@ TEST(triggers)
         " VALUES ('e', x'01', x'01', 0, 1, x'01', 1);"
         "INSERT INTO versions (id, function_id, number, digest, size, response, env, limits,"
         " check_request) VALUES (x'01', x'01', 1, x'01', 1, 0, x'', '{}', 'none');"
-        "INSERT INTO runs VALUES (x'01', x'01', x'01', x'01', 1, '', '', '', 1, 'ok', 0, 0,"
-        " 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', 0, 0, '', 1, 1, '[]', '{}');"
+        "INSERT INTO runs VALUES (1, x'01', x'01', x'01', x'01', 1, '', '', '', 1, 'ok', 0, 0,"
+        " 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', 0, 0, '', '[]', '{}', 1, 1);"
         "INSERT INTO assets (project_id, digest, size, files) VALUES (x'01', x'01', 1, 1);"
         "INSERT INTO connections (at, address, port, scheme, host, project_id, function_id,"
         " run_id, outcome, sent, received)"
@@ -659,7 +659,7 @@ TEST(runs)
 {
     struct store *st = begin();
     struct world w = populate(st);
-    struct uuid none = {{0}};
+    struct store_scan scan;
     struct err e;
     int n = 0;
     OK(store_begin(st, &e));
@@ -684,18 +684,131 @@ TEST(runs)
         OK(store_run_put(st, &r, &e)); /* not this project's function: dropped */
     }
     OK(store_end(st, ERR_OK, &e));
-    OK(store_runs(st, w.project, none, none, false, 100, count_run, &n, &e));
-    CHECK(n == 10);
-    n = 0;
-    OK(store_runs(st, w.project, w.function, none, true, 100, count_run, &n, &e));
+    struct store_run_query q = {.project = w.project, .limit = 100};
+    OK(store_runs(st, &q, count_run, &n, &scan, &e));
+    CHECK(n == 10 && !scan.more);
+    q.function = w.function, q.failed = true, n = 0;
+    OK(store_runs(st, &q, count_run, &n, &scan, &e));
     CHECK(n == 5);
     OK(store_begin(st, &e));
     OK(store_runs_trim(st, w.function, 4, 4, 3, &e));
     OK(store_runs_trim(st, w.function, 4, 4, 100, &e));
     OK(store_end(st, ERR_OK, &e));
-    n = 0;
-    OK(store_runs(st, w.project, w.function, none, false, 100, count_run, &n, &e));
+    q.failed = false, n = 0;
+    OK(store_runs(st, &q, count_run, &n, &scan, &e));
     CHECK(n == 4);
+    end(st);
+}
+
+/* The id of a run that began then. */
+static struct uuid run_at(uint64_t ms, uint8_t last)
+{
+    struct uuid id = {{0}};
+    for (int i = 0; i < 6; i++)
+        id.b[i] = (uint8_t)(ms >> (40 - 8 * i));
+    id.b[15] = last;
+    return id;
+}
+
+static int searched(struct store *st, struct store_run_query q)
+{
+    struct store_scan scan;
+    struct err e;
+    int n = 0, stored = 0;
+    OK(store_runs(st, &q, count_run, &n, &scan, &e));
+    OK(store_runs_stored(st, &q, count_run, &stored, &scan, &e));
+    CHECK(n == stored);
+    return n;
+}
+
+/* Each filter alone, both orders, pages without a gap, and what follows from age. */
+TEST(runs_search)
+{
+    enum { N = 40, HOUR = 3600000 };
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct uuid versions[2] = {uuid_new(), uuid_new()}, first = run_at(1000ull * HOUR, 0);
+    struct store_scan scan;
+    struct store_run_history history;
+    struct err e;
+    int n = 0;
+    OK(store_begin(st, &e));
+    for (int i = 0; i < N; i++) {
+        struct store_run r = {.id = run_at((1000 + (uint64_t)i) * HOUR, 0),
+                              .project = w.project,
+                              .function = w.function,
+                              .version = versions[i >= 30],
+                              .started_ms = (1000 + (uint64_t)i) * HOUR,
+                              .method = i % 2 ? SLICE("GET") : SLICE("POST"),
+                              .path = i % 4 ? SLICE("/a/b") : SLICE("/c"),
+                              .status = i % 10 ? 200 : 504,
+                              .wall_us = (uint64_t)i * 1000,
+                              .cause = i % 10 ? SLICE("ok") : SLICE("cpu_limit"),
+                              .host_calls = SLICE("{}"),
+                              .uses = SLICE("[]"),
+                              .sums = SLICE("{\"gas\":7}")};
+        OK(store_run_put(st, &r, &e));
+    }
+    OK(store_end(st, ERR_OK, &e));
+    struct store_run_query all = {.project = w.project, .limit = 100}, q = all;
+    CHECK(searched(st, q) == N);
+    q.function = w.function;
+    CHECK(searched(st, q) == N);
+    q.function = w.user;
+    CHECK(searched(st, q) == 0);
+    q = all, q.project = w.user;
+    CHECK(searched(st, q) == 0);
+    q = all, q.cause = SLICE("cpu_limit");
+    CHECK(searched(st, q) == 4);
+    q = all, q.status_low = 500, q.status_high = 599;
+    CHECK(searched(st, q) == 4);
+    q = all, q.method = SLICE("GET");
+    CHECK(searched(st, q) == 20);
+    q = all, q.path = SLICE("/a");
+    CHECK(searched(st, q) == 30);
+    q = all, q.wall_us = 35000;
+    CHECK(searched(st, q) == 5);
+    q = all, q.since_ms = 1010ull * HOUR, q.until_ms = 1012ull * HOUR;
+    CHECK(searched(st, q) == 2);
+
+    q = all, q.limit = 7;
+    int pages = 0;
+    do {
+        OK(store_runs(st, &q, count_run, &n, &scan, &e));
+        q.before = scan.id;
+    } while (scan.more && ++pages < 10);
+    CHECK(n == N && pages == 5);
+    n = 0, pages = 0;
+    do {
+        OK(store_runs_stored(st, &q, count_run, &n, &scan, &e));
+        q.after = scan.at;
+    } while (scan.more && ++pages < 10);
+    CHECK(n == N && pages == 6);
+    uint64_t serial;
+    OK(store_runs_before(st, UINT64_MAX, &serial, &e));
+    CHECK(serial == N);
+    OK(store_runs_before(st, 1, &serial, &e));
+    CHECK(serial == 0);
+
+    struct store_run failed = {.id = run_at(1030ull * HOUR, 0),
+                               .function = w.function,
+                               .version = versions[1],
+                               .started_ms = 1030ull * HOUR,
+                               .cause = SLICE("cpu_limit")};
+    OK(store_run_history(st, &failed, &history, &e));
+    CHECK(history.similar == 0 && history.version_good == 9);
+    CHECK(uuid_eq(history.good, versions[0]) && history.good_number == 0);
+    failed.id = run_at(1030ull * HOUR, 1);
+    OK(store_run_history(st, &failed, &history, &e));
+    CHECK(history.similar == 1);
+
+    OK(store_begin(st, &e));
+    OK(store_runs_expire(st, 1010ull * HOUR, 6, &e));
+    OK(store_runs_expire(st, 1010ull * HOUR, 6, &e));
+    CHECK(store_runs_expire(st, 1010ull * HOUR, 6, &e) == ERR_NOT_FOUND);
+    OK(store_end(st, ERR_OK, &e));
+    CHECK(searched(st, all) == N - 10);
+    CHECK(store_run(st, w.project, first, count_run, &n, &e) == ERR_NOT_FOUND);
     end(st);
 }
 
@@ -713,6 +826,7 @@ TEST(runs_uses)
 {
     struct store *st = begin();
     struct world w = populate(st);
+    struct store_scan scan;
     struct err e;
     char large[3005];
     int n = 0;
@@ -734,7 +848,9 @@ TEST(runs_uses)
     OK(store_runs_trim(st, w.function, 10, 2, 100, &e));
     OK(store_runs_trim(st, w.function, 10, 2, 100, &e));
     OK(store_end(st, ERR_OK, &e));
-    OK(store_runs(st, w.project, w.function, (struct uuid){{0}}, false, 100, check_uses, &n, &e));
+    OK(store_runs(
+        st, &(struct store_run_query){.project = w.project, .function = w.function, .limit = 100},
+        check_uses, &n, &scan, &e));
     CHECK(n == 6);
     end(st);
 }
@@ -751,8 +867,10 @@ TEST(logs)
     struct world w = populate(st);
     struct uuid run = uuid_new();
     struct store_project p;
+    struct store_scan scan;
     struct err e;
     char text[1000];
+    uint64_t bytes, sum = 0;
     int n = 0;
     memset(text, 'l', sizeof text);
     OK(store_begin(st, &e));
@@ -763,20 +881,49 @@ TEST(logs)
                               .at_ms = 100 + (uint64_t)i,
                               .level = i % 2 ? 1 : 6,
                               .text = slice_make(text, sizeof text)};
-        OK(store_log_put(st, &l, &e));
+        OK(store_log_put(st, &l, &bytes, &e));
+        CHECK(bytes == 1064);
+        sum += bytes;
+        l.project = w.user;
+        OK(store_log_put(st, &l, &bytes, &e)); /* not this project's function: dropped */
+        CHECK(bytes == 0);
     }
+    OK(store_logs_grew(st, w.project, sum, &e));
     OK(store_end(st, ERR_OK, &e));
-    struct store_log_query q = {.function = w.function, .level = 6, .limit = 100};
-    OK(store_logs(st, &q, count_log, &n, &e));
+    struct store_log_query q = {
+        .project = w.project, .function = w.function, .level = 6, .limit = 100};
+    OK(store_logs(st, &q, count_log, &n, &scan, &e));
     CHECK(n == 20);
+    CHECK(!scan.more);
     q.run = run, q.level = 1, n = 0;
-    OK(store_logs(st, &q, count_log, &n, &e));
+    OK(store_logs(st, &q, count_log, &n, &scan, &e));
     CHECK(n == 2);
     q = (struct store_log_query){
-        .function = w.function, .level = 6, .limit = 100, .since_ms = 110, .until_ms = 112};
+        .project = w.project, .level = 6, .limit = 100, .since_ms = 110, .until_ms = 112};
     n = 0;
-    OK(store_logs(st, &q, count_log, &n, &e));
+    OK(store_logs(st, &q, count_log, &n, &scan, &e));
     CHECK(n == 2);
+    q = (struct store_log_query){.project = w.user, .run = run, .level = 6, .limit = 100};
+    n = 0;
+    OK(store_logs(st, &q, count_log, &n, &scan, &e));
+    CHECK(n == 0); /* another project's run */
+    q = (struct store_log_query){.project = w.project, .level = 6, .limit = 100};
+    q.text = SLICE("lll"), n = 0;
+    OK(store_logs(st, &q, count_log, &n, &scan, &e));
+    CHECK(n == 20);
+    q.text = SLICE("L"), n = 0;
+    OK(store_logs(st, &q, count_log, &n, &scan, &e));
+    CHECK(n == 0);
+    q = (struct store_log_query){.project = w.project, .level = 6, .limit = 6, .newest = true};
+    int pages = 0;
+    do {
+        OK(store_logs(st, &q, count_log, &n, &scan, &e));
+        q.before = scan.at;
+    } while (scan.more && ++pages < 10);
+    CHECK(n == 20 && pages == 3);
+    uint64_t last;
+    OK(store_logs_last(st, &last, &e));
+    CHECK(last == 20);
 
     OK(store_project(st, w.user, SLICE("default"), &p, &e));
     CHECK(p.log_bytes == 20 * (1000 + 64));
@@ -786,6 +933,65 @@ TEST(logs)
     OK(store_project(st, w.user, SLICE("default"), &p, &e));
     CHECK(p.log_bytes == 5 * 1064);
     CHECK(number(st, "SELECT count(*) FROM logs") == 5);
+
+    OK(store_begin(st, &e));
+    CHECK(store_logs_expire(st, 1, 3, &e) == ERR_NOT_FOUND);
+    OK(store_logs_expire(st, UINT64_MAX >> 1, 3, &e));
+    OK(store_logs_expire(st, UINT64_MAX >> 1, 3, &e));
+    CHECK(store_logs_expire(st, UINT64_MAX >> 1, 3, &e) == ERR_NOT_FOUND);
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_project(st, w.user, SLICE("default"), &p, &e));
+    CHECK(p.log_bytes == 0);
+    end(st);
+}
+
+static enum err_code last_line(void *arg, const struct store_log *l, struct err *e)
+{
+    *(uint64_t *)arg = l->id;
+    return ERR_OK;
+}
+
+/* A search looks at a bounded number of lines, and goes on where it stopped; `since` is found by
+ * the time of storing. */
+TEST(logs_bounded)
+{
+    enum { N = 2 * DB_SCAN + 100 };
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct store_scan scan;
+    struct err e;
+    uint64_t bytes, found = 0;
+    OK(store_begin(st, &e));
+    for (int i = 0; i < N; i++)
+        OK(store_log_put(st,
+                         &(struct store_log){.project = w.project,
+                                             .function = w.function,
+                                             .at_ms = 1000 + (uint64_t)i,
+                                             .level = 6,
+                                             .text = i == 7 ? SLICE("needle") : SLICE("hay")},
+                         &bytes, &e));
+    OK(db_exec(st, "DROP TRIGGER logs_touch; UPDATE logs SET created_at = 1001 + id", &e));
+    OK(store_end(st, ERR_OK, &e));
+    struct store_log_query q = {.project = w.project,
+                                .function = w.function,
+                                .level = 6,
+                                .text = SLICE("needle"),
+                                .limit = 10,
+                                .newest = true};
+    int pages = 1;
+    OK(store_logs(st, &q, last_line, &found, &scan, &e));
+    while (scan.more && !found && pages < 10) {
+        q.before = scan.at;
+        pages++;
+        OK(store_logs(st, &q, last_line, &found, &scan, &e));
+    }
+    CHECK(found == 8 && pages == 3);
+    q.before = 0, q.newest = false, found = 0;
+    OK(store_logs(st, &q, last_line, &found, &scan, &e));
+    CHECK(found == 8 && scan.more && scan.at == DB_SCAN + 1);
+    q.text = SLICE(""), q.since_ms = 1000 + N - 3, q.limit = 100, q.newest = true;
+    OK(store_logs(st, &q, last_line, &found, &scan, &e));
+    CHECK(found == N - 2 && !scan.more); /* all older ones were never looked at */
     end(st);
 }
 
@@ -863,6 +1069,21 @@ TEST(journal)
     end(st);
 }
 
+struct days {
+    int n;
+    uint64_t runs;
+    struct store_usage last;
+    char name[STORE_NAME + 1];
+};
+static void keep_day(void *arg, const struct store_usage *u)
+{
+    struct days *d = arg;
+    d->n++;
+    d->runs += u->counters[STORE_RUNS];
+    d->last = *u;
+    slice_copy(u->function_name, d->name, sizeof d->name);
+}
+
 TEST(sums)
 {
     struct store *st = begin();
@@ -878,7 +1099,7 @@ TEST(sums)
     CHECK(counted[STORE_RUNS] == 0);
     for (int i = 0; i < STORE_COUNTERS; i++)
         now[i] = 100 + (uint64_t)i;
-    OK(store_count(st, spool, w.project, w.function, counted, now, &e));
+    OK(store_count(st, spool, w.project, w.function, 20000, counted, now, &e));
     OK(store_spool_taken(st, spool, 4096, &e));
     OK(store_end(st, ERR_OK, &e));
     st = reopen(st);
@@ -890,17 +1111,44 @@ TEST(sums)
     OK(store_begin(st, &e));
     OK(store_spool(st, spool, &taken, &e));
     CHECK(taken == 4096);
-    OK(store_count(st, spool, w.project, w.function, counted, now, &e));
-    OK(store_count(st, spool, w.user, w.function, counted, now, &e)); /* not its project */
+    OK(store_count(st, spool, w.project, w.function, 20001, counted, now, &e));
+    OK(store_count(st, spool, w.user, w.function, 20001, counted, now, &e)); /* not its project */
     OK(store_end(st, ERR_OK, &e));
     OK(store_function(st, w.project, SLICE("hello"), &f, &e));
     CHECK(f.counters[STORE_RUNS] == 107 && f.counters[STORE_RECEIPTS_LOST] == 115);
     for (int i = 1; i < STORE_COUNTERS; i++)
         CHECK(f.counters[i] == 100 + (uint64_t)i);
+
+    /* The same by day, whatever becomes of the function. */
+    struct store_usage_query q = {.project = w.project, .from = 20000, .to = 20001, .limit = 100};
+    struct days days = {0};
+    uint64_t total[STORE_COUNTERS];
+    OK(store_begin(st, &e));
+    OK(store_function_delete(st, w.function, &e));
+    while (store_function_purge(st, w.function, 100, &e) == ERR_OK &&
+           number(st, "SELECT count(*) FROM functions"))
+        ;
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_usage(st, &q, keep_day, &days, &e));
+    CHECK(days.n == 2 && days.last.day == 20001 && days.runs == 107);
+    CHECK(days.last.counters[STORE_RUNS] == 7 && days.last.counters[STORE_FAILED] == 0);
+    OK(store_usage_total(st, &q, total, &e));
+    CHECK(total[STORE_RUNS] == 107 && total[STORE_LOG_BYTES] == 118);
+    q.to = 20000;
+    OK(store_usage_total(st, &q, total, &e));
+    CHECK(total[STORE_RUNS] == 100);
+    q.to = 20001, q.by_function = true, days = (struct days){0};
+    OK(store_usage(st, &q, keep_day, &days, &e));
+    CHECK(days.n == 1 && uuid_eq(days.last.function, w.function) && days.last.deleted);
+    CHECK(days.runs == 107 && strcmp(days.name, "hello") == 0);
+    q.after = w.function, days = (struct days){0};
+    OK(store_usage(st, &q, keep_day, &days, &e));
+    CHECK(days.n == 0);
     end(st);
 }
 
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
           CASE(group_commit), CASE(changes), CASE(no_space), CASE(names), CASE(versions),
           CASE(versions_carry), CASE(assets), CASE(secrets), CASE(images_of_kinds), CASE(runs),
-          CASE(runs_uses), CASE(logs), CASE(journal), CASE(sums))
+          CASE(runs_uses), CASE(runs_search), CASE(logs), CASE(logs_bounded), CASE(journal),
+          CASE(sums))

@@ -113,9 +113,62 @@ CREATE TABLE idempotency (
 ) STRICT;
 CREATE INDEX idempotency_by_time ON idempotency (created_at);
 
--- Queries of logs and runs by time, and trims by age.
-CREATE INDEX logs_by_time ON logs (at);
-CREATE INDEX runs_by_time ON runs (started_at);
+-- Lines that say how many others were lost just before them.
+ALTER TABLE logs ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
+
+-- Receipts get a serial, which is never used again: the order in which they were stored, by which a
+-- follower goes on exactly where it was. (A receipt's id is the time at which its run began.)
+ALTER TABLE runs RENAME TO runs_before;
+DROP INDEX runs_by_function;
+DROP INDEX runs_by_project;
+CREATE TABLE runs (
+    serial INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    project_id BLOB NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    function_id BLOB NOT NULL REFERENCES functions (id) ON DELETE CASCADE,
+    version_id BLOB NOT NULL,
+    started_at INTEGER NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    client TEXT NOT NULL,
+    status INTEGER NOT NULL, -- HTTP status sent; 0: none
+    cause TEXT NOT NULL, -- a slug of tables/errors.def; 'ok'
+    injected INTEGER NOT NULL,
+    sampled INTEGER NOT NULL, -- others like it were not kept
+    exit_status INTEGER NOT NULL,
+    cpu_us INTEGER NOT NULL,
+    wall_us INTEGER NOT NULL,
+    memory_peak INTEGER NOT NULL,
+    bytes_in INTEGER NOT NULL,
+    bytes_out INTEGER NOT NULL,
+    request_bytes INTEGER NOT NULL,
+    response_bytes INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    host_calls TEXT NOT NULL, -- JSON object: name to count
+    log_lines INTEGER NOT NULL,
+    log_lost INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    uses TEXT NOT NULL DEFAULT '[]', -- what it opened or was refused: the ledger's rows, as JSON
+    sums TEXT NOT NULL DEFAULT '{}', -- JSON object: what the ledger says beyond the columns
+    created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)),
+    updated_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER))
+) STRICT;
+INSERT INTO runs (id, project_id, function_id, version_id, started_at, method, path, client, status,
+    cause, injected, sampled, exit_status, cpu_us, wall_us, memory_peak, bytes_in, bytes_out,
+    request_bytes, response_bytes, calls, host_calls, log_lines, log_lost, text, uses, sums,
+    created_at, updated_at)
+    SELECT id, project_id, function_id, version_id, started_at, method, path, client, status,
+    cause, injected, sampled, exit_status, cpu_us, wall_us, memory_peak, bytes_in, bytes_out,
+    request_bytes, response_bytes, calls, host_calls, log_lines, log_lost, text, uses, sums,
+    created_at, updated_at FROM runs_before ORDER BY rowid;
+DROP TABLE runs_before;
+CREATE INDEX runs_by_function ON runs (function_id, id);
+CREATE INDEX runs_by_project ON runs (project_id, id);
+CREATE TRIGGER runs_touch AFTER UPDATE ON runs BEGIN
+    UPDATE runs SET created_at = OLD.created_at,
+        updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)
+        WHERE rowid = NEW.rowid;
+END;
 
 CREATE TRIGGER traffic_touch AFTER UPDATE ON traffic BEGIN
     UPDATE traffic SET created_at = OLD.created_at,

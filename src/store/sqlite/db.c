@@ -197,6 +197,33 @@ void col_digest(struct query *q, int i, uint8_t dst[DIGEST_BYTES])
         memcpy(dst, s.p, s.n);
 }
 
+enum err_code db_stored_before(struct store *st, const char *span, const char *next,
+                               uint64_t since_ms, uint64_t *ret_id, struct err *e)
+{
+    struct query q = query(st, span, "");
+    uint64_t low = 1, high = 0;
+    if (query_row(&q)) {
+        low = col_u64(&q, 0);
+        high = col_u64(&q, 1) + 1; /* no row from here on was stored before */
+    }
+    enum err_code rc = query_end(&q, e);
+    while (rc == ERR_OK && low < high) {
+        uint64_t middle = low + (high - low) / 2, id = high, at = UINT64_MAX;
+        q = query(st, next, "i", middle);
+        if (query_row(&q)) {
+            id = col_u64(&q, 0);
+            at = col_u64(&q, 1);
+        }
+        rc = query_end(&q, e);
+        if (at < since_ms)
+            low = id + 1;
+        else
+            high = middle;
+    }
+    *ret_id = low - 1;
+    return rc;
+}
+
 /* ---- group commit ---- */
 
 enum err_code store_begin(struct store *st, struct err *e)

@@ -74,5 +74,12 @@ enum err_code db_next_generation(struct store *st, uint64_t *ret_generation,
                                  struct err *e) MUST_CHECK;
 /* The name of the file layer that takes paths as they are. */
 const char *db_vfs(void);
+/* A bounded search looks at this many rows. */
+enum { DB_SCAN = 20000 };
+/* The last id of a table that was stored before `since_ms` (0: none), found by halving: created_at
+ * grows with the id. `span` selects the least and the greatest id, `next` id and created_at of the
+ * first row with an id of at least ?. */
+enum err_code db_stored_before(struct store *st, const char *span, const char *next,
+                               uint64_t since_ms, uint64_t *ret_id, struct err *e) MUST_CHECK;
 /* Brings the schema up to date. */
 enum err_code db_migrate(struct store *st, struct err *e) MUST_CHECK;

@@ -40,8 +40,25 @@ enum err_code store_counted(struct store *st, struct uuid spool, struct uuid fun
     return query_end(&q, e);
 }
 
+/* The counters' columns, in the order of enum store_counter. */
+#define COLUMNS                                                                                    \
+    "runs, failed, status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, cpu_us, wall_us,"   \
+    " memory_us, bytes_in, bytes_out, calls, log_lines, log_lost, receipts_lost, egress_in,"       \
+    " egress_out, log_bytes"
+#define ADD(c) c " = " c " + excluded." c
+#define ADD_ALL                                                                                                             \
+    ADD("runs")                                                                                                             \
+    ", " ADD("failed") ", " ADD("status_1xx") ", " ADD("status_2xx") ", " ADD("status_3xx") ","                             \
+                                                                                            " " ADD("status_4xx") ", " ADD( \
+                                                                                                "status_5xx") ", " ADD("cpu_us") ", " ADD("wall_us") ", " ADD("memory_us") ", " ADD("bytes_in") ", " ADD("bytes_out") ", " ADD("calls") ", " ADD("log_lines") ", " ADD("log_lost") ", " ADD("receipts_lost") ", " ADD("egress_in") ", " ADD("egress_out") ", " ADD("log_bytes")
+#define DELTAS                                                                                     \
+    d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], d[13], d[14], \
+        d[15], d[16], d[17], d[18]
+_Static_assert(STORE_COUNTERS == 19, "the columns above are all of them");
+
 enum err_code store_count(struct store *st, struct uuid spool, struct uuid project,
-                          struct uuid function, const uint64_t counted[STORE_COUNTERS],
+                          struct uuid function, uint64_t day,
+                          const uint64_t counted[STORE_COUNTERS],
                           const uint64_t counters[STORE_COUNTERS], struct err *e)
 {
     uint64_t d[STORE_COUNTERS];
@@ -49,19 +66,21 @@ enum err_code store_count(struct store *st, struct uuid spool, struct uuid proje
         d[i] = counters[i] - counted[i];
     enum err_code rc = query_run(
         query(st,
-              "UPDATE usage SET runs = runs + ?, failed = failed + ?, status_1xx = status_1xx + ?,"
-              " status_2xx = status_2xx + ?, status_3xx = status_3xx + ?,"
-              " status_4xx = status_4xx + ?, status_5xx = status_5xx + ?, cpu_us = cpu_us + ?,"
-              " wall_us = wall_us + ?, memory_us = memory_us + ?, bytes_in = bytes_in + ?,"
-              " bytes_out = bytes_out + ?, calls = calls + ?, log_lines = log_lines + ?,"
-              " log_lost = log_lost + ?, receipts_lost = receipts_lost + ?,"
-              " egress_in = egress_in + ?, egress_out = egress_out + ?,"
-              " log_bytes = log_bytes + ? WHERE function_id ="
-              " (SELECT id FROM functions WHERE id = ? AND project_id = ?)",
-              "iiiiiiiiiiiiiiiiiiiuu", d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9],
-              d[10], d[11], d[12], d[13], d[14], d[15], d[16], d[17], d[18], function, project),
+              "INSERT INTO usage (function_id, " COLUMNS ") SELECT id, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+              " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21 FROM functions"
+              " WHERE id = ?1 AND project_id = ?2 ON CONFLICT DO UPDATE SET " ADD_ALL,
+              "uuiiiiiiiiiiiiiiiiiii", function, project, DELTAS),
         e);
-    _Static_assert(STORE_COUNTERS == 19, "the statement above names each of them");
+    if (rc)
+        return rc;
+    rc = query_run(
+        query(st,
+              "INSERT INTO usage_days (function_id, project_id, day, function_name, " COLUMNS
+              ") SELECT id, project_id, ?22, name, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+              " ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21 FROM functions"
+              " WHERE id = ?1 AND project_id = ?2 ON CONFLICT DO UPDATE SET " ADD_ALL,
+              "uuiiiiiiiiiiiiiiiiiiii", function, project, DELTAS, day),
+        e);
     if (rc)
         return rc;
     return query_run(query(st,
@@ -70,4 +89,71 @@ enum err_code store_count(struct store *st, struct uuid spool, struct uuid proje
                            "uub", spool, function,
                            slice_make(counters, STORE_COUNTERS * sizeof *counters)),
                      e);
+}
+
+/* ---- by day ---- */
+
+#define SUM(c) ", sum(" c ")"
+#define SUMS                                                                                       \
+    SUM("d.runs")                                                                                  \
+    SUM("d.failed")                                                                                \
+    SUM("d.status_1xx")                                                                            \
+    SUM("d.status_2xx")                                                                            \
+    SUM("d.status_3xx")                                                                            \
+    SUM("d.status_4xx")                                                                            \
+    SUM("d.status_5xx")                                                                            \
+    SUM("d.cpu_us")                                                                                \
+    SUM("d.wall_us")                                                                               \
+    SUM("d.memory_us")                                                                             \
+    SUM("d.bytes_in")                                                                              \
+    SUM("d.bytes_out")                                                                             \
+    SUM("d.calls")                                                                                 \
+    SUM("d.log_lines")                                                                             \
+    SUM("d.log_lost")                                                                              \
+    SUM("d.receipts_lost") SUM("d.egress_in") SUM("d.egress_out") SUM("d.log_bytes")
+
+#define SPAN                                                                                       \
+    " FROM usage_days d WHERE d.project_id = ?1 AND d.day >= ?2 AND d.day <= ?3"                   \
+    " AND (?4 IS NULL OR d.function_id = ?4)"
+
+enum err_code store_usage(struct store *st, const struct store_usage_query *u,
+                          void (*each)(void *arg, const struct store_usage *u), void *arg,
+                          struct err *e)
+{
+    /* A function's name is the one it has now, or had last. */
+    struct query q =
+        u->by_function
+            ? query(st,
+                    "SELECT max(d.day), d.function_id, coalesce((SELECT name FROM functions"
+                    " WHERE id = d.function_id), d.function_name), NOT EXISTS (SELECT 1 FROM"
+                    " functions WHERE id = d.function_id AND deleted_at IS NULL)" SUMS SPAN
+                    " AND d.function_id > ?5 GROUP BY d.function_id ORDER BY d.function_id"
+                    " LIMIT ?6",
+                    "uiiUui", u->project, u->from, u->to, u->function, u->after, (uint64_t)u->limit)
+            : query(st,
+                    "SELECT d.day, NULL, NULL, 0" SUMS SPAN
+                    " GROUP BY d.day ORDER BY d.day LIMIT ?5",
+                    "uiiUi", u->project, u->from, u->to, u->function, (uint64_t)u->limit);
+    while (query_row(&q)) {
+        struct store_usage sum = {.day = col_u64(&q, 0),
+                                  .function = col_uuid(&q, 1),
+                                  .function_name = col_slice(&q, 2),
+                                  .deleted = col_u64(&q, 3) != 0};
+        for (int i = 0; i < STORE_COUNTERS; i++)
+            sum.counters[i] = col_u64(&q, 4 + i);
+        each(arg, &sum);
+    }
+    return query_end(&q, e);
+}
+
+enum err_code store_usage_total(struct store *st, const struct store_usage_query *u,
+                                uint64_t ret_counters[STORE_COUNTERS], struct err *e)
+{
+    struct query q =
+        query(st, "SELECT 0" SUMS SPAN, "uiiU", u->project, u->from, u->to, u->function);
+    memset(ret_counters, 0, STORE_COUNTERS * sizeof *ret_counters);
+    if (query_row(&q))
+        for (int i = 0; i < STORE_COUNTERS; i++)
+            ret_counters[i] = col_u64(&q, 1 + i);
+    return query_end(&q, e);
 }
