@@ -1,6 +1,7 @@
 /* Judging a request before its handler sees it: route, token, rate, scope, project, function,
  * media type, length. What is refused here is refused the same way for every route. */
 #include "api/kept.h"
+#include "api/versions.h"
 
 #include "base/brand.h"
 #include "base/clock.h"
@@ -224,9 +225,14 @@ static enum err_code judge_body(struct api_request *r, struct err *e)
                                : "application/wasm (the module's bytes as they are)");
         break;
     }
-    case TAKES_ANY:
-        r->body_most = r->api->options->limits.v[r->route->body_limit];
+    case TAKES_ANY: {
+        struct limits of_version; /* it is the request's body of a function */
+        enum err_code rc = versions_limits(r, &of_version, e);
+        if (rc)
+            return rc;
+        r->body_most = of_version.v[r->route->body_limit];
         break;
+    }
     }
     if (r->body_length != UINT64_MAX && r->body_length > r->body_most) {
         char most[32];

@@ -144,6 +144,16 @@ void versions_drop(struct deployment *d)
     free(d);
 }
 
+enum err_code versions_limits(struct api_request *r, struct limits *ret_limits, struct err *e)
+{
+    struct version_settings s = {0};
+    enum err_code rc = versions_base(r, &s, NULL, NULL, e);
+    if (rc == ERR_OK)
+        settings_limits(&s, &r->api->options->limits, ret_limits);
+    settings_done(&s);
+    return rc;
+}
+
 static void deploying_gone(struct api_request *r)
 {
     struct deployment *d = r->state;

@@ -26,3 +26,7 @@ void versions_drop(struct deployment *d);
 bool versions_find(struct api_request *r,
                    enum err_code (*each)(void *arg, const struct store_version *v, struct err *e),
                    void *arg);
+
+/* The limits that the function's live version runs with; without one, the node's. */
+enum err_code versions_limits(struct api_request *r, struct limits *ret_limits,
+                              struct err *e) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "http/curl.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@ struct call {
     struct client_head head;
     struct buf collected; /* the body, unless it streams */
     bool too_much, stopped;
+    bool duplex, starved; /* both bodies flow at once; its input has nothing at the moment */
     int fd;
 };
 
@@ -122,9 +124,18 @@ static enum err_code make_url(const struct client *c, const struct client_reques
                                      : err_set(e, ERR_URI_TOO_LONG, "the names are too long");
 }
 
+static bool has_input(const struct call *call)
+{
+    struct pollfd fd = {.fd = call->fd, .events = POLLIN};
+    return poll(&fd, 1, 0) != 0; /* its end, and what is no descriptor, are for read() to tell */
+}
+
 static size_t on_upload(char *out, size_t size, size_t n, void *ctx)
 {
-    const struct call *call = ctx;
+    struct call *call = ctx;
+    call->starved = call->duplex && !has_input(call);
+    if (call->starved)
+        return CURL_READFUNC_PAUSE;
     ssize_t got = read(call->fd, out, size * n);
     return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
 }
@@ -319,6 +330,36 @@ static void set_options(struct client *c, struct call *call, const char *url, ch
     api->easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method ? request->method : "GET");
 }
 
+/* A call whose answer comes while its input still does: waiting for the one may not keep the other
+ * waiting. */
+static CURLcode perform_duplex(struct client *c, struct call *call)
+{
+    enum { LOOK_MS = 1000 };
+    const struct curl_api *api = c->api;
+    CURLM *multi = api->multi_init();
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+    int running = 1, left;
+    if (!multi || api->multi_add_handle(multi, c->curl))
+        running = 0;
+    while (running && api->multi_perform(multi, &running) == CURLM_OK && running) {
+        struct curl_waitfd input = {.fd = call->fd, .events = CURL_WAIT_POLLIN};
+        if (api->multi_poll(multi, &input, call->starved, LOOK_MS, NULL))
+            break;
+        if (call->starved && has_input(call)) {
+            call->starved = false;
+            api->easy_pause(c->curl, CURLPAUSE_CONT);
+        }
+    }
+    for (const CURLMsg *m; multi && (m = api->multi_info_read(multi, &left));)
+        if (m->msg == CURLMSG_DONE)
+            code = m->data.result;
+    if (multi) {
+        api->multi_remove_handle(multi, c->curl);
+        api->multi_cleanup(multi);
+    }
+    return code;
+}
+
 /* Appends "Name: value" to the request's fields; false without memory. */
 static bool add_field(const struct client *c, struct curl_slist **fields, const char *name,
                       const char *value)
@@ -336,7 +377,8 @@ static bool add_field(const struct client *c, struct curl_slist **fields, const 
 enum err_code client_call(struct client *c, const struct client_request *request, json_t **ret_json,
                           struct client_head *ret_head, struct err *e)
 {
-    struct call call = {.request = request, .fd = request->fd};
+    struct call call = {
+        .request = request, .fd = request->fd, .duplex = request->content_type && request->on_body};
     struct curl_slist *fields = NULL;
     char bearer[sizeof c->context.token + 8], why[CURL_ERROR_SIZE] = "", *text = NULL;
     struct err unseen;
@@ -365,7 +407,7 @@ enum err_code client_call(struct client *c, const struct client_request *request
                             (curl_off_t)(text ? strlen(text) : 0));
         c->api->easy_setopt(c->curl, CURLOPT_POSTFIELDS, text ? text : "");
     }
-    CURLcode code = c->api->easy_perform(c->curl);
+    CURLcode code = call.duplex ? perform_duplex(c, &call) : c->api->easy_perform(c->curl);
     /* A server may refuse a body before it has read it: then its answer counts, not the break. */
     if (code && !(code == CURLE_SEND_ERROR && call.head.status >= 400))
         rc = transport_error(c, &call, code, why, e);

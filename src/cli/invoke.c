@@ -10,6 +10,7 @@
 #include "cli/show.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@ static bool on_body(void *ctx, const struct client_head *head, struct slice piec
     bool ours = *head->error; /* it failed before it answered: the body says so, and so do we */
     while (piece.n && !v->quiet && !ours) {
         ssize_t n = write(STDOUT_FILENO, piece.p, piece.n);
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n < 0) {
             v->broken = errno;
             return false;
@@ -128,11 +131,12 @@ int cmd_invoke(int argc, char **argv)
         .ctx = &v,
     };
     enum err_code rc = client_call(c, &request, NULL, &head, &e);
-    if (v.broken || (rc && !*head.run)) {
-        if (v.broken && v.broken != EPIPE)
+    if (v.broken == EPIPE) {
+        status = 128 + SIGPIPE; /* as a filter that the signal ended, and as quietly */
+    } else if (v.broken || (rc && !*head.run)) {
+        if (v.broken)
             err_set(&e, ERR_IO, "can't write the answer: %s", strerror(v.broken));
-        if (v.broken != EPIPE)
-            client_fail(&request, &e);
+        client_fail(&request, &e);
         status = EXIT_OWN_FAILURE;
     } else {
         status = ended(c, &head, json);

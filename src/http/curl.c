@@ -30,6 +30,8 @@ static const struct {
     {"curl_multi_assign", &api.multi_assign},
     {"curl_multi_socket_action", &api.multi_socket_action},
     {"curl_multi_info_read", &api.multi_info_read},
+    {"curl_multi_perform", &api.multi_perform},
+    {"curl_multi_poll", &api.multi_poll},
 };
 
 enum err_code curl_open(const struct curl_api **ret_api, struct err *e)

@@ -33,6 +33,9 @@ struct curl_api {
     CURLMcode (*multi_assign)(CURLM *, curl_socket_t, void *);
     CURLMcode (*multi_socket_action)(CURLM *, curl_socket_t, int events, int *running);
     CURLMsg *(*multi_info_read)(CURLM *, int *left);
+    /* one transfer and something else to wait for */
+    CURLMcode (*multi_perform)(CURLM *, int *running);
+    CURLMcode (*multi_poll)(CURLM *, struct curl_waitfd *, unsigned n, int timeout_ms, int *ready);
 };
 
 /* A function of a library that libcurl itself uses, NULL if there is none of this name. After

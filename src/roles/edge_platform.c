@@ -97,14 +97,25 @@ static void send_cancel(struct call *k, enum err_code cause)
 
 /* Requests */
 
+/* The largest body that any route takes; control, which knows the route, judges by its own limit.
+ */
+static uint64_t body_most(const struct edge *e)
+{
+    const uint64_t *v = e->options.limits.v;
+    uint64_t archive = v[LIMIT_ASSETS] + v[LIMIT_ASSET_FILES] * 4096, /* as control reckons */
+        input = limit_rows[LIMIT_REQUEST_BODY].maximum,               /* of invoke */
+        most = v[LIMIT_MODULE];
+    most = archive > most ? archive : most;
+    return input > most ? input : most;
+}
+
 static void on_request(struct http_conn *c, const struct http_request *q)
 {
     struct edge *e = c->server->owner;
-    uint64_t most = e->options.limits.v[LIMIT_MODULE];
     struct problem problem = {.code = ERR_UNAVAILABLE, .retry_s = 1};
-    if (q->length > 0 && (uint64_t)q->length > most) {
+    if (q->length > 0 && (uint64_t)q->length > body_most(e)) {
         problem = (struct problem){.code = ERR_TOO_LARGE,
-                                   .detail = "the body is over the limit `module`"};
+                                   .detail = "no request here may have a body that large"};
         http_problem(c, &problem);
         return;
     }
@@ -140,9 +151,9 @@ static void on_body(struct http_conn *c, struct slice bytes)
     if (!k)
         return;
     k->body += bytes.n;
-    if (k->body > k->edge->options.limits.v[LIMIT_MODULE] || bytes.n > k->credit) {
+    if (k->body > body_most(k->edge) || bytes.n > k->credit) {
         send_cancel(k, ERR_TOO_LARGE);
-        edge_answer_fail(&k->answer, ERR_TOO_LARGE, "the body is over the limit `module`");
+        edge_answer_fail(&k->answer, ERR_TOO_LARGE, "no request here may have a body that large");
         return;
     }
     k->credit -= (uint32_t)bytes.n;
