@@ -202,7 +202,7 @@ static enum err_code take_entries(struct unpacking *u, struct slice archive, str
     for (;;) {
         enum err_code rc = tar_next(&tar, &entry, &end, e);
         if (rc) /* a broken archive is a damaged backup, not a refused upload */
-            return err_set(e, rc == ERR_INVALID ? ERR_DAMAGED : rc, "%s", e->text);
+            return e->code = rc == ERR_INVALID ? ERR_DAMAGED : rc;
         if (end)
             break;
         rc = take_entry(u, &entry, e);

@@ -1,5 +1,6 @@
 /* `wasmcloud serve`: reads the options and becomes master. */
 #include "cli/args.h"
+#include "cli/serve_from.h"
 
 #include "base/brand.h"
 #include "base/log.h"
@@ -10,18 +11,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --config FILE decides what is read before the flags are; it is no option itself. Takes it out of
- * argv. */
-static const char *take_config(int *argc, char **argv)
+/* The value of --NAME FILE, taken out of argv: what decides before the options are read is none
+ * itself. */
+static const char *take_flag(int *argc, char **argv, const char *flag)
 {
-    const char *path = getenv(BRAND_ENV "CONFIG");
+    const char *value = NULL;
+    size_t n = strlen(flag);
     for (int i = 1; i < *argc; i++) {
         int words = 0;
-        if (strcmp(argv[i], "--config") == 0 && i + 1 < *argc) {
-            path = argv[i + 1];
+        if (strcmp(argv[i], flag) == 0 && i + 1 < *argc) {
+            value = argv[i + 1];
             words = 2;
-        } else if (strncmp(argv[i], "--config=", 9) == 0) {
-            path = argv[i] + 9;
+        } else if (strncmp(argv[i], flag, n) == 0 && argv[i][n] == '=') {
+            value = argv[i] + n + 1;
             words = 1;
         }
         for (int j = i; words && j + words <= *argc; j++)
@@ -29,13 +31,18 @@ static const char *take_config(int *argc, char **argv)
         *argc -= words;
         i -= words > 0;
     }
-    return path;
+    return value;
 }
 
-static enum err_code read_options(struct options *o, int argc, char **argv, struct err *e)
+static enum err_code read_options(struct options *o, struct serve_from *from, int argc, char **argv,
+                                  struct err *e)
 {
     int at = 1;
-    const char *path = take_config(&argc, argv);
+    const char *path = take_flag(&argc, argv, "--config");
+    if (!path)
+        path = getenv(BRAND_ENV "CONFIG");
+    from->file = take_flag(&argc, argv, "--from");
+    from->secrets = take_flag(&argc, argv, "--secrets");
     enum err_code rc = config_read(o, path, e);
     if (rc == ERR_OK)
         rc = options_env(o, environ, e);
@@ -49,10 +56,14 @@ static enum err_code read_options(struct options *o, int argc, char **argv, stru
 /* The options are a table already: its rows as flags, for the help alone. */
 static int help(void)
 {
-    struct flag flags[OPTION_COUNT + 2] = {
-        {.name = "config", .value = "FILE", .help = "options as YAML; default: " BRAND_CONFIG}};
+    struct flag flags[OPTION_COUNT + 4] = {
+        {.name = "config", .value = "FILE", .help = "options as YAML; default: " BRAND_CONFIG},
+        {.name = "from",
+         .value = "FILE",
+         .help = "begin with this exported project; data: a temporary folder"},
+        {.name = "secrets", .value = "FILE", .help = "with --from: NAME=VALUE lines to set first"}};
     for (int i = 0; i < OPTION_COUNT; i++)
-        flags[i + 1] = (struct flag){
+        flags[i + 3] = (struct flag){
             .name = option_rows[i].name, .value = "VALUE", .help = option_rows[i].help};
     return args_help("serve", flags);
 }
@@ -63,9 +74,10 @@ int cmd_serve(int argc, char **argv)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return help();
     struct options options;
+    struct serve_from from = {.file = NULL};
     struct err e = {0};
     options_init(&options);
-    enum err_code rc = read_options(&options, argc, argv, &e);
+    enum err_code rc = read_options(&options, &from, argc, argv, &e);
     if (rc) {
         options_done(&options);
         return command_usage("serve", "%s", e.text);
@@ -75,7 +87,11 @@ int cmd_serve(int argc, char **argv)
         options_set(&options, SLICE("log-level"), SLICE("warning"), &e))
         return command_fail(&e);
     options_log(&options, "master");
-    int status = master_run(&options);
+    if (serve_from_begin(&from, &options, &e)) {
+        options_done(&options);
+        return serve_from_end(&from, command_fail(&e));
+    }
+    int status = serve_from_end(&from, master_run(&options));
     options_done(&options);
     return status;
 }

@@ -23,6 +23,9 @@ enum err_code bundle_make(struct slice tar, const struct limits *limits, struct 
 enum err_code bundle_pack(const char *folder, const struct limits *limits, struct buf *out,
                           struct err *e) MUST_CHECK;
 
+/* Appends an archive of which bundle_make() makes this bundle again. */
+enum err_code bundle_unmake(const struct bundle *b, struct buf *out, struct err *e) MUST_CHECK;
+
 /* Maps the file `path`. ERR_NOT_FOUND; ERR_CONFLICT if it is damaged. */
 enum err_code bundle_open(const char *path, struct bundle **ret_bundle, struct err *e) MUST_CHECK;
 void bundle_close(struct bundle *b); /* accepts NULL */

@@ -59,18 +59,18 @@ static bool put_fill(struct buf *out, uint64_t size)
 }
 
 /* The header of an entry; a path that doesn't fit into it goes before it, as a pax record. */
-static bool put_entry(struct packing *p, char type, struct slice path, uint64_t size)
+static bool put_entry(struct buf *out, char type, struct slice path, uint64_t size)
 {
     if (path.n > 100) {
         char record[BUNDLE_PATH + 16];
         size_t n = path.n + sizeof " path=\n" - 1, digits = n + 2 > 99 ? n + 3 > 999 ? 4 : 3 : 2;
         int length =
             snprintf(record, sizeof record, "%zu path=%.*s\n", n + digits, SLICE_ARG(path));
-        if (!put_header(p->out, 'x', SLICE("path"), (uint64_t)length) ||
-            !buf_add(p->out, record, (size_t)length) || !put_fill(p->out, (uint64_t)length))
+        if (!put_header(out, 'x', SLICE("path"), (uint64_t)length) ||
+            !buf_add(out, record, (size_t)length) || !put_fill(out, (uint64_t)length))
             return false;
     }
-    return put_header(p->out, type, path, size);
+    return put_header(out, type, path, size);
 }
 
 static enum err_code pack_file(struct packing *p, int fd, const char *path, const struct stat *st,
@@ -85,7 +85,8 @@ static enum err_code pack_file(struct packing *p, int fd, const char *path, cons
                        "the files in %s are over the limit \"%s\": all together may have %s",
                        p->folder, limit_rows[LIMIT_ASSETS].name, allowed);
     }
-    char *to = put_entry(p, '0', slice_str(path), size) ? buf_reserve(p->out, (size_t)size) : NULL;
+    char *to =
+        put_entry(p->out, '0', slice_str(path), size) ? buf_reserve(p->out, (size_t)size) : NULL;
     if (!to && size)
         return no_memory(e);
     for (uint64_t done = 0; done < size;) {
@@ -129,7 +130,7 @@ static enum err_code pack_folder(struct packing *p, int fd, const char *path, co
     if (*path) {
         char name[BUNDLE_PATH + 2];
         snprintf(name, sizeof name, "%s/", path);
-        if (!put_entry(p, '5', slice_str(name), 0))
+        if (!put_entry(p->out, '5', slice_str(name), 0))
             return no_memory(e);
     }
     int n = scandirat(fd, ".", &names, not_dots, by_bytes);
@@ -196,4 +197,36 @@ enum err_code bundle_pack(const char *folder, const struct limits *limits, struc
     if (rc == ERR_OK && !buf_add(out, end, sizeof end))
         rc = no_memory(e);
     return rc;
+}
+
+/* ---- a bundle's own ---- */
+
+static bool unmake(const struct bundle *b, uint32_t folder, char path[BUNDLE_PATH + 1], size_t n,
+                   struct buf *out)
+{
+    struct bundle_entry e;
+    for (uint32_t i = 0; bundle_list(b, folder, i, &e); i++) {
+        size_t slash = n ? 1 : 0;
+        if (n + slash + e.name.n > BUNDLE_PATH)
+            return false;
+        path[n] = '/';
+        memcpy(path + n + slash, e.name.p, e.name.n);
+        size_t all = n + slash + e.name.n;
+        bool fits =
+            put_entry(out, e.folder ? '5' : '0', slice_make(path, all), e.folder ? 0 : e.content.n);
+        if (fits && e.folder)
+            fits = unmake(b, e.index, path, all, out);
+        else if (fits)
+            fits = buf_add(out, e.content.p, e.content.n) && put_fill(out, e.content.n);
+        if (!fits)
+            return false;
+    }
+    return true;
+}
+
+enum err_code bundle_unmake(const struct bundle *b, struct buf *out, struct err *e)
+{
+    static const char end[2 * TAR_BLOCK];
+    char path[BUNDLE_PATH + 1];
+    return unmake(b, 0, path, 0, out) && buf_add(out, end, sizeof end) ? ERR_OK : no_memory(e);
 }
