@@ -1,5 +1,5 @@
 # Verbs; the build itself is Meson's.
-.PHONY: all check asan fuzz bench install clean
+.PHONY: all check asan promises fuzz bench install clean
 all: build/build.ninja
 	ninja -C build
 build/build.ninja:
@@ -8,6 +8,8 @@ check:
 	./check
 asan:
 	./check unit-asan api-asan
+promises: all
+	WASMCLOUD_KILLS=200 tools/pytest tests/api -k at_any_moment
 fuzz:
 	tools/fuzz
 bench: all

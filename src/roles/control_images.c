@@ -452,6 +452,57 @@ static void remove_images(int at, const char *name, int depth, struct slice pref
         unlinkat(at, name, AT_REMOVEDIR);
 }
 
+/* Does the database know of the image that the file of this name in the project's folder is? Names
+ * that we don't give are nobody's. */
+static bool is_known(struct control *c, struct uuid project, struct slice name)
+{
+    struct store_image image;
+    uint8_t digest[DIGEST_BYTES];
+    char again[IMAGE_NAME];
+    struct err e;
+    if (name.n < DIGEST_TEXT || !digest_parse(slice_make(name.p, DIGEST_TEXT), digest))
+        return false;
+    enum engine_kind kind = name.n > DIGEST_TEXT ? ENGINE_FUEL : ENGINE_PLAIN;
+    image_name(digest, kind, again);
+    return slice_eq(name, slice_str(again)) &&
+           store_image(c->api.store, engine_name(), project, digest, kind, &image, &e) !=
+               ERR_NOT_FOUND;
+}
+
+/* A crash between the renaming of an image and the COMMIT of its row leaves a file that is made
+ * again when it is wanted, and that nobody would remove. */
+static void remove_orphans(struct control *c, struct uuid project, const char *folder)
+{
+    int fd = openat(c->images, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (struct dirent *f; (f = readdir(d));)
+        if (f->d_name[0] != '.' && f->d_type != DT_DIR &&
+            !is_known(c, project, slice_str(f->d_name)))
+            unlinkat(fd, f->d_name, 0); /* not a folder, where the file system doesn't say */
+    closedir(d);
+}
+
+static void remove_all_orphans(struct control *c)
+{
+    struct uuid project;
+    int fd = openat(c->images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (struct dirent *f; (f = readdir(d));)
+        if (uuid_parse(slice_str(f->d_name), &project))
+            remove_orphans(c, project, f->d_name);
+    closedir(d);
+}
+
 /* All live versions have an image of this engine: those of earlier ones have had their time. */
 static void forget_other_engines(struct control *c)
 {
@@ -536,6 +587,7 @@ enum err_code control_images_open(struct control *c, struct err *e)
     close(all);
     if (c->images < 0)
         return err_errno(e, "opening the folder images/%s", engine_name());
+    remove_all_orphans(c);
     verify_soon(c);
     return ERR_OK;
 }
