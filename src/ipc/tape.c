@@ -242,7 +242,8 @@ enum err_code tape_read(struct slice bytes, struct tape *ret_tape, struct err *e
 {
     struct tape_head h;
     struct tape t = {0};
-    if (slice_starts(bytes, SLICE("wctape")) && !slice_starts(bytes, SLICE(TAPE_MAGIC)))
+    if (bytes.n >= MAGIC && slice_starts(bytes, SLICE("wctape")) &&
+        !slice_starts(bytes, SLICE(TAPE_MAGIC)))
         return err_set(
             e, ERR_NOT_IMPLEMENTED,
             "the run was captured by another release, in a form that this one can't read");

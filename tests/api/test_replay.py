@@ -136,12 +136,18 @@ def test_what_a_run_printed_and_how_it_ended(capturing, laptop, guests, upstream
 def test_secrets_are_not_in_it(capturing, laptop, guests, upstream):
     """Their values come by --env; without them a program that only passes them on ends the same."""
     word = "correct-horse-" + secrets.token_hex(8)
-    function = deploy(capturing, guests, "cwa-replay", env={"WORD": word, "PLAIN": "seen"})
+    set_to = capturing.api.put("/v1/projects/default/secrets/WORD", json={"value": word})
+    assert set_to.status_code == 200
+    function = deploy(capturing, guests, "cwa-replay", env={"PLAIN": "seen"}, secrets=["WORD"])
     answer = function.post("/", upstream.url.encode())
     file = pull(laptop, function, answer.run)
     assert upstream.authorizations[-1] == f"Bearer {word}"
-    assert b"seen" in file.read_bytes(), "what is no secret is there"
-    assert body_of(replay(laptop, file).stdout) == answer.body
+    captured = file.read_bytes()
+    assert word.encode() not in captured and b"WORD" in captured and b"seen" in captured
+    without = replay(laptop, file)
+    assert body_of(without.stdout) == answer.body and b"--env WORD=VALUE" in without.stderr
+    done = replay(laptop, file, "--env", f"WORD={word}")
+    assert body_of(done.stdout) == answer.body and b"--env" not in done.stderr
 
 
 def test_another_build_says_where_it_differs(capturing, laptop, guests, upstream):

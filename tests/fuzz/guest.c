@@ -5,13 +5,17 @@
  * exactly its size, so that the sanitizers see a byte beyond it.
  *
  * The guest has assets, and an egress that this program plays: it allows, refuses, answers or keeps
- * silent as the exchange's number says. */
+ * silent as the exchange's number says.
+ *
+ * All of it is recorded, then played: the same calls, without credit's end, input or egress, must
+ * have the same results and leave the same memory. */
 #include "fuzz.h"
 
 #include "../unit/tar_build.h"
 #include "guest/guest.h"
 #include "guest/host.h"
 #include "guest/remote.h"
+#include "guest/tape.h"
 #include "ipc/frame.h"
 
 #include <sys/socket.h>
@@ -195,6 +199,95 @@ static const char *const texts[] = {
 };
 enum { TEXTS = sizeof texts / sizeof *texts, TEXT = 32 };
 
+/* What the calls came to. */
+struct outcome {
+    uint8_t memory[MEMORY];
+    size_t made;
+    enum engine_verdict verdicts[256];
+    uint64_t results[256];
+    uint64_t in, out;
+};
+
+/* The `i`th call. */
+static struct engine_call read_call(struct guest *g, const char *at, uint8_t *memory)
+{
+    struct engine_call c = {.owner = g, .memory = memory, .memory_size = MEMORY};
+    for (int k = 0; k < ENGINE_ARGS; k++) {
+        uint32_t v;
+        memcpy(&v, at + 1 + k * 4, sizeof v);
+        switch (v % 5) { /* most of them mean something */
+        case 0:
+            c.arg[k] = v;
+            break;
+        case 1: /* a text, and as the next argument its length */
+            c.arg[k] = (uint64_t)(MEMORY - (v / 5 % TEXTS + 1) * TEXT);
+            if (k + 1 < ENGINE_ARGS)
+                c.arg[++k] = strlen(texts[v / 5 % TEXTS]);
+            break;
+        case 2:
+            c.arg[k] = v / 5 % 12; /* a descriptor */
+            break;
+        default:
+            c.arg[k] = v / 5 % (MEMORY + 9);
+        }
+    }
+    c.alias = (uint8_t)at[0] >= 128;
+    return c;
+}
+
+static void run(struct guest *g, struct slice calls, struct slice content, struct outcome *ret)
+{
+    uint8_t *memory = calloc(1, MEMORY);
+    for (int i = 0; i < TEXTS; i++)
+        memcpy(memory + MEMORY - (i + 1) * TEXT, texts[i], strlen(texts[i]));
+    memcpy(memory, content.p, content.n < MEMORY ? content.n : MEMORY);
+    guest_begin(g);
+    *ret = (struct outcome){0};
+    for (size_t i = 0; i < calls.n / CALL; i++) {
+        const char *at = calls.p + i * CALL;
+        int id = (uint8_t)at[0] % HOST_COUNT;
+        struct engine_call c = read_call(g, at, memory);
+        enum engine_verdict v = ENGINE_YIELD;
+        calls_made++;
+        for (int k = 0; k < TRIES && (v == ENGINE_YIELD || v == ENGINE_WAIT); k++) {
+            if (v == ENGINE_WAIT && g->waits & GUEST_WAITS_REMOTE)
+                egress_turn();
+            v = host_handlers[id](&c);
+            MUST(v == ENGINE_DONE || v == ENGINE_END || host_functions[id].waits);
+            MUST(v != ENGINE_WAIT || g->waits);
+            credit += 7;
+        }
+        ret->verdicts[ret->made] = v;
+        ret->results[ret->made++] = v == ENGINE_DONE ? c.result : 0;
+        if (v == ENGINE_WAIT || v == ENGINE_END)
+            break; /* a guest that waits calls nothing else */
+    }
+    guest_end(g);
+    ret->in = g->bytes_in;
+    ret->out = g->bytes_out;
+    memcpy(ret->memory, memory, MEMORY);
+    free(memory);
+}
+
+static void check_same(const struct guest *g, const struct outcome *first,
+                       const struct outcome *again)
+{
+    MUST(again->made == first->made);
+    for (size_t i = 0; i < first->made; i++)
+        MUST(again->verdicts[i] ==
+             (first->verdicts[i] == ENGINE_WAIT && again->verdicts[i] == ENGINE_END
+                  ? ENGINE_END /* what it waited for is not on the tape */
+              : first->verdicts[i] == ENGINE_WAIT && again->verdicts[i] == ENGINE_DONE
+                  ? ENGINE_DONE /* a sleep, or output */
+                  : first->verdicts[i]));
+    bool waited = first->made && first->verdicts[first->made - 1] == ENGINE_WAIT;
+    for (size_t i = 0; i + waited < first->made; i++)
+        MUST(again->results[i] == first->results[i]);
+    MUST(waited || memcmp(first->memory, again->memory, MEMORY) == 0);
+    MUST(again->in == first->in && (waited || again->out == first->out));
+    MUST(waited || g->end_reason != ERR_DIVERGED);
+}
+
 FUZZ(bytes)
 {
     static const struct guest_host host = {.output = output,
@@ -204,6 +297,8 @@ FUZZ(bytes)
                                            .log = log_entry,
                                            .wake_at = wake_at};
     static struct guest g;
+    static struct guest_tape tape;
+    static struct outcome first, again;
     struct limits limits;
     if (!bytes.n)
         return;
@@ -214,6 +309,7 @@ FUZZ(bytes)
     if (calls > bytes.n / CALL)
         calls = bytes.n / CALL;
     struct slice rest = slice_from(bytes, calls * CALL);
+    bytes.n = calls * CALL;
     limits_init(&limits, false);
     limits.v[LIMIT_LOG_LINE] = 100;
     g.host = &host;
@@ -221,56 +317,29 @@ FUZZ(bytes)
     g.policy = policy;
     g.assets = assets;
     g.remotes = egress.remotes;
+    g.tape = &tape;
     MUST(strings_read(slice_make("A\0b\0LONG\0value", 15), true, &g.meta));
     MUST(strings_read(slice_make("C\0", 3), true, &g.env));
     MUST(strings_read(slice_make("argv0\0one", 10), false, &g.args));
-    uint8_t *memory = calloc(1, MEMORY);
-    for (int i = 0; i < TEXTS; i++)
-        memcpy(memory + MEMORY - (i + 1) * TEXT, texts[i], strlen(texts[i]));
-    memcpy(memory, rest.p, rest.n < MEMORY ? rest.n : MEMORY);
-    guest_begin(&g);
     credit = 5000;
     arrived = 3000;
-    for (size_t i = 0; i < calls; i++) {
-        const char *at = bytes.p + i * CALL;
-        int id = (uint8_t)at[0] % HOST_COUNT;
-        struct engine_call c = {.owner = &g, .memory = memory, .memory_size = MEMORY};
-        for (int k = 0; k < ENGINE_ARGS; k++) {
-            uint32_t v;
-            memcpy(&v, at + 1 + k * 4, sizeof v);
-            switch (v % 5) { /* most of them mean something */
-            case 0:
-                c.arg[k] = v;
-                break;
-            case 1: /* a text, and as the next argument its length */
-                c.arg[k] = (uint64_t)(MEMORY - (v / 5 % TEXTS + 1) * TEXT);
-                if (k + 1 < ENGINE_ARGS)
-                    c.arg[++k] = strlen(texts[v / 5 % TEXTS]);
-                break;
-            case 2:
-                c.arg[k] = v / 5 % 12; /* a descriptor */
-                break;
-            default:
-                c.arg[k] = v / 5 % (MEMORY + 9);
-            }
-        }
-        c.alias = (uint8_t)at[0] >= 128;
-        enum engine_verdict v = ENGINE_YIELD;
-        calls_made++;
-        for (int k = 0; k < TRIES && (v == ENGINE_YIELD || v == ENGINE_WAIT); k++) {
-            if (v == ENGINE_WAIT && g.waits & GUEST_WAITS_REMOTE)
-                egress_turn();
-            v = host_handlers[id](&c);
-            MUST(v == ENGINE_DONE || v == ENGINE_END || host_functions[id].waits);
-            MUST(v != ENGINE_WAIT || g.waits);
-            credit += 7;
-        }
-        if (v == ENGINE_WAIT || v == ENGINE_END)
-            break; /* a guest that waits calls nothing else */
-    }
-    guest_end(&g);
+    tape_record(&tape, limits.v[LIMIT_CAPTURE]);
+    run(&g, bytes, rest, &first);
     MUST(g.remotes_open == 0);
     MUST(g.log.lines <= limits.v[LIMIT_LOG_LINES] && g.log.bytes <= limits.v[LIMIT_LOG_BYTES]);
     egress_turn();
-    free(memory);
+
+    struct tape recorded = {.limits = limits};
+    struct buf records;
+    tape_recorded(&tape, &g, &recorded);
+    buf_init(&records, recorded.records.n);
+    MUST(recorded.whole && buf_add(&records, recorded.records.p, recorded.records.n));
+    recorded.records = buf_slice(&records);
+    credit = SIZE_MAX / 2;
+    arrived = 0;
+    g.remotes = NULL;
+    tape_play(&tape, &recorded);
+    run(&g, bytes, rest, &again);
+    check_same(&g, &first, &again);
+    buf_done(&records);
 }

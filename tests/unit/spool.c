@@ -248,7 +248,46 @@ TEST(a_file_of_another_kind_is_put_aside)
     remove_folder(folder, path);
 }
 
+TEST(a_capture_goes_in_whole_or_not_at_all)
+{
+    char path[64];
+    static char tape[200000], got[sizeof tape];
+    int folder = temp_folder(path);
+    struct err e;
+    struct spool *edge, *control;
+    struct spool_record rec;
+    struct spool_capture head = {
+        .run = uuid_new(), .function = function, .project = project, .whole = 1};
+    for (size_t i = 0; i < sizeof tape; i++)
+        tape[i] = (char)(i * 7 + i / 256);
+    CHECK(!spool_open(folder, "edge-0", 1 << 20, true, &edge, &e));
+    CHECK(!spool_open(folder, "edge-0", 1 << 20, false, &control, &e));
+    for (int round = 0; round < 50; round++) { /* around the end, too */
+        uint64_t at = spool_tail(control);
+        size_t n = sizeof tape - (size_t)round * 1003, have = 0;
+        CHECK(spool_capture(edge, &head, slice_make(tape, n)));
+        while (spool_next(control, &at, &rec)) {
+            CHECK(rec.type == SPOOL_CAPTURE && uuid_eq(rec.capture.run, head.run));
+            CHECK(rec.capture.at == have && rec.capture.bytes == n && rec.capture.whole);
+            memcpy(got + have, rec.piece.p, rec.piece.n);
+            have += rec.piece.n;
+        }
+        CHECK(have == n && memcmp(tape, got, n) == 0);
+        spool_take(control, at);
+    }
+    CHECK(spool_dropped(control, SPOOL_CAPTURE) == 0);
+    CHECK(spool_capture(edge, &head, slice_make(tape, sizeof tape)));
+    CHECK(spool_capture(edge, &head, slice_make(tape, sizeof tape)));
+    size_t waiting = spool_waiting(edge);
+    CHECK(!spool_capture(edge, &head, slice_make(tape, sizeof tape)));
+    CHECK(spool_dropped(control, SPOOL_CAPTURE) == 1 && spool_waiting(edge) == waiting);
+    spool_close(control);
+    spool_close(edge);
+    remove_folder(folder, path);
+}
+
 TEST_MAIN(CASE(records_come_out_as_they_went_in_also_around_the_end),
           CASE(a_full_ring_drops_and_counts_but_keeps_room_for_failures),
           CASE(sums_only_grow_and_survive_a_kill), CASE(a_hostile_ring_is_skipped_not_believed),
-          CASE(connections_have_a_ring_of_their_own), CASE(a_file_of_another_kind_is_put_aside))
+          CASE(connections_have_a_ring_of_their_own), CASE(a_file_of_another_kind_is_put_aside),
+          CASE(a_capture_goes_in_whole_or_not_at_all))

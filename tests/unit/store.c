@@ -855,6 +855,54 @@ TEST(runs_uses)
     end(st);
 }
 
+static enum err_code check_capture(void *arg, const struct store_capture *c, struct err *e)
+{
+    (void)e;
+    CHECK(c->size == 1000 && c->whole && slice_eq(c->bytes, SLICE("sealed")));
+    ++*(int *)arg;
+    return ERR_OK;
+}
+
+TEST(captures)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct uuid runs[5];
+    struct err e;
+    int n = 0;
+    OK(store_begin(st, &e));
+    for (int i = 0; i < 5; i++) {
+        struct store_capture c = {.run = runs[i] = uuid_new(),
+                                  .project = w.project,
+                                  .function = w.function,
+                                  .size = 1000,
+                                  .whole = true,
+                                  .bytes = SLICE("sealed")};
+        OK(store_capture_put(st, &c, &e));
+        OK(store_capture_put(st, &c, &e)); /* again: once */
+        c.run = uuid_new();
+        c.project = w.user;
+        OK(store_capture_put(st, &c, &e)); /* not this project's function: dropped */
+    }
+    OK(store_end(st, ERR_OK, &e));
+    CHECK(number(st, "SELECT count(*) FROM captures") == 5);
+    OK(store_capture(st, w.project, runs[0], check_capture, &n, &e));
+    CHECK(n == 1);
+    CHECK(store_capture(st, w.user, runs[0], check_capture, &n, &e) == ERR_NOT_FOUND);
+    OK(store_begin(st, &e));
+    OK(store_captures_trim(st, w.project, 3000, 0, 100, &e));
+    OK(store_end(st, ERR_OK, &e));
+    CHECK(store_capture(st, w.project, runs[1], check_capture, &n, &e) == ERR_NOT_FOUND);
+    OK(store_capture(st, w.project, runs[2], check_capture, &n, &e)); /* the newest stay */
+    OK(store_begin(st, &e));
+    CHECK(store_captures_old(st, 1000, 100, &e) == ERR_NOT_FOUND);
+    OK(store_captures_trim(st, w.project, 0, UINT64_MAX / 4, 2, &e));
+    OK(store_captures_old(st, UINT64_MAX / 4, 100, &e));
+    OK(store_end(st, ERR_OK, &e));
+    CHECK(number(st, "SELECT count(*) FROM captures") == 0);
+    end(st);
+}
+
 static enum err_code count_log(void *arg, const struct store_log *l, struct err *e)
 {
     ++*(int *)arg;
@@ -1150,5 +1198,5 @@ TEST(sums)
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
           CASE(group_commit), CASE(changes), CASE(no_space), CASE(names), CASE(versions),
           CASE(versions_carry), CASE(assets), CASE(secrets), CASE(images_of_kinds), CASE(runs),
-          CASE(runs_uses), CASE(runs_search), CASE(logs), CASE(logs_bounded), CASE(journal),
-          CASE(sums))
+          CASE(runs_uses), CASE(runs_search), CASE(captures), CASE(logs), CASE(logs_bounded),
+          CASE(journal), CASE(sums))
