@@ -76,7 +76,8 @@ static bool is_in(struct slice strings, bool pairs, struct slice name)
     return false;
 }
 
-/* In the order that the program saw: the variables, the secrets; then what is new. */
+/* In the order that the program saw: the variables, the secrets; then what is new. A secret that
+ * nobody gives a value is not empty: programs look for that. */
 static bool add_env(const struct replay *r, const struct words *env, struct buf *out)
 {
     bool ok = true;
@@ -89,10 +90,10 @@ static bool add_env(const struct replay *r, const struct words *env, struct buf 
         struct slice name = slice_split(&rest, '\0'), value = given(env, name);
         if (!value.p)
             fprintf(stderr,
-                    "%s: the value of the secret %.*s is not in the capture; it is empty here: "
-                    "--env %.*s=VALUE gives it one\n",
+                    "%s: the value of the secret %.*s is not in the capture; here it is its name: "
+                    "--env %.*s=VALUE gives it another\n",
                     BRAND_COMMAND, SLICE_ARG(name), SLICE_ARG(name));
-        ok = add_pair(out, name, value.p ? value : SLICE(""));
+        ok = add_pair(out, name, value.p ? value : name);
     }
     for (size_t i = 0; i < env->n && ok; i++) {
         struct slice value = slice_str(env->at[i]), name = slice_split(&value, '=');

@@ -22,8 +22,8 @@ enum err_code replay_open(const char *path, struct replay *ret_replay, struct er
 void replay_done(struct replay *r); /* accepts a zeroed one */
 
 /* The version that ran, with these limits. `env` are NAME=VALUE: values of its secrets, which are
- * not in the file, or other values. A secret without a value is empty; says so on standard error.
- * *ret_version is set up in any case: run_version_done(). */
+ * not in the file, or other values. A secret without a value has its name for one; says so on
+ * standard error. *ret_version is set up in any case: run_version_done(). */
 enum err_code replay_version(const struct replay *r, const struct words *env,
                              const struct limits *limits, struct run_version *ret_version,
                              struct err *e) MUST_CHECK;
