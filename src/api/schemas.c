@@ -246,7 +246,8 @@ static const struct schema percent = {.type = SCHEMA_INTEGER, .least = 1, .most 
 static const struct schema shares = {.type = SCHEMA_MAP,
                                      .items = &percent,
                                      .nullable = true,
-                                     .help = "percent of its requests by version; null: one has all"};
+                                     .help =
+                                         "percent of its requests by version; null: one has all"};
 OBJECT(schema_function_shown, "FunctionShown", FUNCTION, HAS("split", shares, NULL));
 static const struct schema shares_wanted = {.type = SCHEMA_MAP,
                                             .pattern = "^[1-9][0-9]{0,8}$",
@@ -376,7 +377,8 @@ OBJECT(price, "Price", HAS("cpu_us", count, NULL), HAS("memory_peak", count, "by
        HAS("calls", count, "of the host"), HAS("runs", count, "of which these are the medians"),
        HAS("over", flag, "more than max_cpu allowed: it was held back"));
 OR_NULL(price_or_null, price);
-static const char *const version_state_words[] = {"live", "split", "held", "kept", "disabled", NULL};
+static const char *const version_state_words[] = {"live", "split",    "held",
+                                                  "kept", "disabled", NULL};
 static const struct schema version_state = {
     .type = SCHEMA_TEXT,
     .words = version_state_words,
@@ -389,9 +391,8 @@ OBJECT(schema_version, "Version", HAS("id", uuid, NULL), HAS("number", count, NU
        HAS("updated_at", when, NULL), HAS("promoted_at", when_or_null, NULL),
        HAS("check", text, NULL), HAS("checked", checked_or_null, "null: it was not"),
        HAS("secrets", secrets, NULL), HAS("preview", preview, NULL), HAS("capture", capture, NULL),
-       HAS("disabled_at", when_or_null, NULL),
-       HAS("price", price_or_null, "what its check cost"), HAS("state", version_state, NULL),
-       HAS("percent", count, "of the function's requests"));
+       HAS("disabled_at", when_or_null, NULL), HAS("price", price_or_null, "what its check cost"),
+       HAS("state", version_state, NULL), HAS("percent", count, "of the function's requests"));
 PAGE_OF(schema_version_list, "VersionList", schema_version);
 QUERY(query_versions, MAY("limit", limit_1000, NULL), MAY("cursor", cursor_number, NULL));
 QUERY(query_module_put, MAY("check", check, NULL), MAY("response", response, NULL),
@@ -410,6 +411,10 @@ OBJECT(schema_deployed, "Deployed", HAS("version", schema_version, NULL), HAS("u
        HAS("held", held_or_null, "why it was not promoted; null: it was"),
        HAS("check", checked_or_null, "null: none ran"),
        HAS("before", price_before_or_null, "what the version cost that was live"));
+
+OBJECT(schema_preview, "PreviewLink", HAS("url", url, "for whoever has it: keep it to members"),
+       HAS("expires_at", when_or_null, "the link; null: it is public"),
+       HAS("until", when_or_null, "the preview, unless it is asked for again; null: it is public"));
 
 /* ---- logs ---- */
 

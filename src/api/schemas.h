@@ -36,7 +36,7 @@ extern const struct schema_field query_functions[];
 
 /* versions */
 extern const struct schema schema_version_create, schema_version, schema_version_list;
-extern const struct schema schema_deployed, schema_promote, schema_rollback;
+extern const struct schema schema_preview, schema_deployed, schema_promote, schema_rollback;
 extern const struct schema_field query_versions[], query_module_put[];
 
 /* logs and runs */

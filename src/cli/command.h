@@ -50,6 +50,7 @@ int cmd_logout(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
 int cmd_namegen(int argc, char **argv);
 int cmd_new(int argc, char **argv);
+int cmd_preview(int argc, char **argv);
 int cmd_promote(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);

@@ -1,11 +1,12 @@
 /* Housekeeping, a little at a time: deleted functions whose name is free again, modules and assets
- * that no version has used for a while, connections of guests that nobody has to answer for any
- * more, log lines and receipts that are too old. Where they are too many, they are trimmed as they
- * are written. What is too old is judged by a clock that doesn't follow a leap of the wall clock at
- * once (base/steady.h). */
+ * that no version has used for a while, previews whose time is over, connections of guests that
+ * nobody has to answer for any more, log lines and receipts that are too old. Where they are too
+ * many, they are trimmed as they are written. What is too old is judged by a clock that doesn't
+ * follow a leap of the wall clock at once (base/steady.h). */
 #include "roles/control.h"
 
 #include "api/request.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/steady.h"
 
@@ -155,37 +156,54 @@ static enum err_code expire(struct control *c, enum limit_id limit,
     return rc ? rc : store_end(c->api.store, oldest(c->api.store, now - age, ROWS, e), e);
 }
 
+/* Their rows leave the route table with the commit. */
+static enum err_code end_previews(struct control *c, struct err *e)
+{
+    enum err_code rc = store_begin(c->api.store, e);
+    return rc ? rc
+              : store_end(c->api.store, store_preview_over(c->api.store, clock_real_us() / 1000, e),
+                          e);
+}
+
+static enum err_code expire_logs(struct control *c, struct err *e)
+{
+    return expire(c, LIMIT_LOG_AGE, store_logs_expire, e);
+}
+
+static enum err_code expire_runs(struct control *c, struct err *e)
+{
+    return expire(c, LIMIT_RUN_AGE, store_runs_expire, e);
+}
+
+static enum err_code expire_captures(struct control *c, struct err *e)
+{
+    return expire(c, LIMIT_RUN_AGE, store_captures_old, e);
+}
+
+/* A piece of each; ERR_NOT_FOUND: there was nothing to do. */
+static const struct {
+    const char *event; /* of its failure */
+    enum err_code (*piece)(struct control *c, struct err *e);
+} duties[] = {
+    {"keep_functions", purge_function}, {"keep_modules", remove_module},
+    {"keep_assets", remove_assets},     {"keep_journal", trim_journal},
+    {"keep_previews", end_previews},    {"keep_blobs", sweep},
+    {"keep_logs", expire_logs},         {"keep_runs", expire_runs},
+    {"keep_captures", expire_captures},
+};
+
 static void on_keep(struct loop_timer *t)
 {
     struct control *c = LIST_ITEM(t, struct control, keep);
-    struct err e;
+    bool more = false;
     keep_clock(c);
-    enum err_code a = purge_function(c, &e);
-    if (a && a != ERR_NOT_FOUND)
-        log_line(LOG_WARNING, "keep_functions", "error=\"%s\"", e.text);
-    enum err_code b = remove_module(c, &e);
-    if (b && b != ERR_NOT_FOUND)
-        log_line(LOG_WARNING, "keep_modules", "error=\"%s\"", e.text);
-    enum err_code d = remove_assets(c, &e);
-    if (d && d != ERR_NOT_FOUND)
-        log_line(LOG_WARNING, "keep_assets", "error=\"%s\"", e.text);
-    enum err_code j = trim_journal(c, &e);
-    if (j && j != ERR_NOT_FOUND)
-        log_line(LOG_WARNING, "keep_journal", "error=\"%s\"", e.text);
-    enum err_code s = sweep(c, &e);
-    if (s && s != ERR_NOT_FOUND)
-        log_line(LOG_WARNING, "keep_blobs", "error=\"%s\"", e.text);
-    enum err_code l = expire(c, LIMIT_LOG_AGE, store_logs_expire, &e);
-    if (l && l != ERR_NOT_FOUND)
-        log_line(LOG_WARNING, "keep_logs", "error=\"%s\"", e.text);
-    enum err_code r = expire(c, LIMIT_RUN_AGE, store_runs_expire, &e);
-    if (r && r != ERR_NOT_FOUND)
-        log_line(LOG_WARNING, "keep_runs", "error=\"%s\"", e.text);
-    enum err_code p = expire(c, LIMIT_RUN_AGE, store_captures_old, &e);
-    if (p && p != ERR_NOT_FOUND)
-        log_line(LOG_WARNING, "keep_captures", "error=\"%s\"", e.text);
-    bool more = p == ERR_OK || l == ERR_OK || r == ERR_OK || a == ERR_OK || b == ERR_OK ||
-                d == ERR_OK || j == ERR_OK;
+    for (size_t i = 0; i < sizeof duties / sizeof *duties; i++) {
+        struct err e;
+        enum err_code rc = duties[i].piece(c, &e);
+        more |= rc == ERR_OK;
+        if (rc && rc != ERR_NOT_FOUND)
+            log_line(LOG_WARNING, duties[i].event, "error=\"%s\"", e.text);
+    }
     log_line(LOG_DEBUG, "keep_looked", "more=%d", more);
     loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
 }

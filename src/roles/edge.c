@@ -135,7 +135,6 @@ static enum err_code read_key(int fd, uint8_t key[ROUTE_KEY_BYTES], struct err *
 
 static enum err_code open_functions(struct edge *e, struct err *err)
 {
-    uint8_t key[ROUTE_KEY_BYTES];
     char ring[32];
     list_init(&e->functions_used);
     list_init(&e->execs);
@@ -143,10 +142,9 @@ static enum err_code open_functions(struct edge *e, struct err *err)
     list_init(&e->injected);
     buf_init(&e->injecting, FRAME_LOAD_MOST);
     snprintf(ring, sizeof ring, "edge-%s", e->name);
-    enum err_code rc = read_key(EDGE_NODE, key, err);
+    enum err_code rc = read_key(EDGE_NODE, e->node_key, err);
     if (rc == ERR_OK)
-        rc = route_table_open(EDGE_ROUTES, false, key, &e->routes, err);
-    explicit_bzero(key, sizeof key);
+        rc = route_table_open(EDGE_ROUTES, false, e->node_key, &e->routes, err);
     if (rc == ERR_OK)
         rc = spool_open(EDGE_SPOOL, ring, (size_t)option_number(&e->options, OPTION_SPOOL_SIZE),
                         true, &e->spool, err);

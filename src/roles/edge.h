@@ -9,6 +9,7 @@
  *   edge_site.c       host and path → function name
  *   edge_begin.c      a request → the payload of its BEGIN
  *   edge_functions.c  requests of the world, the cache of routes
+ *   edge_preview.c    who may see a version before it is promoted
  *   edge_queue.c      who may run now: concurrency and the queues
  *   edge_run.c        one invocation from its request to its receipt
  *   edge_receipt.c    counters, receipts, logs
@@ -62,7 +63,7 @@ struct edge_project {
 };
 
 struct edge_function {
-    char name[ROUTE_NAME + 1]; /* its key */
+    char name[ROUTE_KEY_NAME + 1]; /* its key: as that of its row */
     struct edge_project *project;
     struct edge_route *route; /* NULL: read it */
     uint64_t generation;      /* of the table when `route` was read */
@@ -140,7 +141,7 @@ struct edge_run {
     uint32_t log_unkept; /* of the program's lines: the spool had no room */
     enum err_code cause; /* why we ended it; ERR_OK: it ends by itself */
     char text[UUID_TEXT + 1];
-    char script[ROUTE_NAME + 2]; /* SCRIPT_NAME: "" or "/NAME" */
+    char script[ROUTE_KEY_NAME + 2]; /* SCRIPT_NAME: "" or "/NAME" */
     char detail[512];            /* for the receipt, the log and the page */
     struct spool_receipt receipt;
 };
@@ -191,6 +192,7 @@ struct edge {
 
     /* functions edge */
     struct route_table *routes;
+    uint8_t node_key[ROUTE_KEY_BYTES];
     struct spool *spool;
     uint64_t generation, generation_us; /* of the table; when it was looked at */
     struct map functions, projects;
@@ -221,10 +223,12 @@ enum err_code edge_begin(struct edge *e, const struct http_conn *c, const struct
 
 /* edge_site.c */
 enum site { SITE_FUNCTION, SITE_LOCALHOST, SITE_NONE };
-/* What host and path name. FUNCTION: *ret_name, and *ret_script and *ret_path split the path.
+/* What host and path name. FUNCTION: *ret_name, *ret_preview (the version's number of NUMBER--NAME,
+ * else 0), and *ret_script and *ret_path split the path.
  * LOCALHOST: the request belongs on http://localhost:PORT. All slices borrow. */
 enum site site_find(struct slice host, struct slice path, struct slice domain,
-                    struct slice *ret_name, struct slice *ret_script, struct slice *ret_path);
+                    struct slice *ret_name, uint32_t *ret_preview, struct slice *ret_script,
+                    struct slice *ret_path);
 
 /* edge_functions.c */
 extern const struct http_ops edge_functions_ops;
@@ -240,6 +244,15 @@ void edge_functions_check(struct edge *e);
 /* Frees a project that no function and no exec needs any more. */
 void edge_project_drop(struct edge_project *p);
 void edge_functions_done(struct edge *e);
+
+/* A page that names the cause. */
+void edge_refuse(struct http_conn *c, enum err_code cause, const char *detail);
+
+/* edge_preview.c */
+/* May it go on to the version of this preview's row? Then what only we may see is out of *q;
+ * `cookies` (empty) holds what its fields point to. false: answered. */
+bool edge_preview_admit(struct edge *e, struct http_conn *c, struct http_request *q,
+                        const struct edge_route *route, struct slice script, struct buf *cookies);
 
 /* edge_queue.c */
 /* A new run, or one that gathered its body: starts it, queues it, lets it gather, or ends it as

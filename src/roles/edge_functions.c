@@ -6,6 +6,7 @@
  * functions without requests the longest unused are forgotten. */
 #include "roles/edge.h"
 
+#include "base/brand.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -203,7 +204,7 @@ static struct edge *edge_of(struct http_conn *c)
     return c->server->owner;
 }
 
-static void refuse(struct http_conn *c, enum err_code cause, const char *detail)
+void edge_refuse(struct http_conn *c, enum err_code cause, const char *detail)
 {
     char run[UUID_TEXT + 1];
     uuid_text(uuid_new(), run);
@@ -223,7 +224,7 @@ static void to_localhost(struct http_conn *c, const struct http_request *r)
                  SLICE_ARG(r->path), r->query.p ? "?" : "", SLICE_ARG(r->query)))
         http_redirect(c, buf_slice(&url));
     else
-        refuse(c, ERR_URI_TOO_LONG, NULL);
+        edge_refuse(c, ERR_URI_TOO_LONG, NULL);
     buf_done(&url);
 }
 
@@ -240,12 +241,12 @@ static struct edge_run *begin_run(struct http_conn *c, const struct http_request
     const struct route_version *v = pick_version(&route->row);
     uint64_t most = v->load.limits.v[LIMIT_REQUEST_BODY];
     if (q->length > 0 && (uint64_t)q->length > most) {
-        refuse(c, ERR_TOO_LARGE, "the body is over the limit `request-body`");
+        edge_refuse(c, ERR_TOO_LARGE, "the body is over the limit `request-body`");
         return NULL;
     }
     struct edge_run *r = edge_run_new(e, f, route, v);
     if (!r) {
-        refuse(c, ERR_UNAVAILABLE, "there are too many requests");
+        edge_refuse(c, ERR_UNAVAILABLE, "there are too many requests");
         return NULL;
     }
     struct http_address network = address_network(&c->client);
@@ -260,29 +261,18 @@ static struct edge_run *begin_run(struct http_conn *c, const struct http_request
     return r;
 }
 
-static void on_request(struct http_conn *c, const struct http_request *q)
+/* The row that a name (and the number of a preview) leads to; NULL: answered. */
+static struct edge_route *find_route(struct edge *e, struct http_conn *c, struct slice name,
+                                     uint32_t preview, struct edge_function **ret_function)
 {
-    struct edge *e = edge_of(c);
-    struct slice name, script, path;
-    switch (site_find(q->host, q->path,
-                      slice_str(option_text(&e->options, OPTION_FUNCTIONS_DOMAIN)), &name, &script,
-                      &path)) {
-    case SITE_FUNCTION:
-        break;
-    case SITE_LOCALHOST:
-        to_localhost(c, q);
-        return;
-    case SITE_NONE:
-        refuse(c, ERR_NO_FUNCTION, "no function answers under this name");
-        return;
-    }
-    char lower[ROUTE_NAME];
+    char lower[ROUTE_NAME + 1], key[ROUTE_KEY_NAME + 1];
     for (size_t i = 0; i < name.n; i++)
         lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? (char)(name.p[i] | 32) : name.p[i];
-    name.p = lower;
+    lower[name.n] = '\0';
+    route_key_name(lower, preview, key);
 
     edge_functions_check(e);
-    struct edge_function *f = edge_function_get(e, name);
+    struct edge_function *f = edge_function_get(e, slice_str(key));
     enum err_code cause = f ? ERR_OK : ERR_MEMORY;
     struct edge_route *route = f ? current_route(e, f, &cause) : NULL;
     if (f && !route && !f->runs)
@@ -290,9 +280,22 @@ static void on_request(struct http_conn *c, const struct http_request *q)
     if (route)
         cause = state_cause(&route->row);
     if (cause) {
-        refuse(c, cause, NULL);
-        return;
+        edge_refuse(c, cause,
+                    cause == ERR_NO_FUNCTION && preview
+                        ? "this preview is not open: `" BRAND_COMMAND
+                          " preview NAME NUMBER` opens it"
+                        : NULL);
+        return NULL;
     }
+    *ret_function = f;
+    return route;
+}
+
+/* Starts the run of a request that was admitted. */
+static void start_run(struct http_conn *c, const struct http_request *q, struct edge_function *f,
+                      struct edge_route *route, struct slice script, struct slice path)
+{
+    struct edge *e = edge_of(c);
     struct edge_run *r = begin_run(c, q, f, route, script);
     if (!r)
         return;
@@ -310,6 +313,36 @@ static void on_request(struct http_conn *c, const struct http_request *q)
     /* The run may have ended already. */
     if (c->owner == r && !r->body_last)
         http_window(c, FRAME_CREDIT_INITIAL);
+}
+
+static void on_request(struct http_conn *c, const struct http_request *q)
+{
+    struct edge *e = edge_of(c);
+    struct edge_function *f;
+    struct slice name, script, path;
+    uint32_t preview;
+    switch (site_find(q->host, q->path,
+                      slice_str(option_text(&e->options, OPTION_FUNCTIONS_DOMAIN)), &name, &preview,
+                      &script, &path)) {
+    case SITE_FUNCTION:
+        break;
+    case SITE_LOCALHOST:
+        to_localhost(c, q);
+        return;
+    case SITE_NONE:
+        edge_refuse(c, ERR_NO_FUNCTION, "no function answers under this name");
+        return;
+    }
+    struct edge_route *route = find_route(e, c, name, preview, &f);
+    if (route && preview) {
+        struct buf cookies;
+        buf_init(&cookies, 64 << 10);
+        if (edge_preview_admit(e, c, &c->server->request, route, script, &cookies))
+            start_run(c, q, f, route, script, path);
+        buf_done(&cookies);
+    } else if (route) {
+        start_run(c, q, f, route, script, path);
+    }
 }
 
 static void on_body(struct http_conn *c, struct slice bytes)

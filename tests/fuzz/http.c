@@ -67,8 +67,9 @@ static void variables(void)
 {
     static char out[FRAME_MOST];
     struct slice name, script, path;
+    uint32_t preview;
     size_t n;
-    if (site_find(request.host, request.path, SLICE("localhost"), &name, &script, &path))
+    if (site_find(request.host, request.path, SLICE("localhost"), &name, &preview, &script, &path))
         return;
     MUST(name.n > 0 && name.n <= ROUTE_NAME && script.n + path.n == request.path.n);
     struct cgi_request r = {.method = request.method,

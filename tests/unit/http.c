@@ -227,30 +227,41 @@ TEST(sites)
         const char *host, *path, *domain;
         enum site site;
         const char *name, *script, *rest;
+        uint32_t preview;
     } cases[] = {
-        {"hello.localhost", "/x", "localhost", SITE_FUNCTION, "hello", "", "/x"},
-        {"Hello.LOCALHOST.", "/x", "localhost", SITE_FUNCTION, "Hello", "", "/x"},
-        {"localhost", "/hello/x/y", "localhost", SITE_FUNCTION, "hello", "/hello", "/x/y"},
-        {"localhost", "/hello", "localhost", SITE_FUNCTION, "hello", "/hello", ""},
-        {"localhost", "/", "localhost", SITE_NONE, "", "", ""},
-        {"localhost", "//x", "localhost", SITE_NONE, "", "", ""},
-        {"127.0.0.1", "/hello", "localhost", SITE_LOCALHOST, "", "", ""},
-        {"::1", "/hello", "localhost", SITE_LOCALHOST, "", "", ""},
-        {"a.b.localhost", "/", "localhost", SITE_NONE, "", "", ""},
-        {"a.example.org", "/", "example.org", SITE_FUNCTION, "a", "", "/"},
-        {"example.org", "/a/b", "example.org", SITE_NONE, "", "", ""},
-        {"aexample.org", "/", "example.org", SITE_NONE, "", "", ""},
-        {"127.0.0.1", "/a", "example.org", SITE_NONE, "", "", ""},
-        {".example.org", "/", "example.org", SITE_NONE, "", "", ""},
+        {"3--hello.localhost", "/x", "localhost", SITE_FUNCTION, "hello", "", "/x", 3},
+        {"localhost", "/12--a-b/y", "localhost", SITE_FUNCTION, "a-b", "/12--a-b", "/y", 12},
+        {"0--a.localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"03--a.localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"x--a.localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"--a.localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"3--.localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"3--a--b.localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"99999999999--a.localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"hello.localhost", "/x", "localhost", SITE_FUNCTION, "hello", "", "/x", 0},
+        {"Hello.LOCALHOST.", "/x", "localhost", SITE_FUNCTION, "Hello", "", "/x", 0},
+        {"localhost", "/hello/x/y", "localhost", SITE_FUNCTION, "hello", "/hello", "/x/y", 0},
+        {"localhost", "/hello", "localhost", SITE_FUNCTION, "hello", "/hello", "", 0},
+        {"localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"localhost", "//x", "localhost", SITE_NONE, "", "", "", 0},
+        {"127.0.0.1", "/hello", "localhost", SITE_LOCALHOST, "", "", "", 0},
+        {"::1", "/hello", "localhost", SITE_LOCALHOST, "", "", "", 0},
+        {"a.b.localhost", "/", "localhost", SITE_NONE, "", "", "", 0},
+        {"a.example.org", "/", "example.org", SITE_FUNCTION, "a", "", "/", 0},
+        {"example.org", "/a/b", "example.org", SITE_NONE, "", "", "", 0},
+        {"aexample.org", "/", "example.org", SITE_NONE, "", "", "", 0},
+        {"127.0.0.1", "/a", "example.org", SITE_NONE, "", "", "", 0},
+        {".example.org", "/", "example.org", SITE_NONE, "", "", "", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct slice name, script, path;
+        uint32_t preview;
         enum site s = site_find(slice_str(cases[i].host), slice_str(cases[i].path),
-                                slice_str(cases[i].domain), &name, &script, &path);
+                                slice_str(cases[i].domain), &name, &preview, &script, &path);
         CHECK(s == cases[i].site);
         if (s != SITE_FUNCTION || cases[i].site != SITE_FUNCTION)
             continue;
-        CHECK(slice_eq(name, slice_str(cases[i].name)));
+        CHECK(slice_eq(name, slice_str(cases[i].name)) && preview == cases[i].preview);
         CHECK(slice_eq(script, slice_str(cases[i].script)));
         CHECK(slice_eq(path, slice_str(cases[i].rest)));
     }

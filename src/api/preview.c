@@ -1,0 +1,73 @@
+/* Previews: the address of a version before it is promoted.
+ *
+ * Asking for one opens it for a day to members with a link; the link is good for ten minutes, long
+ * enough to be passed to a colleague, too short to be found in an old log. */
+#include "api/versions.h"
+
+#include "auth/preview.h"
+#include "base/brand.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+
+enum { LINK_S = 600, OPEN_S = 24 * 3600 };
+
+struct previewed {
+    struct uuid version;
+    uint32_t number;
+    bool open, disabled;
+};
+
+static enum err_code read_previewed(void *arg, const struct store_version *v, struct err *e)
+{
+    struct previewed *p = arg;
+    (void)e;
+    *p = (struct previewed){.version = v->id,
+                            .number = v->number,
+                            .open = v->preview == PREVIEW_PUBLIC,
+                            .disabled = v->disabled_ms != 0};
+    return ERR_OK;
+}
+
+static json_t *shape_preview(const struct api_request *r, const struct previewed *p,
+                             uint64_t until_s)
+{
+    char label[STORE_NAME + 16], url[256] = "", token[PREVIEW_TOKEN];
+    snprintf(label, sizeof label, "%u--%s", p->number, r->function.name);
+    api_function_url(r->api, label, url, sizeof url);
+    if (p->open)
+        return json_pack("{s:s, s:n, s:n}", "url", url, "expires_at", "until");
+    uint64_t expires_s = clock_real_us() / 1000000 + LINK_S;
+    preview_token(&r->api->keys,
+                  &(struct preview_pass){
+                      .function = r->function.id, .version = p->version, .until_s = expires_s},
+                  token);
+    return json_pack("{s:o, s:o, s:o}", "url",
+                     json_sprintf("%s?" BRAND_COMMAND "-preview=%s", url, token), "expires_at",
+                     shape_time(expires_s * 1000), "until", shape_time(until_s * 1000));
+}
+
+void versions_preview(struct api_request *r)
+{
+    struct store *st = r->api->store;
+    struct previewed p;
+    struct err e;
+    uint64_t until_s = clock_real_us() / 1000000 + OPEN_S;
+    if (!versions_find(r, read_previewed, &p))
+        return;
+    if (p.disabled) {
+        api_refuse(r, ERR_DISABLED, "version %u is disabled: enable it first", p.number);
+        return;
+    }
+    enum err_code rc = ERR_OK;
+    if (!p.open) {
+        rc = store_begin(st, &e);
+        if (rc == ERR_OK)
+            rc = store_end(st, store_preview_put(st, r->function.id, p.version, until_s * 1000, &e),
+                           &e);
+    }
+    if (rc)
+        api_fail(r, &e);
+    else
+        api_answer(r, 200, shape_preview(r, &p, until_s));
+}
