@@ -214,16 +214,23 @@ static enum err_code trim_captures(struct ring *r, struct err *e)
                                      age && now > age ? now - age : 0, TRIM_MOST, e);
 }
 
-/* Seals and keeps a tape. */
-static enum err_code put_capture(struct ring *r, const struct spool_capture *s, struct slice tape,
-                                 struct err *e)
+/* Takes a tape out of the edge's seal and keeps it in the database's. */
+static enum err_code put_capture(struct ring *r, const struct spool_capture *s,
+                                 struct slice spooled, struct err *e)
 {
     struct control *c = r->control;
-    struct buf sealed;
+    struct buf plain, sealed;
+    buf_init_private(&plain, TAPE_MOST);
     buf_init(&sealed, TAPE_MOST + SEAL_EXTRA);
-    enum err_code rc = seal(c->api.secrets, s->run, tape, &sealed)
-                           ? ERR_OK
-                           : err_set(e, ERR_MEMORY, "no memory for a captured run");
+    enum err_code rc = unseal(c->node_key, s->run, spooled, &plain, e);
+    struct slice tape = buf_slice(&plain);
+    if (rc == ERR_INTERNAL) { /* of another key, before this server was restored: it is lost */
+        log_line(LOG_WARNING, "capture_lost", "error=\"%s\"", e->text);
+        rc = ERR_OK;
+        goto out;
+    }
+    if (!rc && !seal(c->api.secrets, s->run, tape, &sealed))
+        rc = err_set(e, ERR_MEMORY, "no memory for a captured run");
     if (!rc)
         rc = store_capture_put(c->api.store,
                                &(struct store_capture){.run = s->run,
@@ -233,10 +240,12 @@ static enum err_code put_capture(struct ring *r, const struct spool_capture *s, 
                                                        .whole = s->whole,
                                                        .bytes = buf_slice(&sealed)},
                                e);
-    buf_done(&sealed);
     if (!rc && !uuid_eq(r->captured, s->project))
         rc = trim_captures(r, e);
     r->captured = s->project;
+out:
+    buf_done(&plain);
+    buf_done(&sealed);
     return rc;
 }
 
@@ -499,7 +508,7 @@ static struct ring *ring_add(struct control *c, const char *name)
     r->control = c;
     snprintf(r->name, sizeof r->name, "%s", name);
     list_init(&r->node);
-    buf_init(&r->capture, TAPE_MOST);
+    buf_init(&r->capture, TAPE_MOST + SEAL_EXTRA);
     store_wait_init(&r->wait, on_commit);
     list_push(&c->spools, &r->node);
     return r;

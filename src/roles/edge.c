@@ -194,6 +194,7 @@ static void done(struct edge *e)
         edge_functions_done(e);
         route_table_close(e->routes);
         spool_close(e->spool);
+        explicit_bzero(e->node_key, sizeof e->node_key);
     }
     leash_done(&e->leash);
     loop_free(e->loop);

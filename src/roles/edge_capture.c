@@ -3,9 +3,11 @@
  * Which runs are recorded is decided before they begin: all of a version that
  * captures all, as far as `capture-rate` goes, and all of one that captures
  * failures, for nobody knows yet. Exec sends a tape before each END; what is not
- * to be kept is forgotten then. */
+ * to be kept is forgotten then. The spool is a file: what goes into it is sealed
+ * with the node key, for a tape holds the environment and what a visitor sent. */
 #include "roles/edge.h"
 
+#include "auth/seal.h"
 #include "ipc/tape.h"
 
 /* One more in this second? */
@@ -51,7 +53,11 @@ bool edge_capture_keep(struct edge_run *r)
                                        .whole = r->capture_whole};
     bool wanted = r->captured && (r->version->load.capture == CAPTURE_ALL ||
                                   (r->receipt.cause != ERR_OK && within_rate(r)));
-    bool kept = wanted && spool_capture(r->edge->spool, &head, buf_slice(&r->capture));
+    struct buf sealed;
+    buf_init(&sealed, TAPE_MOST + SEAL_EXTRA);
+    bool kept = wanted && seal(r->edge->node_key, head.run, buf_slice(&r->capture), &sealed) &&
+                spool_capture(r->edge->spool, &head, buf_slice(&sealed));
+    buf_done(&sealed);
     buf_done(&r->capture);
     r->capturing = r->captured = false;
     return kept;

@@ -78,7 +78,7 @@ static struct edge_run *new_object(struct edge *e)
     r->id = e->run_count;
     buf_init(&r->begin, FRAME_MOST);
     buf_init(&r->body, FRAME_CREDIT_INITIAL);
-    buf_init(&r->capture, TAPE_MOST);
+    buf_init_private(&r->capture, TAPE_MOST);
     list_init(&r->node);
     list_init(&r->inject_node);
     e->runs[e->run_count++] = r;
