@@ -111,8 +111,31 @@ static void print_lines(const char *title, const char *text)
     }
 }
 
+/* Who wants the flags of the next command instead of its help. */
+static struct {
+    void (*each)(void *arg, const struct flag *f);
+    void *arg;
+} visitor;
+
+void args_flags(const struct command *c, const char *verb,
+                void (*each)(void *arg, const struct flag *f), void *arg)
+{
+    char word[64], help[] = "--help", *argv[] = {word, help, NULL};
+    if (!slice_copy(slice_str(verb), word, sizeof word))
+        return;
+    visitor.each = each;
+    visitor.arg = arg;
+    c->run(2, argv);
+    visitor.each = NULL;
+}
+
 int args_help(const char *verb, const struct flag *flags)
 {
+    if (visitor.each) {
+        for (const struct flag *f = flags; f && f->name; f++)
+            visitor.each(visitor.arg, f);
+        return 0;
+    }
     const struct command *c = command_find(slice_str(verb));
     if (!c)
         return 0;

@@ -44,5 +44,9 @@ int args_parse(const char *verb, int argc, char **argv, const struct flag *flags
 /* What `--help` prints: usage, summary, flags (may be NULL), verbs below it, example. Returns 0. */
 int args_help(const char *verb, const struct flag *flags);
 
+/* Visits the flags of a command, which are known to it alone: it is asked for its help. */
+void args_flags(const struct command *c, const char *verb,
+                void (*each)(void *arg, const struct flag *f), void *arg);
+
 /* "10m", "90s", "2h", "30d" or plain seconds; false if it is none of these. */
 bool args_duration(const char *text, uint64_t *ret_seconds);

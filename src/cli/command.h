@@ -7,8 +7,24 @@
 
 #include "base/err.h"
 
+/* What a verb is for: `help` lists them by these, in this order. */
+enum command_group {
+    GROUP_NONE, /* verbs below a verb, hidden ones */
+    GROUP_START,
+    GROUP_LOCAL,
+    GROUP_SHIP,
+    GROUP_LOOK,
+    GROUP_SHAPE,
+    GROUP_REMOVE,
+    GROUP_SESSION,
+    GROUP_PEOPLE,
+    GROUP_OPERATE,
+    GROUP_COUNT
+};
+
 struct command {
     const char *name;
+    enum command_group group;
     int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit status */
     const char *usage;                 /* "FILE [--name NAME] …": what follows the verb */
     const char *summary;               /* one line for `help` */
@@ -32,6 +48,7 @@ int command_usage(const char *verb, const char *fmt, ...) __attribute__((format(
 
 /* One prototype a row. */
 int cmd_backup(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_delete(int argc, char **argv);
 int cmd_deploy(int argc, char **argv);

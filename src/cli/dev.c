@@ -41,6 +41,7 @@ enum {
 
 struct dev {
     const char *listen;
+    bool json;
     sigset_t inherited; /* the signal mask that children get */
     char state[PATH_MAX], config[PATH_MAX];
     char name[NAME_MOST + 1];
@@ -204,8 +205,10 @@ static void follow(struct dev *d, const char *name)
     if (rc && rc != ERR_CONFLICT)
         command_fail(&e);
     else
-        d->logs = start(
-            d, (const char *const[]){BRAND_COMMAND, "logs", name, "-f", "--since", "0s", NULL}, -1);
+        d->logs = start(d,
+                        (const char *const[]){BRAND_COMMAND, "logs", name, "-f", "--since", "0s",
+                                              d->json ? "--json" : NULL, NULL},
+                        -1);
 }
 
 /* What function.yaml says now: built, and on its way to the server. */
@@ -227,11 +230,11 @@ static void rebuild(struct dev *d)
         give_up(&e);
     } else {
         follow(d, name);
-        d->deploy =
-            start(d,
-                  (const char *const[]){BRAND_COMMAND, "deploy", "--no-build", "--exact", "--yes",
-                                        "--project", "default", "--name", name, NULL},
-                  -1);
+        d->deploy = start(d,
+                          (const char *const[]){BRAND_COMMAND, "deploy", "--no-build", "--exact",
+                                                "--yes", "--project", "default", "--name", name,
+                                                d->json ? "--json" : NULL, NULL},
+                          -1);
     }
     manifest_free(m);
 }
@@ -361,6 +364,7 @@ int cmd_dev(int argc, char **argv)
          .value = "ADDRESS",
          .help = "where the function answers (localhost:0, a free port)",
          .text = &d.listen},
+        {.name = "json", .help = "deploys and log lines as JSON", .on = &d.json},
         {0},
     };
     struct words words;

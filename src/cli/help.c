@@ -1,8 +1,23 @@
-/* `wasmcloud help`: every verb on a line, or one verb with its flags and an example. */
+/* `wasmcloud help`: every verb on a line, by what it is for, or one verb with its flags and an
+ * example. */
 #include "base/brand.h"
 #include "cli/args.h"
 
 #include <stdio.h>
+
+static const char *const titles[GROUP_COUNT] = {
+    [GROUP_START] = "start",     [GROUP_LOCAL] = "on this machine", [GROUP_SHIP] = "ship",
+    [GROUP_LOOK] = "look",       [GROUP_SHAPE] = "shape",           [GROUP_REMOVE] = "remove",
+    [GROUP_SESSION] = "session", [GROUP_PEOPLE] = "people",         [GROUP_OPERATE] = "operate",
+};
+
+static void print_group(enum command_group group)
+{
+    printf("\n%s:\n", titles[group]);
+    for (const struct command *c = commands; c->name; c++)
+        if (!c->hidden && c->group == group)
+            printf("  %-11s %s\n", c->name, c->summary);
+}
 
 int cmd_help(int argc, char **argv)
 {
@@ -17,10 +32,9 @@ int cmd_help(int argc, char **argv)
             return args_help(path, NULL);
         return command_usage("help", "there is no command \"%s\"", path);
     }
-    printf("%s runs WebAssembly programs behind HTTP.\n\ncommands:\n", BRAND_NAME);
-    for (const struct command *c = commands; c->name; c++)
-        if (!c->hidden)
-            printf("  %-10s %s\n", c->name, c->summary);
+    printf("%s runs WebAssembly programs behind HTTP.\n", BRAND_NAME);
+    for (int group = GROUP_NONE + 1; group < GROUP_COUNT; group++)
+        print_group((enum command_group)group);
     printf("\n`%s help VERB` shows its flags and an example.\n", BRAND_COMMAND);
     return 0;
 }

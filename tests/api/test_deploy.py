@@ -13,7 +13,7 @@ from server import Function, eventually
 VERBS = ["deploy", "create", "list", "get", "versions", "invoke", "logs", "runs", "runs show", "delete", "undelete",
          "whoami", "login", "logout", "token create", "token list", "token revoke", "project create", "project list",
          "project use", "policy get", "policy set", "policy allow", "policy learn", "policy test", "policy convert",
-         "namegen", "version", "run", "validate", "inspect", "limits", "doctor", "serve", "help"]
+         "new", "templates", "completion", "dev", "namegen", "version", "run", "validate", "inspect", "limits", "doctor", "serve", "help"]
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
 

@@ -78,6 +78,7 @@ TEST(every_command_explains_itself)
     for (const struct command *c = commands; c->name; c++) {
         CHECK(c->run || c->sub);
         CHECK(c->hidden || (c->usage && c->summary && c->example));
+        CHECK(c->hidden == (c->group == GROUP_NONE)); /* else `help` would not list it */
         for (const struct command *s = c->sub; s && s->name; s++)
             CHECK(s->run && s->usage && s->summary && s->example);
     }
