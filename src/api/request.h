@@ -171,6 +171,7 @@ json_t *shape_check(const struct check_result *c); /* null if none ran */
 json_t *shape_price(const struct price *p, bool over);
 /* From what is stored; *ret_price stays if that is empty. */
 void shape_price_read(struct slice text, struct price *ret_price);
+json_t *shape_counters(const uint64_t c[STORE_COUNTERS]);
 json_t *shape_run(const struct store_run *r);
 json_t *shape_log(const struct store_log *l);
 enum {
@@ -180,6 +181,8 @@ enum {
 /* "503" or "5xx" of a query for runs; "250ms". False: it is no such thing. */
 bool runs_status(struct slice text, uint64_t *ret_low, uint64_t *ret_high);
 bool runs_slower(struct slice text, uint64_t *ret_us);
+/* "2026-11-22" as days since 1970; false: it is no day. */
+bool usage_day(struct slice text, uint64_t *ret_day);
 /* The id of a run in the path; false (and answered) if it is none. */
 bool runs_id(struct api_request *r, struct uuid *ret_id);
 /* api_fail() of a run that was looked for. */
@@ -242,5 +245,6 @@ void audit_egress(struct api_request *r);
 void backup_get(struct api_request *r);
 void runs_list(struct api_request *r);
 void runs_get(struct api_request *r);
+void usage_get(struct api_request *r);
 void captures_get(struct api_request *r);
 void invoke_post(struct api_request *r);

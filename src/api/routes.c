@@ -310,6 +310,14 @@ const struct api_route api_routes[] = {
      .summary = "Download what a captured run got from outside, for replaying it"},
 
     {.method = "GET",
+     .path = P "/usage",
+     .scope = SCOPE_READ,
+     .handler = usage_get,
+     .query = query_usage,
+     .answer = &schema_usage,
+     .summary = "Sum up what functions used, by day or by function"},
+
+    {.method = "GET",
      .path = "/v1/audit/egress",
      .scope = SCOPE_ADMIN,
      .operators = true,

@@ -221,12 +221,13 @@ QUERY(query_secrets, MAY("limit", limit_1000, NULL), MAY("cursor", cursor_secret
 OBJECT(statuses, "StatusCounts", HAS("1xx", count, NULL), HAS("2xx", count, NULL),
        HAS("3xx", count, NULL), HAS("4xx", count, NULL), HAS("5xx", count, NULL));
 OBJECT(counters, "Counters", HAS("runs", count, NULL), HAS("failed", count, NULL),
-       HAS("cpu_us", count, NULL), HAS("wall_us", count, NULL), HAS("bytes_in", count, NULL),
-       HAS("bytes_out", count, NULL), HAS("calls", count, "of the host"),
-       HAS("log_lines", count, NULL), HAS("log_lost", count, NULL),
-       HAS("receipts_lost", count, NULL), HAS("egress_bytes_in", count, NULL),
-       HAS("egress_bytes_out", count, NULL), HAS("log_bytes", count, NULL),
-       HAS("status", statuses, NULL));
+       HAS("cpu_us", count, NULL), HAS("wall_us", count, NULL),
+       HAS("memory_mib_us", count, "MiB of memory times µs of the runs"),
+       HAS("bytes_in", count, NULL), HAS("bytes_out", count, NULL),
+       HAS("calls", count, "of the host"), HAS("log_lines", count, NULL),
+       HAS("log_lost", count, NULL), HAS("receipts_lost", count, NULL),
+       HAS("egress_bytes_in", count, NULL), HAS("egress_bytes_out", count, NULL),
+       HAS("log_bytes", count, NULL), HAS("status", statuses, NULL));
 
 static const char *const state_words[] = {"live", "no_version", "deleted", NULL};
 static const char *const response_words_or_none[] = {"cgi", "text", NULL};
@@ -466,9 +467,8 @@ static const struct schema host_calls = {
         HAS("calls", count, NULL), HAS("log_lines", count, NULL), HAS("log_lost", count, NULL),    \
         HAS("text", text, NULL), HAS("sampled", flag, "others like it were not kept"),             \
         HAS("injected", flag, "by a check or invoke"), HAS("gas", count, NULL),                    \
-        HAS("captured", flag, "its tape is there: `runs pull`"),                                   \
-        HAS("opens", count, NULL), HAS("refused", count, NULL),                                    \
-        HAS("uses_lost", count, "rows that are only in the sums"),                                 \
+        HAS("captured", flag, "its tape is there: `runs pull`"), HAS("opens", count, NULL),        \
+        HAS("refused", count, NULL), HAS("uses_lost", count, "rows that are only in the sums"),    \
         HAS("egress_bytes_in", count, NULL), HAS("egress_bytes_out", count, NULL),                 \
         HAS("start_ns", count, NULL), HAS("module", digest_or_null, NULL),                         \
         HAS("policy", digest_or_null, NULL), HAS("descriptors", descriptors, NULL),                \
@@ -514,6 +514,39 @@ QUERY(query_runs, MAY("limit", limit_500, NULL), MAY("cursor", cursor_uuid, NULL
       MAY("slower", run_slower, "250ms, 2s: wall time of at least this"),
       MAY("format", format, NULL),
       MAY("follow", flag, "as server-sent events: a few past runs, then each that is over"));
+
+/* ---- usage ---- */
+
+static enum err_code judge_day(struct slice s, struct err *e)
+{
+    uint64_t ignored;
+    return usage_day(s, &ignored) ? ERR_OK
+                                  : err_set(e, ERR_INVALID, "a day is like 2026-01-31 (UTC)");
+}
+static const struct schema day = {.type = SCHEMA_TEXT, .format = "date", .judge = judge_day};
+static const char *const by_words[] = {"day", "function", NULL};
+static const struct schema by = {.type = SCHEMA_TEXT, .words = by_words};
+static const struct schema decimal = {.type = SCHEMA_TEXT, .pattern = "^[0-9]+\\.[0-9]+$"};
+static const struct schema decimal_or_null = {
+    .type = SCHEMA_TEXT, .pattern = "^[0-9]+\\.[0-9]+$", .nullable = true};
+static const struct schema amounts = {
+    .type = SCHEMA_MAP, .items = &decimal, .help = "by what has a price"};
+#define USED                                                                                       \
+    HAS("counters", counters, NULL), HAS("cpu_ms", decimal, "exact"),                              \
+        HAS("gb_s", decimal, "10^9 bytes of memory for a second, to the billionth"),               \
+        HAS("amounts", amounts, NULL),                                                             \
+        HAS("amount", decimal_or_null, "their sum; null: the operator has named no prices")
+OBJECT(usage_line, "UsageLine", MAY("day", day, "by day"), MAY("function", text, "by function"),
+       MAY("function_id", uuid, "by function"), MAY("deleted", flag, "by function"), USED);
+static const struct schema usage_lines = {.type = SCHEMA_LIST, .items = &usage_line};
+OBJECT(usage_total, "UsageTotal", USED);
+OBJECT(schema_usage, "Usage", HAS("from", day, NULL), HAS("to", day, NULL), HAS("by", by, NULL),
+       HAS("currency", text_or_null, NULL), HAS("items", usage_lines, NULL),
+       HAS("total", usage_total, "of all pages"), HAS("next", text_or_null, NULL));
+QUERY(query_usage, MAY("from", day, "the first day; the first of the last day's month"),
+      MAY("to", day, "the last day; today"), MAY("by", by, "what a line is of; day"),
+      MAY("function", text, "of this function only, by its name or id"),
+      MAY("limit", limit_1000, NULL), MAY("cursor", cursor_uuid, NULL));
 
 /* ---- invoke ---- */
 

@@ -43,6 +43,10 @@ extern const struct schema_field query_versions[], query_module_put[];
 extern const struct schema schema_log_list, schema_run_list, schema_run_shown;
 extern const struct schema_field query_logs[], query_runs[], query_invoke[];
 
+/* usage */
+extern const struct schema schema_usage;
+extern const struct schema_field query_usage[];
+
 /* the operator's questions */
 extern const struct schema schema_connection_list;
 extern const struct schema_field query_audit_egress[];

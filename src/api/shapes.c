@@ -67,7 +67,7 @@ json_t *shape_project(const struct store_project *p)
                      shape_time(p->created_ms), "updated_at", shape_time(p->updated_ms));
 }
 
-static json_t *counters(const uint64_t c[STORE_COUNTERS])
+json_t *shape_counters(const uint64_t c[STORE_COUNTERS])
 {
     json_t *status = json_object();
     for (int i = 0; i < 5; i++) {
@@ -83,6 +83,7 @@ static json_t *counters(const uint64_t c[STORE_COUNTERS])
         {"failed", STORE_FAILED},
         {"cpu_us", STORE_CPU_US},
         {"wall_us", STORE_WALL_US},
+        {"memory_mib_us", STORE_MEMORY_US},
         {"bytes_in", STORE_BYTES_IN},
         {"bytes_out", STORE_BYTES_OUT},
         {"calls", STORE_CALLS},
@@ -116,7 +117,7 @@ json_t *shape_function(const struct api *api, const struct store_function *f)
         live ? shape_digest(f->digest) : json_null(), "size",
         live ? json_integer((json_int_t)f->size) : json_null(), "created_at",
         shape_time(f->created_ms), "updated_at", shape_time(f->updated_ms), "deleted_at",
-        shape_time(f->deleted_ms), "counters", counters(f->counters));
+        shape_time(f->deleted_ms), "counters", shape_counters(f->counters));
 }
 
 enum err_code shape_function_split(const struct api *api, const struct store_function *f,

@@ -2,6 +2,7 @@
 
 #include "base/brand.h"
 #include "base/log.h"
+#include "base/prices.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -9,8 +10,7 @@
 
 const struct option_row option_rows[OPTION_COUNT] = {
 #define OPTION(id, name_, kind_, normal_, help_)                                                   \
-    [OPTION_##id] = {                                                                              \
-        .name = name_, .kind = OPTION_KIND_##kind_, .normal = normal_, .help = help_},
+    [OPTION_##id] = {.name = name_, .kind = OPTION_KIND_##kind_, .normal = normal_, .help = help_},
 #include "tables/options.def"
 #undef OPTION
 };
@@ -50,6 +50,7 @@ static enum err_code judge(const struct option_row *row, struct slice v, struct 
 {
     uint64_t n;
     struct limits scratch;
+    struct prices prices;
     switch (row->kind) {
     case OPTION_KIND_TEXT:
     case OPTION_KIND_CIDRS: /* judged where addresses are understood (http/) */
@@ -93,6 +94,8 @@ static enum err_code judge(const struct option_row *row, struct slice v, struct 
                 return rc;
         }
         return ERR_OK;
+    case OPTION_KIND_PRICES:
+        return prices_parse(&prices, v, e);
     }
     return ERR_OK;
 }
@@ -129,8 +132,8 @@ enum err_code options_env(struct options *o, char *const *environ_, struct err *
         var[n] = '\0';
         for (char *const *env = environ_; *env; env++)
             if (strncmp(*env, var, n) == 0) {
-                enum err_code rc = options_set(o, slice_str(option_rows[i].name),
-                                               slice_str(*env + n), e);
+                enum err_code rc =
+                    options_set(o, slice_str(option_rows[i].name), slice_str(*env + n), e);
                 if (rc)
                     return rc;
             }

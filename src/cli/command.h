@@ -73,6 +73,8 @@ int cmd_restore(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+int cmd_usage(int argc, char **argv);
 int runs_pull(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_split(int argc, char **argv);

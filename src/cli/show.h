@@ -21,7 +21,7 @@ const char *show_us(uint64_t us, char out[24]);
 /* "2026-11-22T14:53:55.123Z" as "2026-11-22 14:53:55"; "" gives "-". Returns `out`. */
 const char *show_time(const char *rfc3339, char out[24]);
 
-enum { SHOW_COLUMNS = 8 };
+enum { SHOW_COLUMNS = 9 };
 struct show_table {
     const char *const *head; /* NULL-terminated, at most SHOW_COLUMNS */
     char **cells;            /* owned, row by row */

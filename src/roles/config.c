@@ -69,7 +69,9 @@ static bool shape_fits(struct slice key, yaml_node_type_t type)
     for (int i = 0; i < OPTION_COUNT; i++)
         if (slice_eq(key, slice_str(option_rows[i].name)))
             return (option_rows[i].kind == OPTION_KIND_CIDRS && type == YAML_SEQUENCE_NODE) ||
-                   (option_rows[i].kind == OPTION_KIND_LIMITS && type == YAML_MAPPING_NODE);
+                   ((option_rows[i].kind == OPTION_KIND_LIMITS ||
+                     option_rows[i].kind == OPTION_KIND_PRICES) &&
+                    type == YAML_MAPPING_NODE);
     return true; /* options_set() says that there is no such option */
 }
 

@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/meter.h"
 #include "base/options.h"
+#include "base/prices.h"
 #include "base/steady.h"
 #include "base/uuid.h"
 
@@ -407,8 +408,41 @@ TEST(the_meter_charges_nobody_for_waiting)
     meter_stop(&m);
 }
 
-TEST_MAIN(CASE(slices_split_into_all_parts), CASE(numbers_are_whole_and_fit),
-          CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
+TEST(prices_are_exact)
+{
+    struct prices p;
+    struct err e;
+    char text[DECIMAL_TEXT];
+    CHECK(prices_parse(&p, SLICE(""), &e) == ERR_OK && !p.any);
+    CHECK(prices_parse(&p,
+                       SLICE("requests=0.20/1000000, cpu-ms=0.000002,gb-s=1,outbound-gb=999999999,"
+                             "currency=EUR"),
+                       &e) == ERR_OK);
+    CHECK(p.any && strcmp(p.currency, "EUR") == 0);
+    CHECK(prices_amount(&p, PRICE_REQUESTS, 1) == 200);
+    CHECK(prices_amount(&p, PRICE_REQUESTS, 1000000) == 200000000);
+    CHECK(prices_amount(&p, PRICE_CPU_MS, 1) == 2); /* 2 µs × 10^-9: 2000 for a thousand */
+    CHECK(prices_amount(&p, PRICE_CPU_MS, 1000) == 2000);
+    CHECK(prices_amount(&p, PRICE_GB_S, 1000000000) == 1048576000);
+    CHECK(prices_amount(&p, PRICE_LOG_GB, 1000000000) == 0); /* it has no price */
+    CHECK(prices_amount(&p, PRICE_OUTBOUND_GB, 1) == 999999999);
+    CHECK(prices_amount(&p, PRICE_OUTBOUND_GB, INT64_MAX) == UINT64_MAX);
+    CHECK(prices_parse(&p, SLICE("log-gb=0.000000001/2"), &e) == ERR_OK && !p.currency[0]);
+    CHECK(prices_amount(&p, PRICE_LOG_GB, 999999999) == 0);
+    CHECK(prices_amount(&p, PRICE_LOG_GB, 1000000000) == 1); /* a half is rounded up */
+    static const char *const bad[] = {"requests",          "requests=",    "requests=-1",
+                                      "requests=1.",       "requests=.5",  "requests=1/0",
+                                      "requests=1/x",      "requests=1e9", "currency=eur",
+                                      "gb-s=0.0000000001", "cpu=1",        "requests=9999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(prices_parse(&p, slice_str(bad[i]), &e) == ERR_USAGE);
+    CHECK(strcmp(decimal_text(1234, 3, text), "1.234") == 0);
+    CHECK(strcmp(decimal_text(7, 9, text), "0.000000007") == 0);
+    CHECK(gb_s_nano(1000000) == 1048576 && gb_s_nano(1) == 1);
+}
+
+TEST_MAIN(CASE(prices_are_exact), CASE(slices_split_into_all_parts),
+          CASE(numbers_are_whole_and_fit), CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
           CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(checksums_are_castagnolis),
           CASE(a_map_finds_replaces_and_forgets), CASE(a_map_that_turns_over_stays_small),
           CASE(identifiers_sort_by_birth), CASE(times_are_written_as_the_standards_say),
