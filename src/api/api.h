@@ -16,6 +16,15 @@
 #include "ipc/channel.h"
 #include "store/store.h"
 
+/* What is counted for GET /metrics, since this process began. */
+enum { API_STATUSES = 600 };
+struct api_counts {
+    uint64_t functions[STORE_COUNTERS]; /* of all functions together */
+    uint64_t causes[ERR_COUNT];         /* receipts of failed runs */
+    uint64_t answers[API_STATUSES];     /* of the API, by status */
+    uint64_t compiled, compile_failed;
+};
+
 struct api {
     struct loop *loop;
     struct store *store;
@@ -25,6 +34,8 @@ struct api {
     uint8_t secrets[32]; /* seals environments in the database */
     const struct api_backend *backend;
     void *control; /* the backend's */
+    struct api_counts counts;
+    uint64_t started_us; /* Unix */
 
     /* private */
     struct verified verified;

@@ -7,6 +7,7 @@
 #include "api/settings.h"
 #include "blob/blob.h"
 #include "ipc/ledger.h"
+#include "spool/spool.h"
 #include "store/store.h"
 
 struct api;
@@ -133,6 +134,20 @@ struct deployment {
     void *control;
 };
 
+struct api_state {
+    unsigned edges; /* functions edges that are connected */
+    unsigned jobs;  /* compile jobs at work or waiting */
+    bool routes_current;
+};
+
+/* A spool's ring, now. */
+struct api_ring {
+    const char *name; /* "edge-0", "egress" */
+    uint64_t waiting; /* bytes */
+    uint64_t dropped[SPOOL_TYPES];
+    uint32_t execs; /* processes that its edge has */
+};
+
 struct api_backend {
     void (*image_want)(struct api *api, struct image_want *w);
     void (*assets_want)(struct api *api, struct assets_want *w);
@@ -149,6 +164,7 @@ struct api_backend {
     enum err_code (*drain)(struct api *api, struct err *e);
     /* Blobs that nobody knows may be there: they are looked for soon. */
     void (*sweep)(struct api *api);
-    /* Can functions be reached and deployed? */
-    bool (*ready)(struct api *api);
+    /* What readiness and metrics ask for. */
+    struct api_state (*state)(struct api *api);
+    void (*rings)(struct api *api, void (*each)(void *arg, const struct api_ring *ring), void *arg);
 };

@@ -107,6 +107,8 @@ static const char *reason(int status)
 
 static bool put_head(struct api_request *r, int status, const char *type)
 {
+    if (status < API_STATUSES)
+        r->api->counts.answers[status]++;
     char id[UUID_TEXT + 1];
     uuid_text(r->request_id, id);
     return buf_addf(&r->out,

@@ -8,6 +8,7 @@
 #include "roles/roles.h"
 
 #include "base/brand.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "ipc/lockdown.h"
 
@@ -18,6 +19,17 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static struct api_state control_state(struct api *api)
+{
+    struct control *c = control_of(api);
+    struct api_state state = {.edges = control_edges_count(c), .routes_current = !c->behind};
+    LIST_EACH(n, &c->jobs)
+    state.jobs++;
+    LIST_EACH(n, &c->bundling)
+    state.jobs++;
+    return state;
+}
 
 static const struct api_backend backend = {
     .image_want = control_image_want,
@@ -30,7 +42,8 @@ static const struct api_backend backend = {
     .inject_cancel = control_inject_cancel,
     .drain = control_drain,
     .sweep = control_sweep,
-    .ready = control_edges_ready,
+    .state = control_state,
+    .rings = control_rings,
 };
 
 static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds, int n)
@@ -145,6 +158,7 @@ int role_control(int argc, char **argv)
     c.api.options = &c.options;
     c.api.backend = &backend;
     c.api.control = &c;
+    c.api.started_us = clock_real_us();
     api_init(&c.api);
     control_edges_init(&c);
     control_deploy_init(&c);

@@ -70,7 +70,7 @@ void control_edges_init(struct control *c);
 void control_edge_add(struct control *c, uint32_t number, int fd);
 /* Tells functions edges that rows or images have changed. */
 void control_edges_tell(struct control *c);
-bool control_edges_ready(struct api *api);
+unsigned control_edges_count(struct control *c); /* of functions, connected */
 void control_edges_done(struct control *c);
 enum err_code control_inject(struct api *api, struct injection *i, struct uuid version,
                              struct slice vars, bool has_body, struct err *e) MUST_CHECK;
@@ -136,6 +136,8 @@ void control_spool_edge(struct control *c, uint32_t number);
 enum err_code control_drain(struct api *api, struct err *e) MUST_CHECK;
 /* Soon, at the end of this turn. */
 void control_drain_soon(struct control *c);
+void control_rings(struct api *api, void (*each)(void *arg, const struct api_ring *ring),
+                   void *arg);
 void control_spools_done(struct control *c);
 
 /* control_keep.c */

@@ -100,6 +100,8 @@ void control_assets_compiled(struct control *c, uint64_t cookie, int wait_status
         rc = blob_adopt(j->bundle, w->digest, &w->size, &e);
         j->bundle = NULL;
     }
+    c->api.counts.compiled += rc == ERR_OK;
+    c->api.counts.compile_failed += rc != ERR_OK;
     if (rc)
         log_line(LOG_INFO, "assets_failed", "code=%s text=\"%s\"", err_slug(rc), e.text);
     job_free(j);

@@ -221,13 +221,12 @@ void control_edges_tell(struct control *c)
     }
 }
 
-bool control_edges_ready(struct api *api)
+unsigned control_edges_count(struct control *c)
 {
-    struct control *c = control_of(api);
+    unsigned count = 0;
     LIST_EACH(n, &c->edges)
-    if (LIST_ITEM(n, struct edge, node)->number != LEASH_PLATFORM_EDGE)
-        return true;
-    return false;
+    count += LIST_ITEM(n, struct edge, node)->number != LEASH_PLATFORM_EDGE;
+    return count;
 }
 
 void control_edges_init(struct control *c)

@@ -331,6 +331,8 @@ bool control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
         rc = err_set(&e, ERR_IO, "the stored module is damaged: upload it again");
     if (rc == ERR_OK)
         rc = keep_image(c, j, result.memory_min, &e);
+    c->api.counts.compiled += rc == ERR_OK;
+    c->api.counts.compile_failed += rc != ERR_OK;
     if (rc)
         log_line(LOG_INFO, "compile_failed", "code=%s text=\"%s\"", err_slug(rc), e.text);
     job_end(c, j, rc ? &e : NULL);

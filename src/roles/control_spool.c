@@ -70,6 +70,8 @@ struct ring {
     struct uuid captured;    /* the project whose captures grew, to be trimmed; zero: none */
     struct counted *counted; /* by place in the file */
     size_t places;
+    /* what the batch adds to api->counts when it is on disk */
+    uint64_t grown[STORE_COUNTERS], causes[ERR_COUNT];
 };
 
 /* ---- one record ---- */
@@ -296,6 +298,8 @@ static enum err_code count(struct ring *r, struct counted *have, const struct sp
         return ERR_OK;
     rc = store_count(st, r->id, sums->project, sums->function, clock_real_us() / DAY_US, have->v,
                      now, e);
+    for (int i = 0; i < STORE_COUNTERS; i++)
+        r->grown[i] += now[i] - have->v[i];
     if (rc == ERR_OK && now[STORE_LOG_LOST] != have->v[STORE_LOG_LOST]) {
         rc = put_lost(r->control, sums, now[STORE_LOG_LOST] - have->v[STORE_LOG_LOST], e);
         r->lines = true;
@@ -355,6 +359,22 @@ static enum err_code place(struct ring *r, struct err *e)
     return ERR_OK;
 }
 
+static void drop_counts(struct ring *r)
+{
+    memset(r->grown, 0, sizeof r->grown);
+    memset(r->causes, 0, sizeof r->causes);
+}
+
+static void keep_counts(struct ring *r)
+{
+    struct api_counts *all = &r->control->api.counts;
+    for (int i = 0; i < STORE_COUNTERS; i++)
+        all->functions[i] += r->grown[i];
+    for (int i = 0; i < ERR_COUNT; i++)
+        all->causes[i] += r->causes[i];
+    drop_counts(r);
+}
+
 static void on_commit(struct store_wait *w, enum err_code rc)
 {
     struct ring *r = LIST_ITEM(w, struct ring, wait);
@@ -362,11 +382,13 @@ static void on_commit(struct store_wait *w, enum err_code rc)
     r->waiting = r->lines = false;
     if (rc) { /* what was written is lost: read it again */
         forget_counted(r);
+        drop_counts(r);
         buf_done(&r->capture);
         r->placed = false;
         return;
     }
     spool_take(r->spool, r->at);
+    keep_counts(r);
     if (lines)
         api_on_stored(&r->control->api);
     if (r->more)
@@ -386,6 +408,8 @@ static enum err_code take_batch(struct ring *r, struct err *e)
         switch (record.type) {
         case SPOOL_RECEIPT:
             rc = put_receipt(c, &record.receipt, &record.ledger, e);
+            if (record.receipt.cause < ERR_COUNT)
+                r->causes[record.receipt.cause]++;
             r->lines = true; /* runs are followed, too */
             break;
         case SPOOL_LOG:
@@ -454,6 +478,7 @@ static enum err_code drain_ring(struct ring *r, struct err *e)
     rc = store_end(st, take_batch(r, e), e);
     if (rc) {
         forget_counted(r);
+        drop_counts(r);
         buf_done(&r->capture); /* its first pieces may be committed: then it is lost */
         r->at = at;
         r->placed = placed;
@@ -588,6 +613,22 @@ enum err_code control_spools_open(struct control *c, struct err *e)
     closedir(d);
     control_drain_soon(c);
     return ERR_OK;
+}
+
+void control_rings(struct api *api, void (*each)(void *arg, const struct api_ring *ring), void *arg)
+{
+    LIST_EACH(n, &control_of(api)->spools)
+    {
+        struct ring *r = LIST_ITEM(n, struct ring, node);
+        struct api_ring now = {.name = r->name};
+        if (!r->spool)
+            continue;
+        now.waiting = spool_waiting(r->spool);
+        now.execs = spool_execs(r->spool);
+        for (int type = 0; type < SPOOL_TYPES; type++)
+            now.dropped[type] = spool_dropped(r->spool, (enum spool_type)(type + 1));
+        each(arg, &now);
+    }
 }
 
 void control_spools_done(struct control *c)

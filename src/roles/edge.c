@@ -148,8 +148,10 @@ static enum err_code open_functions(struct edge *e, struct err *err)
     if (rc == ERR_OK)
         rc = spool_open(EDGE_SPOOL, ring, (size_t)option_number(&e->options, OPTION_SPOOL_SIZE),
                         true, &e->spool, err);
-    if (rc == ERR_OK)
+    if (rc == ERR_OK) {
+        spool_set_execs(e->spool, 0); /* those of an edge before are gone */
         edge_functions_check(e);
+    }
     return rc;
 }
 

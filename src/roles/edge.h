@@ -199,6 +199,7 @@ struct edge {
     struct list functions_used; /* longest unused first */
     uint32_t function_count;
     struct list execs;
+    uint32_t exec_count; /* of those */
     uint64_t exec_serial;
     struct edge_run **runs; /* by index; grows to EDGE_RUNS */
     uint32_t run_count, run_most;

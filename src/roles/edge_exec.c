@@ -39,6 +39,14 @@ static void free_slot(struct edge_slot *s)
     *s = (struct edge_slot){0};
 }
 
+/* For the metrics: control reads it where it reads the spool. */
+static void count_execs(struct edge *e, int more)
+{
+    e->exec_count += (uint32_t)more;
+    if (e->spool)
+        spool_set_execs(e->spool, e->exec_count);
+}
+
 static void free_exec(struct edge_exec *x)
 {
     struct edge *e = x->edge;
@@ -47,6 +55,7 @@ static void free_exec(struct edge_exec *x)
         free_slot(&x->slots[i]);
     leave_project(x);
     list_remove(&x->node);
+    count_execs(e, -1);
     loop_timer_stop(e->loop, &x->timer);
     channel_done(&x->channel);
     loop_io_del(e->loop, &x->standard_error);
@@ -138,6 +147,7 @@ struct edge_exec *edge_exec_want(struct edge_project *p, enum engine_kind kind)
     list_init(&x->runs);
     list_init(&x->node);
     list_push(&e->execs, &x->node);
+    count_execs(e, 1);
     p->exec[kind] = x;
     leash_send(&e->leash, LEASH_WANT_EXEC, kind, x->cookie, NULL, NULL, 0);
     return x;

@@ -26,7 +26,7 @@ enum {
     FILLER = 0xffff,
     RECORD_MOST = 80 << 10,
     PIECE = 64 << 10, /* of a capture */
-    TYPES = SPOOL_CAPTURE,
+    TYPES = SPOOL_TYPES,
 };
 
 struct file_head {
@@ -37,7 +37,7 @@ struct file_head {
     struct uuid id;
     _Alignas(64) _Atomic uint64_t head; /* written by the edge */
     _Atomic uint64_t dropped[TYPES];
-    _Atomic uint32_t sums_used;
+    _Atomic uint32_t sums_used, execs;
     _Alignas(64) _Atomic uint64_t tail; /* written by control */
 };
 
@@ -450,4 +450,14 @@ const struct spool_sums *spool_sums_next(const struct spool *s, size_t *at)
 uint64_t spool_dropped(const struct spool *s, enum spool_type type)
 {
     return atomic_load_explicit(&s->file->dropped[type - 1], memory_order_relaxed);
+}
+
+void spool_set_execs(struct spool *s, uint32_t count)
+{
+    atomic_store_explicit(&s->file->execs, count, memory_order_relaxed);
+}
+
+uint32_t spool_execs(const struct spool *s)
+{
+    return atomic_load_explicit(&s->file->execs, memory_order_relaxed);
 }

@@ -74,6 +74,8 @@ struct spool_sums {
     uint64_t v[SPOOL_COUNTERS]; /* read and written with relaxed atomics; only the edge writes */
 };
 
+enum { SPOOL_TYPES = SPOOL_CAPTURE }; /* how many there are: they count from 1 */
+
 struct spool;
 
 /* Opens (creates at `ring_bytes`) `folder`/NAME. The edge opens it with `write`, control without;
@@ -100,6 +102,9 @@ void spool_add(struct spool_sums *sums, enum spool_counter c, uint64_t n);
  * or a second went by. */
 size_t spool_waiting(const struct spool *s);
 
+/* Edge: how many exec processes it has, for whoever looks. */
+void spool_set_execs(struct spool *s, uint32_t count);
+
 /* Control. The next record from `*at` (start with spool_tail()), without taking it: type, the
  * head, and the ledger bytes or the line, borrowed until spool_take(). false: nothing more.
  * Every length is checked: an edge is not believed. */
@@ -121,3 +126,4 @@ void spool_take(struct spool *s, uint64_t at);
 const struct spool_sums *spool_sums_next(const struct spool *s, size_t *at);
 /* Records of a type dropped for lack of room since the file was made. */
 uint64_t spool_dropped(const struct spool *s, enum spool_type type);
+uint32_t spool_execs(const struct spool *s);

@@ -46,6 +46,9 @@ enum err_code store_end(struct store *st, enum err_code rc, struct err *e) MUST_
 /* Commits now what is open, for those who can't wait for the turn's end (startup). */
 enum err_code store_flush(struct store *st, struct err *e) MUST_CHECK;
 
+/* Why the last COMMIT failed; ERR_OK: it didn't. */
+enum err_code store_trouble(const struct store *st);
+
 struct store_wait {
     void (*on_commit)(struct store_wait *w, enum err_code rc); /* ERR_OK: it is on disk */
     struct list node;

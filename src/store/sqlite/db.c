@@ -317,6 +317,11 @@ enum err_code store_flush(struct store *st, struct err *e)
     return rc ? err_set(e, rc, "database: %s", err_title(rc)) : ERR_OK;
 }
 
+enum err_code store_trouble(const struct store *st)
+{
+    return st->trouble;
+}
+
 void store_wait(struct store *st, struct store_wait *w)
 {
     if (st->open)
