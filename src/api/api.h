@@ -42,6 +42,7 @@ struct api {
     struct list requests;
     unsigned open;          /* of those */
     struct list followers;  /* requests that stream new log lines or runs */
+    struct list onces;      /* running requests with an Idempotency-Key (once.c) */
     struct map rates;       /* token id → struct rate */
     struct list rate_order; /* of those, least recently used first */
     struct list kept;       /* answers to give again (kept.c), the last used first */

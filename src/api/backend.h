@@ -108,6 +108,9 @@ struct deployment {
     uint64_t most_cpu_us;             /* it may cost; 0: anything */
     uint32_t most_percent;            /* of what the live one costs; 0: anything */
     const char *action;               /* for the audit */
+    bool matched;                     /* If-Match: the function has to be as it was then */
+    uint64_t generation;              /* …of which these two were those */
+    uint32_t last_number;
     /* filled in when done, with version and number */
     bool made; /* there was none with this content */
     bool promoted;

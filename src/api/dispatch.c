@@ -1,6 +1,7 @@
 /* Judging a request before its handler sees it: route, token, rate, scope, project, function,
  * media type, length. What is refused here is refused the same way for every route. */
 #include "api/kept.h"
+#include "api/once.h"
 #include "api/versions.h"
 
 #include "base/brand.h"
@@ -59,6 +60,7 @@ void api_init(struct api *api)
 {
     list_init(&api->requests);
     list_init(&api->followers);
+    list_init(&api->onces);
     list_init(&api->rate_order);
     list_init(&api->kept);
     verified_init(&api->verified);
@@ -242,6 +244,75 @@ static enum err_code judge_body(struct api_request *r, struct err *e)
     return ERR_OK;
 }
 
+/* ---- If-Match ---- */
+
+enum { TAG = 48 };
+
+/* Two numbers that change with whatever the function answers with, and with each new version. */
+static void tag_text(const struct store_function *f, char out[TAG])
+{
+    snprintf(out, TAG, "\"%llu-%u\"", (unsigned long long)f->generation, f->last_number);
+}
+
+void request_tag(struct api_request *r)
+{
+    struct store_function f;
+    struct err e;
+    char tag[TAG];
+    struct slice name = r->function_text.p ? r->function_text : slice_str(r->function.name);
+    if (!r->route || !r->route->tag || store_function(r->api->store, r->project.id, name, &f, &e))
+        return;
+    tag_text(&f, tag);
+    api_header(r, "ETag: %s\n", tag);
+}
+
+/* RFC 9110 13.1.1: one of a list of strong tags, or * for anything that is there. */
+static bool matches(const struct api_request *r, struct slice wanted)
+{
+    char tag[TAG];
+    if (uuid_is_zero(r->function.id))
+        return false;
+    tag_text(&r->function, tag);
+    while (wanted.p) {
+        struct slice one = slice_trim(slice_split(&wanted, ','));
+        if (slice_eq(one, slice_str(tag)) || slice_eq(one, SLICE("*")))
+            return true;
+    }
+    return false;
+}
+
+/* False: refused. */
+static bool judge_match(struct api_request *r)
+{
+    struct slice wanted = api_var(r, "HTTP_IF_MATCH");
+    bool writes = !slice_eq(slice_str(r->route->method), SLICE("GET"));
+    if (!wanted.p || !writes || !r->route->tag || matches(r, wanted))
+        return true;
+    api_refuse(r, ERR_PRECONDITION,
+               "\"%.*s\" is not as If-Match says: read it again, then change that",
+               (int)(r->function_text.n < 64 ? r->function_text.n : 64), r->function_text.p);
+    return false;
+}
+
+bool request_again(struct api_request *r)
+{
+    struct err e;
+    if (r->function_text.p && resolve(r, (struct slice){0}, &e)) {
+        api_fail(r, &e);
+        return false;
+    }
+    return judge_match(r);
+}
+
+/* ---- all of it ---- */
+
+/* The body of a request whose answer is kept is only compared. */
+static void swallow(struct api_request *r, struct slice bytes, bool last)
+{
+    if (!last)
+        api_took(r, bytes.n);
+}
+
 void request_dispatch(struct api_request *r)
 {
     struct err e;
@@ -276,17 +347,19 @@ void request_dispatch(struct api_request *r)
         api_fail(r, &e);
         return;
     }
-    if (!request_judge_query(r))
+    if (!request_judge_query(r) || !once_begin(r))
         return;
-    if (r->route->takes == TAKES_JSON && !r->body_over)
-        return; /* the handler is called when the body is whole */
-    if (r->route->takes == TAKES_JSON && !(r->json = json_object())) {
-        api_refuse(r, ERR_MEMORY, "no memory");
+    if (r->body_over ? once_answered(r) : once_waits(r)) {
+        r->on_body = swallow;
         return;
     }
-    if (r->route->takes == TAKES_JSON)
+    if (r->route->takes == TAKES_JSON && !r->body_over)
+        return; /* the handler is called when the body is whole */
+    if (r->route->takes == TAKES_JSON && !(r->json = json_object()))
+        api_refuse(r, ERR_MEMORY, "no memory");
+    else if (r->route->takes == TAKES_JSON)
         request_judge_json(r);
-    else
+    else if (judge_match(r))
         r->route->handler(r);
 }
 
@@ -295,6 +368,6 @@ void request_judge_json(struct api_request *r)
     struct err e;
     if (schema_check(r->route->body, r->json, r->field, &e))
         api_fail(r, &e);
-    else
+    else if (request_again(r))
         r->route->handler(r);
 }

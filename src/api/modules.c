@@ -171,6 +171,10 @@ static void put_body(struct api_request *r, struct slice bytes, bool last)
     struct version_settings s;
     struct err e;
     char text[STORE_CHECK + 1];
+    if (!request_again(r)) {
+        receiving_gone(r);
+        return;
+    }
     enum err_code rc = versions_base(r, &s, NULL, NULL, &e);
     if (rc == ERR_OK && api_query(r, "response", text, sizeof text)) {
         slice_copy(SLICE("response"), r->field, sizeof r->field);

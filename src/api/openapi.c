@@ -3,7 +3,7 @@
  * Nothing is written here that a row does not say, so that the document can't
  * be wrong about a route: a new one is in it, and in the tests that go by it.
  * It is made once a process, at the first request. */
-#include "api/request.h"
+#include "api/once.h"
 
 #include "base/brand.h"
 
@@ -113,6 +113,8 @@ static bool may_fail_with(const struct api_route *route, int status)
                route->takes == TAKES_JSON; /* a body may name things, too */
     case 409:
         return !is_get(route);
+    case 412:
+        return route->tag && !is_get(route);
     case 411:
     case 415:
         return route->takes != TAKES_NOTHING;
@@ -127,9 +129,24 @@ static bool may_fail_with(const struct api_route *route, int status)
     }
 }
 
+static void set_header(json_t *headers, const char *name, const char *help)
+{
+    json_object_set_new(
+        headers, name,
+        json_pack("{s:s, s:{s:s}}", "description", help, "schema", "type", "string"));
+}
+
 static json_t *success(const struct api_route *route, int status)
 {
     json_t *o = json_pack("{s:s}", "description", route->summary), *types = json_object();
+    json_t *headers = json_object();
+    if (route->tag && status != 204)
+        set_header(headers, "ETag", "of the function: for If-Match of what changes it");
+    if (once_takes(route))
+        set_header(headers, "Idempotency-Replayed", "true: the answer of the first request");
+    if (json_object_size(headers))
+        json_object_set(o, "headers", headers);
+    json_decref(headers);
     if (route->answer && status != 204)
         json_object_set_new(types, "application/json",
                             json_pack("{s:o}", "schema", reference(route->answer)));
@@ -177,6 +194,22 @@ static json_t *parameter(const char *name, const char *in, bool required, json_t
     return o;
 }
 
+/* Header fields that it looks at. */
+static void add_fields(json_t *list, const struct api_route *route)
+{
+    if (once_takes(route))
+        json_array_append_new(
+            list, parameter("Idempotency-Key", "header", false,
+                            json_pack("{s:s, s:s}", "type", "string", "pattern", "^[!-~]{1,128}$"),
+                            "sent again within a day, the same request with the same key changes "
+                            "nothing and gets the same answer"));
+    if (route->tag && !is_get(route))
+        json_array_append_new(
+            list, parameter("If-Match", "header", false,
+                            json_pack("{s:s, s:s}", "type", "string", "pattern", "^[!-~]{1,128}$"),
+                            "an ETag of the function: 412 if it was changed since"));
+}
+
 static json_t *parameters(const struct api_route *route)
 {
     json_t *list = json_array();
@@ -194,6 +227,7 @@ static json_t *parameters(const struct api_route *route)
                                               f->schema->name ? reference(f->schema)
                                                               : schema_json(f->schema, COMPONENTS),
                                               f->help ? f->help : f->schema->help));
+    add_fields(list, route);
     return list;
 }
 

@@ -3,7 +3,7 @@
  * Output is queued in r->out and leaves as far as the edge's credit goes; when
  * all is out, END closes the stream and the request is freed at the turn's end
  * (a handler further up the stack may still hold it). */
-#include "api/request.h"
+#include "api/once.h"
 
 #include "base/brand.h"
 #include "base/clock.h"
@@ -43,6 +43,7 @@ static void finish(struct api_request *r)
     store_wait_cancel(&r->wait);
     list_remove(&r->node);
     list_remove(&r->follow);
+    once_end(r);
     r->api->open--;
     loop_task_add(r->api->loop, &r->free_task);
 }
@@ -51,6 +52,11 @@ static void push(struct api_request *r)
 {
     if (r->gone || r->held)
         return;
+    if (r->absent) {
+        if (r->over)
+            finish(r);
+        return;
+    }
     bool sent = false;
     while (buf_size(&r->out) && r->credit) {
         size_t n = buf_size(&r->out);
@@ -73,6 +79,12 @@ static void client_gone(struct api_request *r)
 {
     if (r->gone)
         return;
+    if (r->once && r->body_over && !r->over) {
+        r->absent = true; /* what it asked for goes on, and it may ask again */
+        r->channel = NULL;
+        r->id = 0;
+        return;
+    }
     if (r->on_gone && !r->over)
         r->on_gone(r);
     finish(r);
@@ -84,6 +96,7 @@ void request_free(struct api_request *r)
     store_wait_cancel(&r->wait);
     list_remove(&r->node);
     list_remove(&r->follow);
+    once_end(r);
     json_decref(r->json);
     buf_done(&r->body);
     buf_done(&r->out);
@@ -161,6 +174,9 @@ void api_answer_text(struct api_request *r, int status, struct slice json)
     if (r->gone || r->answering)
         return;
     r->answering = true;
+    if (json.p && status < 300)
+        request_tag(r);
+    once_keep(r, status, json);
     const char *type = status >= 400 ? "application/problem+json" : "application/json";
     if (!json.p || !put_head(r, status, type) || !buf_add(&r->out, json.p, json.n) ||
         !buf_add(&r->out, "\n", 1)) {
@@ -177,6 +193,7 @@ void api_answer_empty(struct api_request *r, int status)
     if (r->gone || r->answering)
         return;
     r->answering = true;
+    once_keep(r, status, SLICE(""));
     if (!put_head(r, status, NULL))
         abort();
     done(r);
@@ -230,6 +247,17 @@ void api_refuse_field(struct api_request *r, const char *field, const char *fmt,
     api_fail(r, &e);
 }
 
+void api_header(struct api_request *r, const char *fmt, ...)
+{
+    size_t at = strlen(r->extra);
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(r->extra + at, sizeof r->extra - at, fmt, ap);
+    va_end(ap);
+    if (n < 0 || (size_t)n >= sizeof r->extra - at)
+        r->extra[at] = '\0';
+}
+
 void api_stream(struct api_request *r, int status, const char *type)
 {
     if (r->gone || r->answering)
@@ -259,7 +287,7 @@ void api_stream_end(struct api_request *r)
 void api_took(struct api_request *r, size_t n)
 {
     uint32_t credit = (uint32_t)n;
-    if (!r->gone && !r->body_over && n)
+    if (!r->gone && !r->absent && !r->body_over && n)
         channel_send(r->channel, FRAME_CREDIT, 0, r->id, &credit, sizeof credit);
 }
 
@@ -369,6 +397,9 @@ static void on_body(struct api_request *r, struct slice bytes, bool last)
             api_refuse(r, ERR_TOO_LARGE, "the body is over the limit of %s", most);
         return;
     }
+    once_body(r, bytes);
+    if (last && once_answered(r))
+        return;
     if (r->on_body) {
         r->on_body(r, bytes, last);
         return;

@@ -33,6 +33,8 @@ struct api_route {
     bool operators;                         /* only for an operator's token for all projects */
     bool makes;                             /* the function need not be there */
     bool deleted;                           /* a deleted function will do */
+    bool tag;                               /* its answer has the function's ETag; of writes:
+                                               If-Match is looked at */
     void (*handler)(struct api_request *r); /* streamed bodies: called before the first byte */
     const char *summary;
     /* What comes and goes, as OpenAPI says it and the dispatcher and the tests hold it to be. */
@@ -51,6 +53,7 @@ struct api_request {
     uint64_t id; /* of the stream */
     struct list node;
     struct list follow; /* api->followers (feed.h) */
+    struct once *once;  /* of an Idempotency-Key (once.h); NULL: there is none */
     struct uuid request_id;
     char *vars; /* the BEGIN payload, owned; the slices below point into it */
     size_t vars_n;
@@ -78,12 +81,13 @@ struct api_request {
     bool held;       /* …and waits for the COMMIT */
     bool over;       /* nothing more will be put in `out` */
     bool gone;
+    bool absent; /* the client is gone, but its answer is kept for when it asks again */
     bool again; /* a read whose COMMIT failed: answered again without writing */
     struct store_wait wait;
     struct loop_task free_task;
     uint64_t began_us;
     char field[128]; /* of a validation error: which */
-    char extra[256]; /* header lines for the answer, each with its newline */
+    char extra[512]; /* header lines for the answer, each with its newline */
 
     void (*on_gone)(struct api_request *r);
     void (*on_room)(struct api_request *r); /* streaming: the edge took output, `out` has room */
@@ -97,6 +101,10 @@ void request_free(struct api_request *r);
 /* dispatch.c: called when the head is there; when r->json is there, too */
 void request_dispatch(struct api_request *r);
 void request_judge_json(struct api_request *r);
+/* The body took a while: finds the function anew and looks at If-Match; false: answered. */
+bool request_again(struct api_request *r);
+/* The function's ETag for an answer of success, if the route has it. */
+void request_tag(struct api_request *r);
 /* fields.c: judges the query by the route's row; false: answered. */
 bool request_judge_query(struct api_request *r);
 
@@ -115,6 +123,9 @@ void api_refuse(struct api_request *r, enum err_code code, const char *fmt, ...)
 /* ERR_INVALID naming the field. */
 void api_refuse_field(struct api_request *r, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Adds header lines to the answer that is going to be made; leaves them out if there is no room. */
+void api_header(struct api_request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A streamed answer: head, then pieces (false: there is no room, wait for on_room), then the end.
  */

@@ -215,6 +215,9 @@ struct deployment *versions_deployment(struct api_request *r)
         slice_copy(r->function_text, d->name, sizeof d->name);
     else
         memcpy(d->name, r->function.name, sizeof d->name);
+    d->matched = api_var(r, "HTTP_IF_MATCH").p != NULL;
+    d->generation = r->function.generation;
+    d->last_number = r->function.last_number;
     d->on_done = on_deployed;
     return d;
 }

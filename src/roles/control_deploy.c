@@ -101,6 +101,24 @@ static enum err_code keep_json(struct deployment *d, json_t *json,
     return rc;
 }
 
+/* If it has to be: is the function what it was when the deploy was asked for? With `newest` no
+ * version may have been made since, either. */
+static enum err_code still(const struct deployment *d, bool newest, struct err *e)
+{
+    struct control *c = d->control;
+    struct store_function f;
+    char id[UUID_TEXT + 1];
+    if (!d->matched)
+        return ERR_OK;
+    uuid_text(d->function, id);
+    enum err_code rc = store_function(c->api.store, d->project, slice_str(id), &f, e);
+    if (rc == ERR_OK &&
+        (f.generation != d->generation || (newest && f.last_number != d->last_number)))
+        rc = err_set(e, ERR_PRECONDITION,
+                     "\"%s\" was changed meanwhile: read it again, then change that", d->name);
+    return rc;
+}
+
 static void promote(struct deployment *d)
 {
     struct control *c = d->control;
@@ -119,6 +137,8 @@ static void promote(struct deployment *d)
         char field[128];
         if (rc == ERR_OK && d->promoted) /* a secret may have been unset meanwhile */
             rc = secrets_judge(&c->api, d->project, &d->settings, field, &e);
+        if (rc == ERR_OK && d->promoted)
+            rc = still(d, false, &e);
         if (rc == ERR_OK && d->promoted)
             rc = store_version_promote(st, d->function, d->version, &e);
         if (rc == ERR_OK && d->promoted)
@@ -458,8 +478,12 @@ static void on_image(struct image_want *w, const struct err *failure)
     char *limits = json_dumps(d->settings.limits, JSON_COMPACT);
     char *secrets = json_dumps(d->settings.secrets, JSON_COMPACT);
     enum err_code rc = store_begin(c->api.store, &e);
-    if (rc == ERR_OK)
-        rc = store_end(c->api.store, write_version(d, &env, &sealed, limits, secrets, &e), &e);
+    if (rc == ERR_OK) {
+        rc = still(d, true, &e);
+        if (rc == ERR_OK)
+            rc = write_version(d, &env, &sealed, limits, secrets, &e);
+        rc = store_end(c->api.store, rc, &e);
+    }
     free(limits);
     free(secrets);
     buf_done(&env);

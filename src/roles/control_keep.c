@@ -5,7 +5,7 @@
  * follow a leap of the wall clock at once (base/steady.h). */
 #include "roles/control.h"
 
-#include "api/request.h"
+#include "api/once.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/steady.h"
@@ -157,6 +157,14 @@ static enum err_code expire(struct control *c, enum limit_id limit,
 }
 
 /* Their rows leave the route table with the commit. */
+static enum err_code trim_kept_answers(struct control *c, struct err *e)
+{
+    enum err_code rc = store_begin(c->api.store, e);
+    return rc ? rc
+              : store_end(c->api.store, store_once_trim(c->api.store, once_kept_since(), ROWS, e),
+                          e);
+}
+
 static enum err_code end_previews(struct control *c, struct err *e)
 {
     enum err_code rc = store_begin(c->api.store, e);
@@ -189,7 +197,7 @@ static const struct {
     {"keep_assets", remove_assets},     {"keep_journal", trim_journal},
     {"keep_previews", end_previews},    {"keep_blobs", sweep},
     {"keep_logs", expire_logs},         {"keep_runs", expire_runs},
-    {"keep_captures", expire_captures},
+    {"keep_captures", expire_captures}, {"keep_answers", trim_kept_answers},
 };
 
 static void on_keep(struct loop_timer *t)

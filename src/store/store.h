@@ -178,6 +178,8 @@ struct store_function {
     uint8_t digest[DIGEST_BYTES];
     uint64_t size;
     uint64_t created_ms, updated_ms, deleted_ms; /* 0: not deleted */
+    uint64_t generation;                         /* of its last change */
+    uint32_t last_number;                        /* of its newest version, 0: it had none */
     uint64_t counters[STORE_COUNTERS];
 };
 /* ERR_CONFLICT: the name is taken, or was until `kept_since_ms` (then *e says it was deleted). */
@@ -640,6 +642,30 @@ enum err_code store_usage(struct store *st, const struct store_usage_query *q,
 /* All of it in one. */
 enum err_code store_usage_total(struct store *st, const struct store_usage_query *q,
                                 uint64_t ret_counters[STORE_COUNTERS], struct err *e) MUST_CHECK;
+/* ---- requests that are sent again ---- */
+
+/* The answer of a write that had an Idempotency-Key. */
+struct store_once {
+    struct uuid user;
+    struct slice key;
+    uint8_t request[DIGEST_BYTES]; /* SHA-256 of what was asked */
+    uint64_t status;
+    struct slice head; /* further header lines of the answer */
+    struct slice body; /* sealed */
+};
+/* Hands over the row of this key, if it is not from before `since_ms`. */
+enum err_code store_once(struct store *st, struct uuid user, struct slice key, uint64_t since_ms,
+                         enum err_code (*each)(void *arg, const struct store_once *o,
+                                               struct err *e),
+                         void *arg, struct err *e) MUST_CHECK;
+/* Puts it in the place of an old one of this key. */
+enum err_code store_once_put(struct store *st, const struct store_once *o,
+                             struct err *e) MUST_CHECK;
+enum err_code store_once_count(struct store *st, struct uuid user, uint64_t *ret_count,
+                               struct err *e) MUST_CHECK;
+/* Deletes those from before `before_ms`, at most `most`; ERR_NOT_FOUND if there are none. */
+enum err_code store_once_trim(struct store *st, uint64_t before_ms, uint32_t most,
+                              struct err *e) MUST_CHECK;
 
 /* ---- housekeeping ---- */
 

@@ -214,7 +214,8 @@ def test_a_foreign_project_is_a_missing_one(server, target, foreign, route):
 
 
 F = "/v1/projects/:project/functions/:function"
-MAKES = (f"PUT {F}/module", f"POST {F}/versions")  # a name that is free becomes a function
+MAKES = (f"PUT {F}/module", f"POST {F}/versions",  # a name that is free becomes a function
+         "PUT /v1/projects/:project/secrets/:id")  # …or a secret
 NAMING = [r for r in PROJECTS if (":function" in r.path or ":id" in r.path) and str(r) not in MAKES]
 
 

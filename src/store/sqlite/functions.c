@@ -11,7 +11,7 @@
     " f.created_at, f.updated_at, f.deleted_at, u.runs, u.failed, u.status_1xx, u.status_2xx,"     \
     " u.status_3xx, u.status_4xx, u.status_5xx, u.cpu_us, u.wall_us, u.memory_us, u.bytes_in,"     \
     " u.bytes_out, u.calls, u.log_lines, u.log_lost, u.receipts_lost, u.egress_in, u.egress_out,"  \
-    " u.log_bytes"                                                                                 \
+    " u.log_bytes, f.generation, f.last_number"                                                    \
     " FROM functions f JOIN projects p ON p.id = f.project_id"                                     \
     " LEFT JOIN versions v ON v.id = f.live_id LEFT JOIN usage u ON u.function_id = f.id "
 
@@ -31,6 +31,8 @@ static void read_function(struct query *q, struct store_function *f)
     f->deleted_ms = col_u64(q, 11);
     for (int i = 0; i < STORE_COUNTERS; i++)
         f->counters[i] = col_u64(q, 12 + i);
+    f->generation = col_u64(q, 12 + STORE_COUNTERS);
+    f->last_number = (uint32_t)col_u64(q, 13 + STORE_COUNTERS);
 }
 
 enum err_code store_generation(struct store *st, uint64_t *ret_generation, struct err *e)
