@@ -71,6 +71,8 @@ static void print_run(const json_t *r)
         putchar('\n');
     }
     show_ledger(stdout, r);
+    if (json_is_true(json_object_get(r, "captured")))
+        printf("captured  " BRAND_COMMAND " runs pull %s\n", answer_text(r, "id"));
     json_array_foreach(json_object_get(r, "logs"), i, value)
     {
         printf("%-8s  ", answer_text(value, "level"));

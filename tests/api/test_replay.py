@@ -236,6 +236,55 @@ def test_recorded_here(bare_cli, guests, name):
     assert again.bytes == first.bytes and "identical output" in again.err
 
 
+@pytest.fixture
+def plain(tmp_path):
+    """An http server, and a policy that allows it."""
+    from upstream import Upstream as Plain
+    server = Plain()
+    (tmp_path / "policy.yaml").write_text(f"allow: ['{server.url('/**')}']\n")
+    yield server
+    server.stop()
+
+
+REACHES = {"WASMCLOUD_EGRESS_ADDRESSES": "127.0.0.0/8"}
+
+
+@pytest.mark.parametrize("name", ["cwa-same", "dagger-same", "wasi-same", "wasi-same-unstable", "rust-cwa-same"])
+def test_every_abi(bare_cli, guests, plain, name):
+    if not (guests / f"{name}.wasm").exists():
+        pytest.skip("this machine can't build it")
+    given = f"open {plain.url('/hello')}\n".encode() + b"z" * 5000
+    first = bare_cli("run", "--record", "it.capture", "--policy", "policy.yaml", guests / f"{name}.wasm",
+                     stdin=given, env=REACHES)
+    asked = len(plain.requests)
+    assert asked == 1 and b"answer" in first.bytes, first
+    again = bare_cli("run", "--replay", "it.capture", env=REACHES)
+    assert again.bytes == first.bytes and "identical output" in again.err
+    assert len(plain.requests) == asked, "nobody was asked again"
+
+
+def test_polls_of_what_never_answers(bare_cli, guests, plain):
+    """What was ready, and when a poll ran out, is on the tape; nothing is waited for."""
+    words = [f"/net/http/127.0.0.1:{plain.port}/{path}" for path in ("hang", "events")]
+    for event in (b"one\n", b"two\n", None):
+        plain.events.put(event)
+    first = bare_cli("run", "--record", "it.capture", "--policy", "policy.yaml", guests / "wasi-poll-net.wasm",
+                     *words, env=REACHES)
+    assert first.bytes.endswith(b"end\n") and b"silent" in first.bytes and b"two" in first.bytes
+    again = bare_cli("run", "--replay", "it.capture")
+    assert again.bytes == first.bytes and "identical output" in again.err
+
+
+def test_what_a_policy_refused(bare_cli, guests, plain):
+    """The end is the recorded one, for the recorded reason."""
+    given = f"open {plain.url('/hello')}\n".encode()
+    (bare_cli.folder / "nothing.yaml").write_text("allow: []\n")
+    first = bare_cli("run", "--record", "it.capture", "--policy", "nothing.yaml", guests / "cwa-same.wasm",
+                     stdin=given, status=159)
+    again = bare_cli("run", "--replay", "it.capture", status=159)
+    assert again.bytes == first.bytes and "ended as recorded (policy)" in again.err
+
+
 def test_damaged_files(bare_cli, guests):
     bare_cli("run", "--record", "it.capture", guests / "cwa-random.wasm")
     whole = (bare_cli.folder / "it.capture").read_bytes()
