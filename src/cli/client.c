@@ -3,6 +3,7 @@
 #include "base/brand.h"
 #include "base/buf.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "http/curl.h"
 
 #include <poll.h>
@@ -32,6 +33,7 @@ struct call {
     bool too_much, stopped;
     bool duplex, starved; /* both bodies flow at once; its input has nothing at the moment */
     int fd;
+    struct progress progress;
 };
 
 enum err_code client_open_as(const struct context *context, struct client **ret_client,
@@ -290,6 +292,14 @@ static enum err_code finish(const struct client *c, struct call *call, json_t **
     return ERR_OK;
 }
 
+static int on_progress(void *ctx, curl_off_t to_get, curl_off_t got, curl_off_t to_send,
+                       curl_off_t sent)
+{
+    struct call *call = ctx;
+    progress_show(&call->progress, (uint64_t)sent, (uint64_t)to_send);
+    return 0;
+}
+
 /* The options of one call. Loopback servers are reached directly, whatever http_proxy says. */
 static void set_options(struct client *c, struct call *call, const char *url, char *why,
                         struct curl_slist *fields)
@@ -309,6 +319,11 @@ static void set_options(struct client *c, struct call *call, const char *url, ch
     if (!request->on_body) {
         api->easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
         api->easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
+    }
+    if (request->progress) {
+        api->easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        api->easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        api->easy_setopt(curl, CURLOPT_XFERINFODATA, call);
     }
     api->easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_field);
     api->easy_setopt(curl, CURLOPT_HEADERDATA, call);
@@ -407,7 +422,9 @@ enum err_code client_call(struct client *c, const struct client_request *request
                             (curl_off_t)(text ? strlen(text) : 0));
         c->api->easy_setopt(c->curl, CURLOPT_POSTFIELDS, text ? text : "");
     }
+    progress_begin(&call.progress, request->progress, request->progress_then);
     CURLcode code = call.duplex ? perform_duplex(c, &call) : c->api->easy_perform(c->curl);
+    progress_end(&call.progress);
     /* A server may refuse a body before it has read it: then its answer counts, not the break. */
     if (code && !(code == CURLE_SEND_ERROR && call.head.status >= 400))
         rc = transport_error(c, &call, code, why, e);

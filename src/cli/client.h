@@ -44,6 +44,7 @@ struct client_request {
     const json_t *json;           /* the body, or … */
     const char *content_type;     /* … a stream of this type, read from `fd` to its end */
     int fd;
+    const char *progress, *progress_then; /* shown while it takes its time: cli/progress.h */
     /* A stream for the body of a 2xx answer: gets each piece as it arrives, and its head first in
      * `head`; false ends the call with ERR_CANCELLED. NULL: the body is collected as JSON. */
     bool (*on_body)(void *ctx, const struct client_head *head, struct slice piece);

@@ -190,7 +190,9 @@ static enum err_code deploy_bytes(struct client *c, const struct deploy *d, json
                       {"skip_check", d->no_check ? "true" : NULL},
                       {"max_cpu", d->max_cpu}},
             .content_type = "application/wasm",
-            .fd = d->fd},
+            .fd = d->fd,
+            .progress = d->name,
+            .progress_then = "compiling and checking"},
         ret_answer, NULL, e);
 }
 
@@ -210,9 +212,10 @@ static enum err_code deploy_settings(struct client *c, const struct deploy *d, j
     if (rc == ERR_OK && policy)
         json_object_set(d->patch, "policy", policy);
     if (rc == ERR_OK)
-        rc = upload_store(c, "{P}/modules", "application/wasm", d->fd, &module, e);
+        rc = upload_store(c, "{P}/modules", "application/wasm", d->file, d->fd, &module, e);
     if (rc == ERR_OK && d->assets)
-        rc = upload_store(c, "{P}/assets", "application/x-tar", d->assets_fd, &assets, e);
+        rc =
+            upload_store(c, "{P}/assets", "application/x-tar", d->assets, d->assets_fd, &assets, e);
     if (rc == ERR_OK && assets)
         json_object_set(d->patch, "assets", json_object_get(assets, "digest"));
     if (rc == ERR_OK) {
@@ -227,7 +230,9 @@ static enum err_code deploy_settings(struct client *c, const struct deploy *d, j
                          &(struct client_request){.method = "POST",
                                                   .path = "{P}/functions/{}/versions",
                                                   .at = {d->name},
-                                                  .json = d->patch},
+                                                  .json = d->patch,
+                                                  .progress = d->name,
+                                                  .progress_then = "checking"},
                          ret_answer, NULL, e);
     }
     json_decref(module);

@@ -104,8 +104,8 @@ static enum err_code digest_of(int fd, char ret_digest[DIGEST_TEXT + 1], struct 
     return rc;
 }
 
-enum err_code upload_open_assets(const char *folder, int *ret_fd,
-                                 char ret_digest[DIGEST_TEXT + 1], struct err *e)
+enum err_code upload_open_assets(const char *folder, int *ret_fd, char ret_digest[DIGEST_TEXT + 1],
+                                 struct err *e)
 {
     struct limits most;
     struct buf tar, bundle;
@@ -141,10 +141,16 @@ enum err_code upload_digest(int fd, char ret_digest[DIGEST_TEXT + 1], struct err
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? digest_of(fd, ret_digest, e) : ERR_OK;
 }
 
-enum err_code upload_store(struct client *c, const char *path, const char *type, int fd,
-                           json_t **ret_stored, struct err *e)
+enum err_code upload_store(struct client *c, const char *path, const char *type, const char *label,
+                           int fd, json_t **ret_stored, struct err *e)
 {
-    return client_call(
-        c, &(struct client_request){.method = "POST", .path = path, .content_type = type, .fd = fd},
-        ret_stored, NULL, e);
+    const char *slash = strrchr(label, '/');
+    return client_call(c,
+                       &(struct client_request){.method = "POST",
+                                                .path = path,
+                                                .content_type = type,
+                                                .fd = fd,
+                                                .progress = slash && slash[1] ? slash + 1 : label,
+                                                .progress_then = "compiling"},
+                       ret_stored, NULL, e);
 }
