@@ -137,12 +137,14 @@ const struct command commands[] = {
      .example = BRAND_COMMAND " runs hello --failed\n" BRAND_COMMAND
                               " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
     {.name = "usage",
+     .group = GROUP_LOOK,
      .run = cmd_usage,
      .usage = "[NAME] [--from DAY] [--to DAY] [--by day|function] [--project P] [--json]",
      .summary = "what functions used, and what that would cost",
      .example = BRAND_COMMAND " usage --by function\n" BRAND_COMMAND
                               " usage hello --from 2026-11-01 --to 2026-11-30"},
     {.name = "top",
+     .group = GROUP_LOOK,
      .run = cmd_top,
      .usage = "[--once] [--by cpu|requests] [--interval SECONDS] [--project P] [--json]",
      .summary = "which functions are busy now",
