@@ -20,7 +20,8 @@ struct image_want {
     uint8_t kind; /* enum engine_kind */
     /* NULL: it is in its place. May be called before image_want() returns. */
     void (*on_done)(struct image_want *w, const struct err *failure);
-    struct list node; /* the compiler's */
+    struct slice interface; /* in on_done, if it was just made: as store_interface_put() takes it */
+    struct list node;       /* the compiler's */
 };
 
 /* A bundle made of an uploaded archive, stored among the blobs. */

@@ -116,6 +116,8 @@ static enum err_code keep_module(struct api_request *r, struct upload *u, struct
     if (rc)
         return rc;
     rc = store_module_put(st, r->project.id, u->digest, u->size, e);
+    if (rc == ERR_OK && u->want.interface.n)
+        rc = store_interface_put(st, r->project.id, u->digest, u->want.interface, e);
     if (rc == ERR_OK)
         rc =
             store_audit(st, &u->who, r->project.id, "module.create", slice_str(text), SLICE(""), e);

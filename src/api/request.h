@@ -251,6 +251,7 @@ void secrets_list(struct api_request *r);
 void secrets_put(struct api_request *r);
 void secrets_delete(struct api_request *r);
 void versions_preview(struct api_request *r);
+void versions_diff(struct api_request *r);
 void logs_list(struct api_request *r);
 void audit_egress(struct api_request *r);
 void backup_get(struct api_request *r);

@@ -221,6 +221,13 @@ const struct api_route api_routes[] = {
      .also = 200,
      .summary = "Deploy a stored module with settings"},
 
+    {.method = "GET",
+     .path = F "/versions/:id/diff",
+     .scope = SCOPE_READ,
+     .handler = versions_diff,
+     .query = query_diff,
+     .answer = &schema_diff,
+     .summary = "Show what differs between two versions"},
     {.method = "POST",
      .path = F "/versions/:id/promote",
      .scope = SCOPE_DEPLOY,

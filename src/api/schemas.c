@@ -413,6 +413,20 @@ OBJECT(schema_deployed, "Deployed", HAS("version", schema_version, NULL), HAS("u
        HAS("check", checked_or_null, "null: none ran"),
        HAS("before", price_before_or_null, "what the version cost that was live"));
 
+static const char *const changed_part_words[] = {
+    "module", "imports",  "exports", "env",    "secrets", "policy",  "limits",
+    "assets", "response", "check",   "timing", "preview", "capture", NULL};
+static const struct schema changed_part = {.type = SCHEMA_TEXT, .words = changed_part_words};
+OBJECT(version_change, "VersionChange", HAS("part", changed_part, NULL),
+       HAS("name", text_or_null, "of a variable, a limit, a rule …; null: the part has one value"),
+       HAS("from", anything, "null: it was not there"),
+       HAS("to", anything, "null: it is not there"));
+static const struct schema version_changes = {.type = SCHEMA_LIST, .items = &version_change};
+OBJECT(schema_diff, "VersionDiff", HAS("from", count, NULL), HAS("to", count, NULL),
+       HAS("interface", flag, "false: imports or exports of one of them are not known"),
+       HAS("changes", version_changes, NULL));
+QUERY(query_diff,
+      MAY("from", version_number, "the live version; of that, the one that was live before"));
 OBJECT(schema_preview, "PreviewLink", HAS("url", url, "for whoever has it: keep it to members"),
        HAS("expires_at", when_or_null, "the link; null: it is public"),
        HAS("until", when_or_null, "the preview, unless it is asked for again; null: it is public"));

@@ -36,8 +36,8 @@ extern const struct schema_field query_functions[];
 
 /* versions */
 extern const struct schema schema_version_create, schema_version, schema_version_list;
-extern const struct schema schema_preview, schema_deployed, schema_promote, schema_rollback;
-extern const struct schema_field query_versions[], query_module_put[];
+extern const struct schema schema_diff, schema_preview, schema_deployed, schema_promote, schema_rollback;
+extern const struct schema_field query_versions[], query_diff[], query_module_put[];
 
 /* logs and runs */
 extern const struct schema schema_log_list, schema_run_list, schema_run_shown;

@@ -287,7 +287,7 @@ bool versions_wishes(struct api_request *r, struct deployment *d)
     enum err_code rc = version_cost(slice_str(most), &d->most_percent, &d->most_cpu_us, &e);
     if (rc == ERR_OK && (d->unchecked || strcmp(d->settings.check, "none") == 0))
         rc = err_set(&e, ERR_INVALID,
-                     "what a version costs is measured at its check, and it has none");
+                     "max_cpu: what a version costs is measured at its check, and it has none");
     if (rc) {
         api_fail(r, &e);
         versions_drop(d);

@@ -262,7 +262,7 @@ enum err_code image_cache_compile(struct slice module, enum engine_kind kind, in
     pid_t pid;
     const char **words =
         role_words((const char *[]){"compile", kind == ENGINE_FUEL ? "fuel" : NULL, NULL}, options);
-    buf_init(&result, sizeof(struct compile_result) + 1024);
+    buf_init(&result, COMPILE_BYTES);
     enum err_code rc = ERR_IO;
     if ((module_fd = sealed_copy(module, e)) < 0)
         goto out;

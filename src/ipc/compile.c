@@ -37,15 +37,22 @@ enum err_code compile_outcome(struct slice bytes, int wait_status, const struct 
     struct compile_result r;
     if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) || bytes.n == 0)
         return why_dead(wait_status, limits, e);
-    if (bytes.n != sizeof r)
+    if (bytes.n < sizeof r)
         return err_set(e, ERR_PROTOCOL, "a compile result of %zu bytes", bytes.n);
     memcpy(&r, bytes.p, sizeof r);
     r.text[sizeof r.text - 1] = '\0';
     r.entry[sizeof r.entry - 1] = '\0';
+    if (r.interface_bytes > COMPILE_INTERFACE || bytes.n != sizeof r + r.interface_bytes)
+        return err_set(e, ERR_PROTOCOL, "a compile result of %zu bytes", bytes.n);
     if (r.magic != COMPILE_MAGIC || r.code >= ERR_COUNT || r.entry_returns > 1)
         return err_set(e, ERR_PROTOCOL, "a compile result whose parts don't add up");
     *ret_result = r;
     if (r.code)
         return err_set(e, (enum err_code)r.code, "%s", r.text);
     return ERR_OK;
+}
+
+struct slice compile_interface(struct slice bytes)
+{
+    return slice_from(bytes, sizeof(struct compile_result));
 }

@@ -1,4 +1,5 @@
-/* What a compile job reports: one fixed struct through COMPILE_RESULT, then the job ends.
+/* What a compile job reports: one fixed struct through COMPILE_RESULT and, of a module, what it
+ * imports and exports as JSON; then the job ends.
  *
  * A job that dies says nothing; how it died (its wait status) then tells whether
  * a limit ended it. compile_outcome() makes one answer of both, for control and
@@ -17,7 +18,12 @@ enum compile_job {
 /* The word after `compile` in a job's arguments; "" for none. */
 extern const char *const compile_words[COMPILE_JOBS];
 
-enum { COMPILE_MAGIC = 0x31434d57 /* "WMC1" */, COMPILE_ENTRY = 16 };
+enum {
+    COMPILE_MAGIC = 0x32434d57, /* "WMC2" */
+    COMPILE_ENTRY = 16,
+    COMPILE_INTERFACE = 32 << 10, /* bytes of JSON, at most; a longer one isn't reported */
+    COMPILE_BYTES = COMPILE_INTERFACE + 1024 /* room for all of it */
+};
 
 struct compile_result {
     uint32_t magic;
@@ -32,7 +38,10 @@ struct compile_result {
     uint32_t entry_returns;       /* 1: the entry point has type () -> i32 */
     char entry[COMPILE_ENTRY];    /* NUL-terminated */
     uint8_t digest[DIGEST_BYTES]; /* SHA-256 of the bytes that the job read */
+    uint32_t interface_bytes; /* that follow: {"imports": ["MODULE.NAME", …], "exports": […]} */
+    uint32_t reserved;
 };
+_Static_assert(sizeof(struct compile_result) < COMPILE_BYTES - COMPILE_INTERFACE, "it fits");
 
 /* `bytes` is all that came through COMPILE_RESULT, `wait_status` how the job ended. ERR_OK: an
  * image was made and *ret_result describes it. Else why not: the rule that the module broke,
@@ -41,3 +50,6 @@ struct compile_result {
  * handled hostile bytes. */
 enum err_code compile_outcome(struct slice bytes, int wait_status, const struct limits *limits,
                               struct compile_result *ret_result, struct err *e) MUST_CHECK;
+
+/* The JSON in `bytes`, which compile_outcome() took; empty if there is none. It is not judged. */
+struct slice compile_interface(struct slice bytes);

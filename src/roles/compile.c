@@ -17,8 +17,10 @@
 #include "module/module.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -57,8 +59,35 @@ static bool write_all(int fd, const void *data, size_t n)
     return true;
 }
 
+/* A list as JSON. Made by hand: a hash table of jansson's wants random bytes from a file. */
+static bool put_names(struct buf *out, json_t *names)
+{
+    char *text = json_dumps(names, JSON_COMPACT);
+    bool ok = text && buf_add(out, text, strlen(text));
+    free(text);
+    json_decref(names);
+    return ok;
+}
+
+/* What it imports and exports; empty if that is over COMPILE_INTERFACE. */
+static void describe(const struct module *m, struct buf *out)
+{
+    json_t *imports = json_array(), *exports = json_array();
+    for (uint32_t i = 0; i < m->import_count; i++)
+        json_array_append_new(imports, json_sprintf("%.*s.%.*s", SLICE_ARG(m->imports[i].module),
+                                                    SLICE_ARG(m->imports[i].name)));
+    for (uint32_t i = 0; i < m->export_count; i++)
+        json_array_append_new(exports, json_stringn(m->exports[i].name.p, m->exports[i].name.n));
+    bool ok = buf_addf(out, "{\"imports\":") && put_names(out, imports);
+    ok = ok && buf_addf(out, ",\"exports\":");
+    if (!(ok && put_names(out, exports) && buf_addf(out, "}")))
+        buf_clear(out);
+    if (!ok)
+        json_decref(exports);
+}
+
 static enum err_code compile(struct engine *engine, struct slice bytes, const struct limits *limits,
-                             struct compile_result *r, struct err *e)
+                             struct compile_result *r, struct buf *interface, struct err *e)
 {
     struct module m = {0};
     struct verdict v;
@@ -85,6 +114,7 @@ static enum err_code compile(struct engine *engine, struct slice bytes, const st
     r->data_segments = m.data_count;
     r->entry_returns = v.entry_returns;
     memcpy(r->entry, v.entry, sizeof r->entry);
+    describe(&m, interface);
 out:
     buf_done(&prepared);
     module_done(&m);
@@ -128,7 +158,9 @@ int role_compile(int argc, char **argv)
     struct engine *engine = NULL;
     struct slice bytes;
     struct compile_result r = {.magic = COMPILE_MAGIC};
+    struct buf interface;
     int at = 1;
+    buf_init(&interface, COMPILE_INTERFACE);
     enum compile_job job = COMPILE_PLAIN;
     for (int k = COMPILE_PLAIN; argc > 1 && k < COMPILE_JOBS; k++)
         if (strcmp(argv[1], compile_words[k]) == 0) {
@@ -162,12 +194,14 @@ int role_compile(int argc, char **argv)
     /* The disk may have changed what was stored: whoever asked compares. */
     crypto_hash_sha256(r.digest, (const unsigned char *)bytes.p, bytes.n);
     rc = job == COMPILE_ASSETS ? bundle(bytes, &limits, &r, &e)
-                               : compile(engine, bytes, &limits, &r, &e);
+                               : compile(engine, bytes, &limits, &r, &interface, &e);
 out:
     r.code = rc;
     if (rc)
         snprintf(r.text, sizeof r.text, "%s", e.text[0] ? e.text : err_title(rc));
     r.cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
-    bool told = write_all(COMPILE_RESULT, &r, sizeof r);
+    r.interface_bytes = (uint32_t)buf_size(&interface);
+    bool told = write_all(COMPILE_RESULT, &r, sizeof r) &&
+                write_all(COMPILE_RESULT, buf_slice(&interface).p, buf_size(&interface));
     _exit(told ? 0 : 1); /* the engine's memory goes with the process */
 }

@@ -91,7 +91,7 @@ void control_assets_compiled(struct control *c, uint64_t cookie, int wait_status
     struct assets_want *w = j->want;
     struct compile_result result;
     struct err e;
-    char bytes[sizeof result + 1]; /* one more than there may be */
+    char bytes[COMPILE_BYTES];
     ssize_t n = read(j->result, bytes, sizeof bytes);
     enum err_code rc = compile_outcome(slice_make(bytes, n > 0 ? (size_t)n : 0), wait_status,
                                        &c->options.limits, &result, &e);

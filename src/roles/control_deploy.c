@@ -426,6 +426,8 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
     memcpy(v.assets, d->settings.assets, sizeof v.assets);
     memcpy(v.content, content, sizeof v.content);
     rc = store_module_put(st, d->project, d->digest, d->size, e);
+    if (rc == ERR_OK && d->image.interface.n)
+        rc = store_interface_put(st, d->project, d->digest, d->image.interface, e);
     if (rc == ERR_OK)
         rc = store_version_put(st, &v, &d->number, e);
     if (rc == ERR_OK)

@@ -156,7 +156,9 @@ static void job_free(struct control *c, struct job *j)
 
 static void start_next(struct control *c, struct uuid project);
 
-static void job_end(struct control *c, struct job *j, const struct err *failure)
+/* `interface`: of a module that was just compiled, as JSON; may be empty. */
+static void job_end(struct control *c, struct job *j, struct slice interface,
+                    const struct err *failure)
 {
     struct list wants;
     struct uuid project = j->project;
@@ -167,6 +169,7 @@ static void job_end(struct control *c, struct job *j, const struct err *failure)
     start_next(c, project);
     for (struct list *n; (n = list_pop(&wants));) {
         struct image_want *w = LIST_ITEM(n, struct image_want, node);
+        w->interface = interface;
         w->on_done(w, failure);
     }
 }
@@ -212,7 +215,7 @@ static void start_next(struct control *c, struct uuid project)
             waits = j;
     }
     if (waits && working < PROJECT_WORK && job_start(c, waits, &e))
-        job_end(c, waits, &e); /* which goes on to the next */
+        job_end(c, waits, SLICE(""), &e); /* which goes on to the next */
 }
 
 static struct job *find(struct control *c, const struct image_want *w, unsigned *ret_all,
@@ -275,7 +278,7 @@ void control_image_want(struct api *api, struct image_want *w)
 
 /* What the job left, into its place: hashed, synced, renamed, and its row written. */
 static enum err_code keep_image(struct control *c, struct job *j, uint64_t memory_min,
-                                struct err *e)
+                                struct slice interface, struct err *e)
 {
     struct store_image image = {
         .project = j->project, .kind = (uint8_t)j->kind, .memory_min = memory_min};
@@ -294,7 +297,31 @@ static enum err_code keep_image(struct control *c, struct job *j, uint64_t memor
     rc = store_begin(c->api.store, e);
     if (rc)
         return rc;
-    return store_end(c->api.store, store_image_put(c->api.store, engine_name(), &image, e), e);
+    rc = store_image_put(c->api.store, engine_name(), &image, e);
+    if (rc == ERR_OK && interface.n)
+        rc = store_interface_put(c->api.store, j->project, j->digest, interface, e);
+    return store_end(c->api.store, rc, e);
+}
+
+static bool are_texts(const json_t *list)
+{
+    json_t *v;
+    size_t i;
+    json_array_foreach(list, i, v) if (!json_is_string(v)) return false;
+    return json_is_array(list);
+}
+
+/* What a job says of its module, which may have taken the job over: NULL unless it is two lists of
+ * texts. The caller's. */
+static char *judge_interface(struct slice text)
+{
+    json_t *o = text.n ? json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    char *judged = NULL;
+    if (json_object_size(o) == 2 && are_texts(json_object_get(o, "imports")) &&
+        are_texts(json_object_get(o, "exports")))
+        judged = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return judged;
 }
 
 /* Did the job read what was once uploaded? One that died couldn't say. */
@@ -323,19 +350,21 @@ bool control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
         return false;
     struct compile_result result = {0};
     struct err e;
-    char bytes[sizeof result + 1]; /* one more than there may be */
+    char bytes[COMPILE_BYTES];
     ssize_t n = read(j->result, bytes, sizeof bytes);
-    enum err_code rc = compile_outcome(slice_make(bytes, n > 0 ? (size_t)n : 0), wait_status,
-                                       &c->options.limits, &result, &e);
+    struct slice said = slice_make(bytes, n > 0 ? (size_t)n : 0);
+    enum err_code rc = compile_outcome(said, wait_status, &c->options.limits, &result, &e);
+    char *interface = rc ? NULL : judge_interface(compile_interface(said));
     if (!is_module(c, j, &result))
         rc = err_set(&e, ERR_IO, "the stored module is damaged: upload it again");
     if (rc == ERR_OK)
-        rc = keep_image(c, j, result.memory_min, &e);
+        rc = keep_image(c, j, result.memory_min, slice_str(interface ? interface : ""), &e);
     c->api.counts.compiled += rc == ERR_OK;
     c->api.counts.compile_failed += rc != ERR_OK;
     if (rc)
         log_line(LOG_INFO, "compile_failed", "code=%s text=\"%s\"", err_slug(rc), e.text);
-    job_end(c, j, rc ? &e : NULL);
+    job_end(c, j, slice_str(interface ? interface : ""), rc ? &e : NULL);
+    free(interface);
     return true;
 }
 

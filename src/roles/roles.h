@@ -35,7 +35,7 @@ enum role_fd {
     /* compile */
     COMPILE_MODULE = 4, /* the module, a regular file open for reading */
     COMPILE_IMAGE = 5,  /* an empty regular file open for reading and writing: gets the image */
-    COMPILE_RESULT = 6, /* stream socket or pipe: gets one struct compile_result, then closes */
+    COMPILE_RESULT = 6, /* stream socket or pipe: gets what ipc/compile.h says, then closes */
 };
 
 /* Folders and files of a data folder; all created by master or control, 0700 and 0600.

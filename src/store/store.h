@@ -222,6 +222,15 @@ enum err_code store_module_put(struct store *st, struct uuid project,
 enum err_code store_module(struct store *st, struct uuid project,
                            const uint8_t digest[DIGEST_BYTES], uint64_t *ret_size,
                            struct err *e) MUST_CHECK;
+/* What it imports and exports, as JSON: {"imports": ["MODULE.NAME", …], "exports": ["NAME", …]}.
+ * Harmless if there is no such module. */
+enum err_code store_interface_put(struct store *st, struct uuid project,
+                                  const uint8_t digest[DIGEST_BYTES], struct slice interface,
+                                  struct err *e) MUST_CHECK;
+/* Appends it; nothing if it isn't known. */
+enum err_code store_interface(struct store *st, struct uuid project,
+                              const uint8_t digest[DIGEST_BYTES], struct buf *out,
+                              struct err *e) MUST_CHECK;
 /* Bytes of modules, images and assets that a project has. */
 enum err_code store_stored(struct store *st, struct uuid project, uint64_t *ret_bytes,
                            struct err *e) MUST_CHECK;

@@ -56,4 +56,20 @@ TEST(said)
     CHECK(outcome(&r, sizeof r - 1, 0) == ERR_PROTOCOL);
 }
 
-TEST_MAIN(CASE(killed), CASE(said))
+TEST(interface)
+{
+    static const char json[] = "{\"imports\":[],\"exports\":[]}";
+    struct compile_result r = {.magic = COMPILE_MAGIC, .interface_bytes = sizeof json - 1};
+    char bytes[sizeof r + sizeof json];
+    memcpy(bytes, &r, sizeof r);
+    memcpy(bytes + sizeof r, json, sizeof json);
+    CHECK(outcome(bytes, sizeof r + sizeof json - 1, 0) == ERR_OK);
+    CHECK(slice_eq(compile_interface(slice_make(bytes, sizeof r + sizeof json - 1)),
+                   slice_str(json)));
+    CHECK(outcome(bytes, sizeof r + sizeof json, 0) == ERR_PROTOCOL);
+    CHECK(outcome(bytes, sizeof r, 0) == ERR_PROTOCOL);
+    r.interface_bytes = COMPILE_INTERFACE + 1;
+    CHECK(outcome(&r, sizeof r, 0) == ERR_PROTOCOL);
+}
+
+TEST_MAIN(CASE(killed), CASE(said), CASE(interface))

@@ -21,6 +21,29 @@ enum err_code store_module(struct store *st, struct uuid project,
     return query_end_least(&q, 1, e);
 }
 
+enum err_code store_interface_put(struct store *st, struct uuid project,
+                                  const uint8_t digest[DIGEST_BYTES], struct slice interface,
+                                  struct err *e)
+{
+    return query_run(query(st,
+                           "UPDATE modules SET interface = ? WHERE project_id = ? AND digest = ?"
+                           " AND interface IS NULL",
+                           "sud", interface, project, digest),
+                     e);
+}
+
+enum err_code store_interface(struct store *st, struct uuid project,
+                              const uint8_t digest[DIGEST_BYTES], struct buf *out, struct err *e)
+{
+    struct query q = query(st, "SELECT interface FROM modules WHERE project_id = ? AND digest = ?",
+                           "ud", project, digest);
+    bool fits = true;
+    if (query_row(&q))
+        fits = buf_add(out, col_slice(&q, 0).p, col_slice(&q, 0).n);
+    enum err_code rc = query_end(&q, e);
+    return rc || fits ? rc : err_set(e, ERR_MEMORY, "no memory for a module's interface");
+}
+
 enum err_code store_stored(struct store *st, struct uuid project, uint64_t *ret_bytes,
                            struct err *e)
 {
