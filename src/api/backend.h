@@ -152,6 +152,22 @@ struct api_ring {
     uint32_t execs; /* processes that its edge has */
 };
 
+/* What housekeeping would remove later, removed now. */
+struct gc_counts {
+    struct store_unused unused;
+    uint64_t blobs, blob_bytes; /* that nobody knows */
+};
+struct gc_want {
+    uint64_t older_ms; /* uploads must be this old */
+    bool dry;          /* only count */
+    struct gc_counts removed;
+    void (*on_done)(struct gc_want *w, const struct err *failure); /* once, in a later turn */
+    /* private */
+    struct gc_counts before;
+    struct loop_task step;
+    void *control;
+};
+
 struct api_backend {
     void (*image_want)(struct api *api, struct image_want *w);
     void (*assets_want)(struct api *api, struct assets_want *w);
@@ -168,6 +184,7 @@ struct api_backend {
     enum err_code (*drain)(struct api *api, struct err *e);
     /* Blobs that nobody knows may be there: they are looked for soon. */
     void (*sweep)(struct api *api);
+    void (*gc)(struct api *api, struct gc_want *w);
     /* What readiness and metrics ask for. */
     struct api_state (*state)(struct api *api);
     void (*rings)(struct api *api, void (*each)(void *arg, const struct api_ring *ring), void *arg);

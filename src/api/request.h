@@ -256,6 +256,7 @@ void logs_list(struct api_request *r);
 void audit_egress(struct api_request *r);
 void backup_get(struct api_request *r);
 void metrics_get(struct api_request *r);
+void gc_post(struct api_request *r);
 void runs_list(struct api_request *r);
 void runs_get(struct api_request *r);
 void usage_get(struct api_request *r);

@@ -613,4 +613,14 @@ QUERY(query_audit_egress, HAS("to", address, "the address that was reached"),
 
 /* ---- operating ---- */
 
+static const struct schema older_than = {
+    .type = SCHEMA_INTEGER, .least = 0, .most = 31 * 86400, .help = "seconds"};
+OBJECT(schema_gc, "Gc", MAY("dry_run", flag, "true: only say what would be removed"),
+       MAY("older_than", older_than, "uploads that are younger stay; 600"));
+OBJECT(gc_amount, "GcAmount", HAS("count", count, NULL), HAS("bytes", count, NULL));
+OBJECT(schema_gc_done, "GcDone", HAS("dry_run", flag, NULL),
+       HAS("modules", gc_amount, "that no version names, with their images"),
+       HAS("assets", gc_amount, "that no version names"),
+       HAS("blobs", gc_amount, "that nothing names"),
+       HAS("functions", count, "deleted ones whose name is free again"));
 QUERY(query_backup, MAY("keys", flag, "with the server's keys"));

@@ -52,6 +52,7 @@ extern const struct schema schema_connection_list;
 extern const struct schema_field query_audit_egress[];
 
 /* operating */
+extern const struct schema schema_gc, schema_gc_done;
 extern const struct schema_field query_backup[];
 
 /* segments of paths, by their names in routes.c: "project", "function", "id" */

@@ -52,6 +52,9 @@ enum err_code blobs_each(struct blobs *b,
                          void (*each)(void *arg, const uint8_t digest[DIGEST_BYTES]), void *arg,
                          struct err *e) MUST_CHECK;
 
+/* 0 if it is not there. */
+uint64_t blob_size(struct blobs *b, const uint8_t digest[DIGEST_BYTES]);
+
 /* SHA-256 of a whole file, from its start. */
 enum err_code blob_hash(int fd, uint8_t ret_hash[DIGEST_BYTES], uint64_t *ret_size,
                         struct err *e) MUST_CHECK;

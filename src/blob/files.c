@@ -215,6 +215,14 @@ enum err_code blob_open(struct blobs *b, const uint8_t digest[DIGEST_BYTES], int
     return ERR_OK;
 }
 
+uint64_t blob_size(struct blobs *b, const uint8_t digest[DIGEST_BYTES])
+{
+    char name[DIGEST_TEXT + 1];
+    struct stat st;
+    digest_text(digest, name);
+    return fstatat(b->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 enum err_code blob_check(struct blobs *b, const uint8_t digest[DIGEST_BYTES], struct err *e)
 {
     char name[DIGEST_TEXT + 1];

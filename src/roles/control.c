@@ -42,6 +42,7 @@ static const struct api_backend backend = {
     .inject_cancel = control_inject_cancel,
     .drain = control_drain,
     .sweep = control_sweep,
+    .gc = control_gc,
     .state = control_state,
     .rings = control_rings,
 };

@@ -60,6 +60,7 @@ struct control {
     /* control_keep.c */
     struct loop_timer keep;
     bool sweep; /* there may be blobs that nobody knows */
+    uint64_t upload_ms; /* an upload without a version is kept this long */
 };
 
 /* control_first.c: makes what a new database lacks, and DATA/operator.token. */
@@ -145,6 +146,7 @@ void control_keep_start(struct control *c);
 /* Removes blobs that no row of the database names. */
 enum err_code control_keep_orphans(struct control *c, struct err *e) MUST_CHECK;
 void control_sweep(struct api *api);
+void control_gc(struct api *api, struct gc_want *w);
 
 static inline struct control *control_of(struct api *api)
 {

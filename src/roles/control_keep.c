@@ -40,7 +40,7 @@ static enum err_code remove_module(struct control *c, struct err *e)
     if (!list_empty(&c->deploys) || !list_empty(&c->jobs))
         return ERR_NOT_FOUND;
     enum err_code rc =
-        store_module_unused(c->api.store, steady_ms() - MODULE_MS, &project, digest, e);
+        store_module_unused(c->api.store, steady_ms() - c->upload_ms, &project, digest, e);
     if (rc == ERR_OK)
         rc = store_begin(c->api.store, e);
     if (rc)
@@ -62,7 +62,7 @@ static enum err_code remove_assets(struct control *c, struct err *e)
     if (!list_empty(&c->deploys) || !list_empty(&c->bundling))
         return ERR_NOT_FOUND;
     enum err_code rc =
-        store_assets_unused(c->api.store, steady_ms() - MODULE_MS, &project, digest, e);
+        store_assets_unused(c->api.store, steady_ms() - c->upload_ms, &project, digest, e);
     if (rc == ERR_OK)
         rc = store_begin(c->api.store, e);
     if (rc)
@@ -216,8 +216,96 @@ static void on_keep(struct loop_timer *t)
     loop_timer_start(c->loop, t, loop_now(c->loop) + (more ? MORE_US : KEEP_US), on_keep);
 }
 
+/* ---- all of it now ---- */
+
+static void count_orphan(void *arg, const uint8_t digest[DIGEST_BYTES])
+{
+    struct gc_want *w = arg;
+    struct control *c = w->control;
+    struct err ignored;
+    bool known = true;
+    if (store_blob_known(c->api.store, digest, &known, &ignored) == ERR_OK && !known) {
+        w->removed.blobs++;
+        w->removed.blob_bytes += blob_size(c->api.blobs, digest);
+    }
+}
+
+/* What there is to remove, into w->removed. */
+static enum err_code count_all(struct gc_want *w, struct err *e)
+{
+    struct control *c = w->control;
+    w->removed = (struct gc_counts){0};
+    enum err_code rc = store_unused(c->api.store, steady_ms() - w->older_ms, functions_kept_since(),
+                                    &w->removed.unused, e);
+    if (rc == ERR_OK && uploads_rest(c))
+        rc = blobs_each(c->api.blobs, count_orphan, w, e);
+    return rc;
+}
+
+/* Removed is what was there before and is not any more. */
+static void gc_end(struct gc_want *w, const struct err *failure)
+{
+    struct control *c = w->control;
+    struct gc_counts *now = &w->removed, *was = &w->before;
+    struct err e;
+    c->upload_ms = MODULE_MS;
+    if (!failure && count_all(w, &e))
+        failure = &e;
+    if (w->dry || failure) {
+        w->on_done(w, failure);
+        return;
+    }
+    *now = (struct gc_counts){
+        .unused = {.modules = was->unused.modules - now->unused.modules,
+                   .module_bytes = was->unused.module_bytes - now->unused.module_bytes,
+                   .assets = was->unused.assets - now->unused.assets,
+                   .asset_bytes = was->unused.asset_bytes - now->unused.asset_bytes,
+                   .functions = was->unused.functions - now->unused.functions},
+        .blobs = was->blobs - now->blobs,
+        .blob_bytes = was->blob_bytes - now->blob_bytes};
+    w->on_done(w, NULL);
+}
+
+/* A piece of each duty a turn, until none has more. */
+static void gc_step(struct loop_task *t)
+{
+    struct gc_want *w = LIST_ITEM(t, struct gc_want, step);
+    struct control *c = w->control;
+    bool more = false;
+    c->sweep = true;
+    c->upload_ms = w->older_ms;
+    for (size_t i = 0; !w->dry && i < sizeof duties / sizeof *duties; i++) {
+        struct err e;
+        enum err_code rc = duties[i].piece(c, &e);
+        more |= rc == ERR_OK && duties[i].piece != sweep;
+        if (rc && rc != ERR_NOT_FOUND) {
+            gc_end(w, &e);
+            return;
+        }
+    }
+    if (more)
+        loop_task_add(c->loop, t);
+    else
+        gc_end(w, NULL);
+}
+
+void control_gc(struct api *api, struct gc_want *w)
+{
+    struct control *c = control_of(api);
+    struct err e;
+    w->control = c;
+    loop_task_init(&w->step, gc_step);
+    if (count_all(w, &e)) {
+        w->on_done(w, &e);
+        return;
+    }
+    w->before = w->removed;
+    loop_task_add(c->loop, &w->step);
+}
+
 void control_keep_start(struct control *c)
 {
+    c->upload_ms = MODULE_MS;
     char text[STEADY_TEXT];
     struct err e;
     if (store_setting(c->api.store, "clock", text, sizeof text, &e))

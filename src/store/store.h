@@ -692,6 +692,14 @@ enum err_code store_module_delete(struct store *st, struct uuid project,
                                   const uint8_t digest[DIGEST_BYTES], bool *ret_last,
                                   struct err *e) MUST_CHECK;
 
+/* What housekeeping would remove: modules (bytes with their images) and assets that no kept version
+ * names and that are older than `before_ms`, functions deleted before `dead_ms`. */
+struct store_unused {
+    uint64_t modules, module_bytes, assets, asset_bytes, functions;
+};
+enum err_code store_unused(struct store *st, uint64_t before_ms, uint64_t dead_ms,
+                           struct store_unused *ret_unused, struct err *e) MUST_CHECK;
+
 /* ---- copies ---- */
 
 /* A consistent copy of the database in the new file `path` of the current folder, while it is in

@@ -241,3 +241,45 @@ enum err_code store_assets_delete(struct store *st, struct uuid project,
         e);
     return rc ? rc : still_known(st, digest, ret_last, e);
 }
+
+/* ---- both ---- */
+
+enum err_code store_unused(struct store *st, uint64_t before_ms, uint64_t dead_ms,
+                           struct store_unused *ret_unused, struct err *e)
+{
+    struct store_unused u = {0};
+    struct query q = query(st,
+                           "SELECT count(*), coalesce(sum(m.size + coalesce((SELECT sum(i.size)"
+                           " FROM images i WHERE i.project_id = m.project_id"
+                           " AND i.digest = m.digest), 0)), 0) FROM modules m"
+                           " WHERE m.updated_at < ? AND NOT EXISTS (SELECT 1 FROM versions v"
+                           " JOIN functions f ON f.id = v.function_id WHERE v.digest = m.digest"
+                           " AND f.project_id = m.project_id)",
+                           "i", before_ms);
+    if (query_row(&q)) {
+        u.modules = col_u64(&q, 0);
+        u.module_bytes = col_u64(&q, 1);
+    }
+    enum err_code rc = query_end(&q, e);
+    if (rc)
+        return rc;
+    q = query(st,
+              "SELECT count(*), coalesce(sum(a.size), 0) FROM assets a WHERE a.updated_at < ?"
+              " AND NOT EXISTS (SELECT 1 FROM functions f JOIN versions v ON v.function_id = f.id"
+              " WHERE f.project_id = a.project_id AND v.assets = a.digest)",
+              "i", before_ms);
+    if (query_row(&q)) {
+        u.assets = col_u64(&q, 0);
+        u.asset_bytes = col_u64(&q, 1);
+    }
+    rc = query_end(&q, e);
+    if (rc)
+        return rc;
+    q = query(st, "SELECT count(*) FROM functions WHERE deleted_at < ?", "i", dead_ms);
+    if (query_row(&q))
+        u.functions = col_u64(&q, 0);
+    rc = query_end(&q, e);
+    if (rc == ERR_OK)
+        *ret_unused = u;
+    return rc;
+}
