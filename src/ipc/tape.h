@@ -18,10 +18,11 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "ipc/frame.h"
 #include "ipc/spec.h"
 
 enum {
-    TAPE_PARTS = 1 << 20,                       /* bytes of all parts but the records, at most */
+    TAPE_PARTS = FRAME_LOAD_MOST + (128 << 10), /* bytes of all parts but the records, at most */
     TAPE_MOST = (16 << 20) + TAPE_PARTS + 4096, /* … with the most records of the limit `capture` */
 };
 

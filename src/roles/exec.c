@@ -512,6 +512,15 @@ static void on_tape(struct exec *x, const struct frame *f, struct slice payload)
     x->taped = !(f->flags & FRAME_MORE);
 }
 
+/* Its run can't begin. */
+static void drop_tape(struct exec *x, uint64_t id)
+{
+    if (!x->taped || x->taping_run != id)
+        return;
+    buf_done(&x->taping);
+    x->taped = false;
+}
+
 /* The run that begins plays the tape that came before it. */
 static enum err_code play(struct run *r, struct err *e)
 {
@@ -519,12 +528,11 @@ static enum err_code play(struct run *r, struct err *e)
     struct tape t;
     size_t n = buf_size(&x->taping);
     char *bytes = malloc(n);
-    if (!bytes)
-        return err_set(e, ERR_MEMORY, "no memory for the capture");
-    memcpy(bytes, buf_data(&x->taping), n);
-    buf_done(&x->taping);
-    x->taped = false;
-    enum err_code rc = tape_read(slice_make(bytes, n), &t, e);
+    if (bytes)
+        memcpy(bytes, buf_data(&x->taping), n);
+    drop_tape(x, x->taping_run);
+    enum err_code rc = bytes ? tape_read(slice_make(bytes, n), &t, e)
+                             : err_set(e, ERR_MEMORY, "no memory for the capture");
     if (rc) {
         free(bytes);
         return rc;
@@ -547,16 +555,19 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     }
     enum err_code rc = use_image(x, slot, v);
     if (rc) {
+        drop_tape(x, f->id);
         refuse(x, f->id, rc, "its image can't be opened");
         return;
     }
     struct run *r = new_run(x);
     if (!r) {
+        drop_tape(x, f->id);
         refuse(x, f->id, ERR_BUSY, "all places of the process are taken");
         return;
     }
     if (!buf_add(&r->meta, pairs.bytes.p, pairs.bytes.n)) {
         list_push(&x->free, &r->node);
+        drop_tape(x, f->id);
         refuse(x, f->id, ERR_MEMORY, "no memory for its variables");
         return;
     }

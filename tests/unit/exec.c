@@ -3,6 +3,7 @@
 #include "assemble.h"
 #include "base/clock.h"
 #include "exec_driver.h"
+#include "ipc/tape.h"
 #include "ipc/exchange.h"
 #include "test.h"
 
@@ -324,7 +325,7 @@ TEST(malformed)
 {
     struct frame f;
     struct slice p;
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 10; i++) {
         begin();
         uint32_t number = 0x7fffffff;
         switch (i) {
@@ -358,6 +359,10 @@ TEST(malformed)
             driver_begin(&d, 1, READ_FOREVER, SLICE(""), true);
             driver_put(&d, FRAME_CREDIT, 0, 1, &number, 4);
             driver_put(&d, FRAME_CREDIT, 0, 1, &number, 4);
+            break;
+        case 8: /* pieces of two tapes */
+            driver_put(&d, FRAME_TAPE, FRAME_MORE, 1, "w", 1);
+            driver_put(&d, FRAME_TAPE, 0, 2, "w", 1);
             break;
         default: /* a frame of the other direction */
             driver_put(&d, FRAME_OUTPUT, 0, 1, "x", 1);
@@ -427,6 +432,52 @@ TEST(traced)
     const char *slept = strstr(lines, "2 cwa.runtime_msleep(20)  (2");
     CHECK(strstr(lines, "1 cwa.resource_write(1, \"hello\", 5) -> 5  (") == lines);
     CHECK(slept && !strstr(slept + 1, "2 cwa") && !strstr(lines, "3 cwa"));
+    end();
+}
+
+static void begin_with(uint64_t id, uint32_t slot, uint16_t flags)
+{
+    char payload[4 + sizeof "A\0b"];
+    memcpy(payload, &slot, 4);
+    memcpy(payload + 4, "A\0b", sizeof "A\0b");
+    driver_put(&d, FRAME_BEGIN, flags, id, payload, sizeof payload);
+}
+
+/* The tape of a run comes before its END, and another run plays it without any input. */
+TEST(captured)
+{
+    struct frame f = {0};
+    struct slice p;
+    struct seen s;
+    struct tape t;
+    struct err e;
+    char kept[4096];
+    size_t n = 0;
+    begin();
+    begin_with(1, ECHO, FRAME_KEEP);
+    driver_put(&d, FRAME_BODY, FRAME_LAST, 1, "from outside", 12);
+    driver_flush(&d);
+    while (f.type != FRAME_CAPTURE && driver_next(&d, &f, &p))
+        CHECK(f.type != FRAME_END);
+    CHECK(f.flags == FRAME_LAST && p.n < sizeof kept);
+    n = p.n < sizeof kept ? p.n : 0;
+    memcpy(kept, p.p, n);
+    CHECK(!tape_read(slice_make(kept, n), &t, &e) && t.whole && t.reason == ERR_OK);
+    CHECK(slice_eq(t.meta, slice_make("A\0b", 4)) && slice_eq(t.args, slice_make("test", 5)));
+    CHECK(t.output_bytes == 12 && memmem(kept, n, "from outside", 12));
+    CHECK(collect(1, &s) && s.ledger.head.reason == ERR_OK);
+
+    driver_put(&d, FRAME_TAPE, FRAME_MORE, 2, kept, 10);
+    driver_put(&d, FRAME_TAPE, 0, 2, kept + 10, n - 10);
+    begin_with(2, ECHO, FRAME_LAST);
+    driver_put(&d, FRAME_TAPE, 0, 3, kept, n - 1);
+    begin_with(3, ECHO, FRAME_LAST);
+    begin_with(4, HELLO, FRAME_LAST); /* nothing is left over for it */
+    driver_flush(&d);
+    CHECK(collect(2, &s) && s.ledger.head.reason == ERR_OK);
+    CHECK(s.size == 12 && !memcmp(s.output, "from outside", 12) && s.ledger.head.bytes_in == 12);
+    CHECK(collect(3, &s) && s.ledger.head.reason == ERR_DAMAGED);
+    CHECK(collect(4, &s) && s.ledger.head.reason == ERR_OK && s.size == 5);
     end();
 }
 
@@ -572,8 +623,8 @@ static const struct test_case cases[] = {
     CASE(hello),         CASE(input),         CASE(output_credit), CASE(sleeping),
     CASE(limits),        CASE(causes),        CASE(exec_memory),   CASE(cancelling),
     CASE(missing_image), CASE(many_versions), CASE(malformed),     CASE(assets),
-    CASE(traced),        CASE(told),          CASE(other_kind),    CASE(remote),
-    CASE(policies),
+    CASE(traced),        CASE(captured),      CASE(told),          CASE(other_kind),
+    CASE(remote),        CASE(policies),
 };
 
 int main(void)
