@@ -1,4 +1,5 @@
 /* Tokens and sealed values: what is accepted, and everything that must not be. */
+#include "auth/preview.h"
 #include "auth/seal.h"
 #include "auth/token.h"
 #include "auth/verified.h"
@@ -273,5 +274,46 @@ TEST(sealing)
     buf_done(&plain);
 }
 
-TEST_MAIN(CASE(round_trip), CASE(other_key), CASE(times), CASE(remembered), CASE(headers),
-          CASE(payloads), CASE(texts), CASE(scopes), CASE(sealing))
+TEST(previews)
+{
+    struct preview_pass pass = {
+        .function = uuid_new(), .version = uuid_new(), .until_s = NOW + 600};
+    struct uuid f = pass.function, v = pass.version, other = uuid_new();
+    char token[PREVIEW_TOKEN], cookie[PREVIEW_COOKIE];
+    const uint8_t *public = keys.public_key;
+    struct err e;
+    make();
+    preview_token(&keys, &pass, token);
+    struct slice text = slice_str(token);
+    CHECK(text.n == PREVIEW_TOKEN - 1);
+    CHECK(preview_token_judge(public, text, f, v, NOW, &e) == ERR_OK);
+    CHECK(preview_token_judge(public, text, f, v, NOW + 600, &e) == ERR_UNAUTHORIZED);
+    CHECK(preview_token_judge(public, text, f, other, NOW, &e) == ERR_UNAUTHORIZED);
+    CHECK(preview_token_judge(public, text, other, v, NOW, &e) == ERR_UNAUTHORIZED);
+    CHECK(preview_token_judge(others.public_key, text, f, v, NOW, &e) == ERR_UNAUTHORIZED);
+    for (size_t i = 0; i < text.n; i++) {
+        token[i] ^= 1; /* another letter of the alphabet, or none of it */
+        CHECK(preview_token_judge(public, text, f, v, NOW, &e) == ERR_UNAUTHORIZED);
+        token[i] ^= 1;
+        CHECK(preview_token_judge(public, slice_make(token, i), f, v, NOW, &e) == ERR_UNAUTHORIZED);
+    }
+    CHECK(preview_token_judge(public, slice_str(good), f, v, NOW, &e) == ERR_UNAUTHORIZED);
+
+    const uint8_t key[PREVIEW_KEY] = {3}, other_key[PREVIEW_KEY] = {4};
+    preview_cookie(key, &pass, cookie);
+    text = slice_str(cookie);
+    CHECK(preview_cookie_good(key, text, f, v, NOW));
+    CHECK(!preview_cookie_good(key, text, f, v, NOW + 600));
+    CHECK(!preview_cookie_good(key, text, f, other, NOW));
+    CHECK(!preview_cookie_good(key, text, other, v, NOW));
+    CHECK(!preview_cookie_good(other_key, text, f, v, NOW));
+    for (size_t i = 0; i < text.n; i++) {
+        cookie[i] ^= 1;
+        CHECK(!preview_cookie_good(key, text, f, v, NOW));
+        cookie[i] ^= 1;
+        CHECK(!preview_cookie_good(key, slice_make(cookie, i), f, v, NOW));
+    }
+}
+
+TEST_MAIN(CASE(previews), CASE(round_trip), CASE(other_key), CASE(times), CASE(remembered),
+          CASE(headers), CASE(payloads), CASE(texts), CASE(scopes), CASE(sealing))

@@ -110,6 +110,76 @@ TEST(environments_are_sealed_on_disk)
     remove_folder(folder, path);
 }
 
+TEST(previews_lie_beside_their_function)
+{
+    char path[64], name[ROUTE_KEY_NAME + 1];
+    static const uint8_t public[ROUTE_PUBLIC_BYTES] = {7, 8};
+    uint8_t read[ROUTE_PUBLIC_BYTES];
+    int folder = temp_folder(path);
+    struct err e;
+    struct route_table *w;
+    struct route_row got;
+    CHECK(!route_table_open(folder, true, key, &w, &e));
+    route_public_key_set(w, public);
+    CHECK(!route_begin(w, &e));
+    static const char *const names[] = {"a", "a-b", "ab"};
+    for (int i = 0; i < 3; i++)
+        for (uint32_t number = 0; number < 30; number += 10) {
+            struct route_row row = example(names[i], number + 1);
+            row.preview = number;
+            row.open = number == 10;
+            row.until_ms = number;
+            CHECK(!route_put(w, &row, &e));
+        }
+    CHECK(!route_commit(w, 1, &e));
+    route_public_key(w, read);
+    CHECK(memcmp(read, public, sizeof read) == 0);
+    CHECK(!route_get(w, SLICE("a--20"), &got, &e));
+    CHECK(got.preview == 20 && !got.open && got.until_ms == 20 && got.versions[0].number == 21);
+    CHECK_STR(got.name, "a");
+    route_row_done(&got);
+    CHECK(!route_begin(w, &e) && !route_delete_previews(w, "a", &e));
+    CHECK(!route_delete_previews(w, "none", &e) && !route_commit(w, 2, &e));
+    for (int i = 0; i < 3; i++)
+        for (uint32_t number = 0; number < 30; number += 10) {
+            bool gone = i == 0 && number;
+            route_key_name(names[i], number, name);
+            CHECK(route_get(w, slice_str(name), &got, &e) == (gone ? ERR_NOT_FOUND : ERR_OK));
+            if (!gone)
+                route_row_done(&got);
+        }
+    route_table_close(w);
+    remove_folder(folder, path);
+}
+
+TEST(a_split_keeps_its_versions_apart)
+{
+    struct buf b;
+    struct err e;
+    struct route_row row = example("split", 1), got;
+    row.version_count = ROUTE_VERSIONS;
+    for (uint32_t i = 1; i < ROUTE_VERSIONS; i++) {
+        row.versions[i] = row.versions[0];
+        row.versions[i].number = i + 1;
+        row.versions[i].weight = 10 * i;
+        row.versions[i].load.env = slice_make("A\0"
+                                              "1\0B\0"
+                                              "2\0C\0"
+                                              "3",
+                                              4 * i);
+    }
+    buf_init(&b, 1 << 20);
+    CHECK(route_row_write(&row, key, &b));
+    CHECK(!route_row_read(buf_slice(&b), key, &got, &e));
+    CHECK(got.version_count == ROUTE_VERSIONS);
+    for (uint32_t i = 0; i < ROUTE_VERSIONS; i++) {
+        CHECK(got.versions[i].number == i + 1 && got.versions[i].weight == row.versions[i].weight);
+        CHECK(slice_eq(got.versions[i].load.env, row.versions[i].load.env));
+    }
+    route_row_done(&got);
+    buf_done(&b);
+}
+
 TEST(every_damaged_byte_of_a_row_is_noticed)
 {
     struct buf b;
@@ -177,7 +247,8 @@ TEST(a_killed_writer_leaves_the_last_publication)
     remove_folder(folder, path);
 }
 
-TEST_MAIN(CASE(a_row_survives_the_table), CASE(environments_are_sealed_on_disk),
+TEST_MAIN(CASE(previews_lie_beside_their_function), CASE(a_split_keeps_its_versions_apart),
+          CASE(a_row_survives_the_table), CASE(environments_are_sealed_on_disk),
           CASE(every_damaged_byte_of_a_row_is_noticed),
           CASE(a_file_that_is_no_table_is_refused_and_can_be_reset),
           CASE(a_killed_writer_leaves_the_last_publication))

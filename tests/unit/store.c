@@ -431,6 +431,165 @@ TEST(versions)
     end(st);
 }
 
+static struct store_share shares[STORE_SHARES];
+static uint32_t share_count;
+
+/* "1=20 3=80" */
+static const char *split_now(struct store *st, struct uuid function)
+{
+    static char text[64];
+    struct err e;
+    size_t n = 0;
+    text[0] = '\0';
+    OK(store_shares(st, function, shares, &share_count, &e));
+    for (uint32_t i = 0; i < share_count; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%u=%u", i ? " " : "", shares[i].number,
+                              shares[i].percent);
+    return text;
+}
+
+static enum err_code keep_preview(void *arg, const struct store_preview *p, struct err *e)
+{
+    uint64_t *sum = arg;
+    *sum += p->number + (p->open ? 100 : 0) + p->until_ms;
+    return ERR_OK;
+}
+
+static uint64_t previews_at(struct store *st, struct uuid function, uint64_t now_ms)
+{
+    uint64_t sum = 0;
+    struct err e;
+    OK(store_previews(st, function, now_ms, keep_preview, &sum, &e));
+    return sum;
+}
+
+TEST(traffic)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct uuid ids[5], f = w.function;
+    struct store_version v = {
+        .function = f, .env = SLICE("x"), .limits = SLICE("{}"), .check = SLICE("none")};
+    uint32_t got;
+    uint64_t generation;
+    struct err e;
+    OK(store_begin(st, &e));
+    CHECK_STR(split_now(st, f), "");
+    for (int i = 1; i <= 4; i++) {
+        ids[i] = v.id = uuid_new();
+        v.number = i == 4 ? 9 : 0; /* an import says its number */
+        v.preview = i == 2;
+        OK(store_version_put(st, &v, &got, &e));
+    }
+    CHECK(got == 9);
+    v.id = uuid_new();
+    CHECK(store_version_put(st, &v, &got, &e) == ERR_CONFLICT);
+    OK(store_version_promote(st, f, ids[3], &e));
+    CHECK_STR(split_now(st, f), "3=100");
+    const struct store_share three[] = {
+        {.number = 1, .percent = 20}, {.number = 3, .percent = 50}, {.number = 9, .percent = 30}};
+    OK(store_split(st, f, three, 3, &e));
+    CHECK_STR(split_now(st, f), "1=20 3=50 9=30");
+    /* What has a share is kept. */
+    OK(store_versions_trim(st, f, 3, ids[3], &e));
+    CHECK(number(st, "SELECT count(*) FROM versions WHERE number = 2") == 0);
+    OK(store_versions_trim(st, f, 1, ids[3], &e));
+    CHECK_STR(split_now(st, f), "1=20 3=50 9=30");
+    /* A disabled one gives its share to the live version. */
+    OK(store_generation(st, &generation, &e));
+    OK(store_version_disable(st, f, ids[1], true, &e));
+    CHECK(changed_since(st, generation) == 1);
+    CHECK_STR(split_now(st, f), "3=70 9=30");
+    OK(store_end(st, ERR_OK, &e));
+    const struct store_share disabled[] = {{.number = 1, .percent = 40},
+                                           {.number = 3, .percent = 60}};
+    OK(store_begin(st, &e));
+    CHECK(store_end(st, store_version_promote(st, f, ids[1], &e), &e) == ERR_NOT_FOUND);
+    OK(store_begin(st, &e));
+    CHECK(store_end(st, store_split(st, f, disabled, 2, &e), &e) == ERR_NOT_FOUND);
+    CHECK_STR(split_now(st, f), "3=70 9=30");
+    OK(store_begin(st, &e));
+    OK(store_version_disable(st, f, ids[4], true, &e));
+    CHECK_STR(split_now(st, f), "3=100");
+    CHECK(number(st, "SELECT count(*) FROM traffic") == 0);
+    OK(store_version_disable(st, f, ids[4], false, &e));
+    OK(store_split(st, f, three + 1, 2, &e));
+    CHECK_STR(split_now(st, f), "3=50 9=30");
+    OK(store_split(st, f, NULL, 0, &e));
+    CHECK_STR(split_now(st, f), "3=100");
+    /* Back to the one before. */
+    OK(store_version_promote(st, f, ids[4], &e));
+    number_count = 0;
+    OK(store_version_before(st, f, keep_number, NULL, &e));
+    CHECK(number_count == 1 && numbers[0] == 3);
+    OK(store_version_disable(st, f, ids[3], true, &e));
+    CHECK(store_version_before(st, f, keep_number, NULL, &e) == ERR_NOT_FOUND);
+    OK(store_end(st, ERR_OK, &e));
+    end(st);
+}
+
+TEST(previews)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    struct uuid f = w.function, members = uuid_new(), open = uuid_new();
+    struct store_version v = {
+        .function = f, .env = SLICE("x"), .limits = SLICE("{}"), .check = SLICE("none")};
+    uint32_t got;
+    uint64_t generation;
+    struct err e;
+    OK(store_begin(st, &e));
+    v.id = members;
+    OK(store_version_put(st, &v, &got, &e));
+    v.id = open;
+    v.preview = 1;
+    OK(store_version_put(st, &v, &got, &e));
+    CHECK(previews_at(st, f, 5) == 102);
+    OK(store_generation(st, &generation, &e));
+    OK(store_preview_put(st, f, members, 1000, &e));
+    OK(store_preview_put(st, f, members, 900, &e)); /* no earlier end */
+    CHECK(changed_since(st, generation) == 1);
+    CHECK(previews_at(st, f, 999) == 102 + 1001 && previews_at(st, f, 1000) == 102);
+    CHECK(store_preview_over(st, 999, &e) == ERR_NOT_FOUND);
+    OK(store_generation(st, &generation, &e));
+    OK(store_preview_over(st, 1000, &e));
+    CHECK(changed_since(st, generation) == 1);
+    CHECK(store_preview_over(st, 1000, &e) == ERR_NOT_FOUND);
+    OK(store_preview_put(st, f, members, 1000, &e));
+    OK(store_version_disable(st, f, members, true, &e));
+    OK(store_version_disable(st, f, open, true, &e));
+    CHECK(previews_at(st, f, 5) == 0);
+    OK(store_version_disable(st, f, members, false, &e));
+    OK(store_version_disable(st, f, open, false, &e));
+    CHECK(previews_at(st, f, 5) == 102); /* the link has to be asked for again */
+    OK(store_end(st, ERR_OK, &e));
+    end(st);
+}
+
+TEST(interfaces)
+{
+    struct store *st = begin();
+    struct world w = populate(st);
+    uint8_t digest[DIGEST_BYTES] = {1};
+    struct buf out;
+    struct err e;
+    buf_init(&out, 1000);
+    OK(store_begin(st, &e));
+    OK(store_interface_put(st, w.project, digest, SLICE("{}"), &e));
+    OK(store_interface(st, w.project, digest, &out, &e));
+    CHECK(buf_size(&out) == 0);
+    OK(store_module_put(st, w.project, digest, 8, &e));
+    OK(store_interface(st, w.project, digest, &out, &e));
+    CHECK(buf_size(&out) == 0);
+    OK(store_interface_put(st, w.project, digest, SLICE("{\"imports\":[]}"), &e));
+    OK(store_interface_put(st, w.project, digest, SLICE("{}"), &e)); /* it never changes */
+    OK(store_interface(st, w.project, digest, &out, &e));
+    CHECK(slice_eq(buf_slice(&out), SLICE("{\"imports\":[]}")));
+    OK(store_end(st, ERR_OK, &e));
+    buf_done(&out);
+    end(st);
+}
+
 static enum err_code check_version(void *arg, const struct store_version *v, struct err *e)
 {
     const struct store_version *want = arg;
@@ -1197,6 +1356,6 @@ TEST(sums)
 
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
           CASE(group_commit), CASE(changes), CASE(no_space), CASE(names), CASE(versions),
-          CASE(versions_carry), CASE(assets), CASE(secrets), CASE(images_of_kinds), CASE(runs),
-          CASE(runs_uses), CASE(runs_search), CASE(captures), CASE(logs), CASE(logs_bounded),
-          CASE(journal), CASE(sums))
+          CASE(versions_carry), CASE(traffic), CASE(previews), CASE(interfaces), CASE(assets),
+          CASE(secrets), CASE(images_of_kinds), CASE(runs), CASE(runs_uses), CASE(runs_search),
+          CASE(captures), CASE(logs), CASE(logs_bounded), CASE(journal), CASE(sums))
