@@ -140,7 +140,7 @@ static int refuse(const struct err *e)
 
 int role_control(int argc, char **argv)
 {
-    static struct control c = {.data = CONTROL_DATA, .images = -1, .spool_folder = -1};
+    static struct control c = {.data = CONTROL_DATA, .images = -1, .spool_folder = -1, .routes_folder = -1};
     struct err e;
     int at = 1;
     umask(077);

@@ -35,6 +35,8 @@ struct control {
 
     /* control_routes.c */
     struct route_table *routes;
+    int routes_folder;
+    uint64_t checked_us; /* when the table was last looked through */
     uint64_t published; /* generation that the table has */
     bool behind;        /* a publication failed: tried again by the timer */
     struct loop_timer publish_again;
@@ -86,6 +88,8 @@ void control_routes_publish(void *control);
 /* Appends the row of one version, for an INJECT frame; `silent` as in route.h. */
 enum err_code control_routes_version(struct control *c, struct uuid version, bool silent,
                                      struct buf *out, struct err *e) MUST_CHECK;
+/* Something may be wrong with the table: looks through it, makes it anew if so, tells edges. */
+void control_routes_check(struct control *c);
 void control_routes_done(struct control *c);
 
 /* control_images.c */

@@ -139,6 +139,9 @@ static void on_edge_frame(struct channel *ch, const struct frame *f, struct slic
         memcpy(id.b, payload.p, sizeof id.b);
         control_image_missing(c, id);
         return;
+    case FRAME_DAMAGED:
+        control_routes_check(c);
+        return;
     case FRAME_SPOOLED:
         control_drain_soon(c);
         return;
@@ -174,7 +177,11 @@ static void on_closed(struct channel *ch, const struct err *why)
     struct err lost = {.code = ERR_UNAVAILABLE};
     log_line(LOG_INFO, "edge_gone", "edge=%u why=\"%s\"", e->number, why->text);
     snprintf(lost.text, sizeof lost.text, "the edge that ran it went away");
+    bool platform = e->number == LEASH_PLATFORM_EDGE;
+    struct control *c = e->control;
     edge_drop(e, &lost);
+    if (!platform) /* the route table may be what it died of */
+        control_routes_check(c);
 }
 
 void control_edge_add(struct control *c, uint32_t number, int fd)
@@ -207,8 +214,10 @@ void control_edge_add(struct control *c, uint32_t number, int fd)
         return;
     }
     list_push(&c->edges, &e->node);
-    if (!platform)
+    if (!platform) {
         control_spool_edge(c, number);
+        channel_send(&e->channel, FRAME_ROUTES, 0, 0, &c->published, sizeof c->published);
+    }
 }
 
 void control_edges_tell(struct control *c)

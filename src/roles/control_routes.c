@@ -21,6 +21,9 @@
 
 enum { AGAIN_US = 1000000 };
 
+static unsigned begin_touch(struct control *c);
+static void end_touch(struct control *c);
+
 /* What a version of a row points into. */
 struct texts {
     struct buf env, policy;
@@ -217,8 +220,17 @@ void control_routes_publish(void *control)
     uint64_t generation;
     struct err e;
     enum err_code rc = store_generation(c->api.store, &generation, &e);
-    if (rc == ERR_OK && generation != c->published)
+    if (rc == ERR_OK && generation != c->published) {
+        (void)begin_touch(c);
         rc = publish(c, c->published, generation, &e);
+        end_touch(c);
+    }
+    if (rc == ERR_CONFLICT || rc == ERR_IO) { /* damaged? then everything is published anew */
+        c->checked_us = 0;
+        control_routes_check(c);
+        if (c->published == generation)
+            rc = ERR_OK;
+    }
     c->behind = rc != ERR_OK;
     if (rc) {
         log_line(LOG_ERROR, "routes_publish", "error=\"%s\"", e.text);
@@ -272,47 +284,119 @@ static void made_with(const struct control *c, char out[DIGEST_TEXT + 1])
     digest_text(hash, out);
 }
 
-static enum err_code open_table(struct control *c, int folder, uint64_t generation, struct err *e)
+/* ---- damage ---- */
+
+/* LMDB trusts its file: a page of rubbish may end the process that follows it. So whoever begins to
+ * touch the table adds a byte to a file beside it, and who has come through removes that; a start
+ * that finds two has seen two processes die of the table, and begins a new one. One may have been
+ * killed for any reason. */
+static const char touching[] = "touching";
+
+static unsigned begin_touch(struct control *c)
 {
-    enum err_code rc = route_table_open(folder, true, c->node_key, &c->routes, e);
-    if (rc == ERR_OK && route_generation(c->routes) <= generation)
-        return ERR_OK;
-    if (rc && rc != ERR_CONFLICT)
+    struct stat st;
+    int fd = openat(c->routes_folder, touching, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return 0; /* the disk is full: it is only not counted */
+    unsigned before = fstat(fd, &st) == 0 ? (unsigned)st.st_size : 0;
+    if (write(fd, "+", 1) != 1)
+        log_line(LOG_DEBUG, "routes_touching", "error=%s", strerror(errno));
+    close(fd);
+    return before;
+}
+
+static void end_touch(struct control *c)
+{
+    unlinkat(c->routes_folder, touching, 0);
+}
+
+static enum err_code open_table(struct control *c, uint64_t generation, unsigned died,
+                                struct err *e)
+{
+    struct err why = {.text = "processes died that touched it"};
+    enum err_code rc = ERR_CONFLICT;
+    if (died < 2)
+        rc = route_table_open(c->routes_folder, true, c->node_key, &c->routes, &why);
+    if (rc == ERR_OK)
+        rc = route_table_check(c->routes, &why);
+    if (rc == ERR_OK && route_generation(c->routes) > generation)
+        rc = err_set(&why, ERR_CONFLICT, "the table is ahead of the database");
+    if (rc == ERR_DISK_FULL || rc == ERR_MEMORY) {
+        *e = why;
         return rc;
-    log_line(LOG_WARNING, "routes_rebuild", "why=\"%s\"",
-             rc ? e->text : "the table is ahead of the database");
+    }
+    if (rc == ERR_OK)
+        return rc;
+    log_line(LOG_WARNING, "routes_rebuild", "why=\"%s\"", why.text);
     route_table_close(c->routes);
     c->routes = NULL;
-    rc = route_table_reset(folder, e);
-    return rc ? rc : route_table_open(folder, true, c->node_key, &c->routes, e);
+    rc = route_table_reset(c->routes_folder, e);
+    return rc ? rc : route_table_open(c->routes_folder, true, c->node_key, &c->routes, e);
+}
+
+/* Opens the table, or begins a new one, and writes to it what it lacks of the database; `all`:
+ * everything. */
+static enum err_code bring_up(struct control *c, bool all, struct err *e)
+{
+    uint64_t generation;
+    enum err_code rc = store_generation(c->api.store, &generation, e);
+    if (rc)
+        return rc;
+    rc = open_table(c, generation, begin_touch(c), e);
+    if (rc)
+        return rc;
+    c->published = route_generation(c->routes);
+    route_public_key_set(c->routes, c->api.keys.public_key);
+    if (all || generation != c->published)
+        rc = publish(c, all ? 0 : c->published, generation, e);
+    if (rc)
+        return rc;
+    end_touch(c);
+    c->published = generation;
+    return ERR_OK;
+}
+
+void control_routes_check(struct control *c)
+{
+    uint64_t now = loop_now(c->loop);
+    struct err e;
+    if (c->draining || (c->checked_us && now < c->checked_us + AGAIN_US))
+        return;
+    c->checked_us = now;
+    (void)begin_touch(c);
+    enum err_code rc = ERR_CONFLICT;
+    if (!route_table_replaced(c->routes, c->routes_folder))
+        rc = route_table_check(c->routes, &e);
+    else
+        err_set(&e, rc, "the file of the route table is gone");
+    end_touch(c);
+    if (rc) {
+        log_line(LOG_WARNING, "routes_damaged", "why=\"%s\"", e.text);
+        route_table_close(c->routes);
+        c->routes = NULL;
+        if (bring_up(c, false, &e)) {
+            log_line(LOG_ERROR, "routes_rebuild", "error=\"%s\"", e.text);
+            _exit(1); /* the next start tries again */
+        }
+    }
+    control_edges_tell(c);
 }
 
 enum err_code control_routes_open(struct control *c, struct err *e)
 {
     char now[DIGEST_TEXT + 1], then[DIGEST_TEXT + 1];
-    uint64_t generation;
     if (mkdirat(c->data, "routes", 0755) < 0 && errno != EEXIST)
         return err_errno(e, "making the folder routes");
-    int folder = openat(c->data, "routes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
+    c->routes_folder = openat(c->data, "routes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (c->routes_folder < 0)
         return err_errno(e, "opening the folder routes");
-    enum err_code rc = store_generation(c->api.store, &generation, e);
-    if (rc == ERR_OK)
-        rc = open_table(c, folder, generation, e);
-    close(folder);
-    if (rc == ERR_OK)
-        rc = store_setting(c->api.store, "routes_made_with", then, sizeof then, e);
-    if (rc)
-        return rc;
-    c->published = route_generation(c->routes);
-    route_public_key_set(c->routes, c->api.keys.public_key);
+    enum err_code rc = store_setting(c->api.store, "routes_made_with", then, sizeof then, e);
     made_with(c, now);
-    bool all = strcmp(now, then) != 0;
-    if (all || generation != c->published)
-        rc = publish(c, all ? 0 : c->published, generation, e);
+    bool all = rc == ERR_OK && strcmp(now, then) != 0;
+    if (rc == ERR_OK)
+        rc = bring_up(c, all, e);
     if (rc)
         return rc;
-    c->published = generation;
     if (all) {
         rc = store_begin(c->api.store, e);
         if (rc == ERR_OK)
@@ -327,4 +411,6 @@ enum err_code control_routes_open(struct control *c, struct err *e)
 void control_routes_done(struct control *c)
 {
     route_table_close(c->routes);
+    if (c->routes_folder >= 0)
+        close(c->routes_folder);
 }

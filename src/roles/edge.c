@@ -144,13 +144,13 @@ static enum err_code open_functions(struct edge *e, struct err *err)
     snprintf(ring, sizeof ring, "edge-%s", e->name);
     enum err_code rc = read_key(EDGE_NODE, e->node_key, err);
     if (rc == ERR_OK)
-        rc = route_table_open(EDGE_ROUTES, false, e->node_key, &e->routes, err);
+        edge_routes_look(e); /* without one it waits for control's word */
     if (rc == ERR_OK)
         rc = spool_open(EDGE_SPOOL, ring, (size_t)option_number(&e->options, OPTION_SPOOL_SIZE),
                         true, &e->spool, err);
     if (rc == ERR_OK) {
         spool_set_execs(e->spool, 0); /* those of an edge before are gone */
-        edge_functions_check(e);
+        edge_routes_check(e);
     }
     return rc;
 }

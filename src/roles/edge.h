@@ -8,6 +8,7 @@
  *   edge.c            start, leash, drain
  *   edge_site.c       host and path → function name
  *   edge_begin.c      a request → the payload of its BEGIN
+ *   edge_routes.c     the route table
  *   edge_functions.c  requests of the world, the cache of routes
  *   edge_preview.c    who may see a version before it is promoted
  *   edge_queue.c      who may run now: concurrency and the queues
@@ -191,8 +192,9 @@ struct edge {
     bool has_control, has_egress;
 
     /* functions edge */
-    struct route_table *routes;
+    struct route_table *routes; /* NULL: there is none that can be read */
     uint8_t node_key[ROUTE_KEY_BYTES];
+    uint64_t damaged_us; /* when control was told last that the table is damaged */
     struct spool *spool;
     uint64_t generation, generation_us; /* of the table; when it was looked at */
     struct map functions, projects;
@@ -239,9 +241,6 @@ struct edge_function *edge_function_get(struct edge *e, struct slice name);
 bool edge_function_bind(struct edge_function *f, struct edge *e, struct uuid project,
                         struct uuid id);
 void edge_route_unref(struct edge_route *r);
-/* Looks at the table's generation, once a turn: when it has changed, what is cached will be read
- * again. */
-void edge_functions_check(struct edge *e);
 /* Frees a project that no function and no exec needs any more. */
 void edge_project_drop(struct edge_project *p);
 void edge_functions_done(struct edge *e);
@@ -344,10 +343,20 @@ enum err_code edge_answer_end(struct edge_answer *a, struct slice late);
 /* It ended for this cause: a page, or the cut of what was begun. */
 void edge_answer_fail(struct edge_answer *a, enum err_code cause, const char *detail);
 
+/* edge_routes.c */
+/* Opens the table if it isn't open or has been replaced. */
+void edge_routes_look(struct edge *e);
+/* Looks at the table's generation, once a turn. */
+void edge_routes_check(struct edge *e);
+enum err_code edge_routes_get(struct edge *e, const char *name, struct route_row *ret_row,
+                              struct err *err) MUST_CHECK;
+void edge_routes_damaged(struct edge *e, const char *why);
+
 /* edge_control.c */
 enum err_code edge_control_set(struct edge *e, int fd, struct err *err) MUST_CHECK;
 void edge_control_missing(struct edge *e, struct uuid version);
 void edge_control_spooled(struct edge *e);
+void edge_control_damaged(struct edge *e);
 void edge_inject_done(struct edge_run *r, const struct ledger *l);
 void edge_control_done(struct edge *e);
 

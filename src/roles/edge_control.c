@@ -135,6 +135,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         return;
     }
     if (f->type == FRAME_ROUTES) {
+        edge_routes_look(e);
         edge_run_retry_missing(e);
         return;
     }
@@ -226,6 +227,12 @@ void edge_control_spooled(struct edge *e)
 {
     if (e->has_control)
         channel_send(&e->control, FRAME_SPOOLED, 0, 0, NULL, 0);
+}
+
+void edge_control_damaged(struct edge *e)
+{
+    if (e->has_control)
+        channel_send(&e->control, FRAME_DAMAGED, 0, 0, NULL, 0);
 }
 
 void edge_control_done(struct edge *e)

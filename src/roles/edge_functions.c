@@ -22,15 +22,6 @@ void edge_route_unref(struct edge_route *r)
     }
 }
 
-void edge_functions_check(struct edge *e)
-{
-    uint64_t now = loop_now(e->loop);
-    if (now == e->generation_us)
-        return;
-    e->generation_us = now;
-    e->generation = route_generation(e->routes);
-}
-
 void edge_project_drop(struct edge_project *p)
 {
     for (int kind = 0; kind < ENGINE_KINDS; kind++)
@@ -145,11 +136,13 @@ static struct edge_route *current_route(struct edge *e, struct edge_function *f,
         return f->route;
     struct err err;
     struct edge_route *r = calloc(1, sizeof *r);
-    enum err_code rc = r ? route_get(e->routes, slice_str(f->name), &r->row, &err) : ERR_MEMORY;
+    enum err_code rc = r ? edge_routes_get(e, f->name, &r->row, &err) : ERR_MEMORY;
+    if (rc && rc != ERR_NOT_FOUND && f->route) {
+        free(r);
+        return f->route; /* as it was when the table could be read */
+    }
     if (rc) {
         free(r);
-        if (rc != ERR_NOT_FOUND)
-            log_line(LOG_ERROR, "route", "function=%s error=\"%s\"", f->name, err.text);
         *ret_cause = rc == ERR_NOT_FOUND ? ERR_NO_FUNCTION : ERR_UNAVAILABLE;
         return NULL;
     }
@@ -271,7 +264,7 @@ static struct edge_route *find_route(struct edge *e, struct http_conn *c, struct
     lower[name.n] = '\0';
     route_key_name(lower, preview, key);
 
-    edge_functions_check(e);
+    edge_routes_check(e);
     struct edge_function *f = edge_function_get(e, slice_str(key));
     enum err_code cause = f ? ERR_OK : ERR_MEMORY;
     struct edge_route *route = f ? current_route(e, f, &cause) : NULL;

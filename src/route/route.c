@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Two LMDB databases in one file: "routes" (name → row) and "meta", whose key "head" holds the
@@ -280,6 +281,12 @@ static enum err_code open_databases(struct route_table *t, bool write, struct er
     return rc ? lmdb_err(e, rc, "commit") : ERR_OK;
 }
 
+static int file_of(const struct route_table *t)
+{
+    int fd = -1;
+    return mdb_env_get_fd(t->env, &fd) ? -1 : fd;
+}
+
 enum err_code route_table_open(int folder, bool write, const uint8_t key[ROUTE_KEY_BYTES],
                                struct route_table **ret_table, struct err *e)
 {
@@ -301,6 +308,8 @@ enum err_code route_table_open(int folder, bool write, const uint8_t key[ROUTE_K
     if (!rc)
         rc = mdb_env_open(t->env, path, MDB_NOSUBDIR | MDB_NOTLS | (write ? 0 : MDB_RDONLY), 0640);
     enum err_code code = rc ? lmdb_err(e, rc, "open") : open_databases(t, write, e);
+    if (!code && write && fchmod(file_of(t), 0640) < 0)
+        code = err_errno(e, "route table: permissions");
     if (!code && !write) {
         rc = mdb_txn_begin(t->env, NULL, MDB_RDONLY, &t->reader);
         if (rc)
@@ -331,6 +340,73 @@ void route_table_close(struct route_table *t)
         mdb_env_close(t->env);
     sodium_memzero(t->key, sizeof t->key);
     free(t);
+}
+
+bool route_table_replaced(const struct route_table *t, int folder)
+{
+    struct stat ours, there;
+    return fstat(file_of(t), &ours) < 0 ||
+           fstatat(folder, "routes.mdb", &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+           ours.st_ino != there.st_ino || ours.st_dev != there.st_dev;
+}
+
+/* Pages beyond the file's end would be a signal, not an error. */
+static enum err_code check_length(struct route_table *t, struct err *e)
+{
+    MDB_envinfo info;
+    MDB_stat pages;
+    struct stat st;
+    if (mdb_env_info(t->env, &info) || mdb_env_stat(t->env, &pages) || fstat(file_of(t), &st) < 0)
+        return err_set(e, ERR_CONFLICT, "the route table can't be looked at");
+    return (uint64_t)st.st_size / pages.ms_psize > info.me_last_pgno
+               ? ERR_OK
+               : err_set(e, ERR_CONFLICT, "the route table was cut short");
+}
+
+static enum err_code check_row(struct slice row, struct err *e)
+{
+    struct row_head h;
+    uint8_t sum[16];
+    if (row.n < sizeof h)
+        return damaged(e, "too short");
+    memcpy(&h, row.p, sizeof h);
+    if (h.magic != ROW_MAGIC || h.bytes != row.n)
+        return damaged(e, "its head");
+    checksum(row.p, h.bytes, sum);
+    return memcmp(sum, h.checksum, sizeof sum) ? damaged(e, "its checksum") : ERR_OK;
+}
+
+enum err_code route_table_check(struct route_table *t, struct err *e)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor = NULL;
+    MDB_stat tree;
+    MDB_val k, v;
+    struct meta m;
+    size_t rows = 0;
+    enum err_code code = check_length(t, e);
+    if (code)
+        return code;
+    int rc = mdb_txn_begin(t->env, NULL, MDB_RDONLY, &txn);
+    if (rc)
+        return lmdb_err(e, rc, "begin");
+    code = read_meta(t, txn, &m, e);
+    if (!code)
+        rc = mdb_stat(txn, t->routes, &tree);
+    if (!code && !rc)
+        rc = mdb_cursor_open(txn, t->routes, &cursor);
+    while (!code && !rc && !(rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT))) {
+        rows++;
+        code = check_row(slice_make(v.mv_data, v.mv_size), e);
+    }
+    if (!code && rc != MDB_NOTFOUND)
+        code = err_set(e, ERR_CONFLICT, "route table: check: %s", mdb_strerror(rc));
+    if (!code && rows != tree.ms_entries)
+        code = err_set(e, ERR_CONFLICT, "the route table lacks rows");
+    if (cursor)
+        mdb_cursor_close(cursor);
+    mdb_txn_abort(txn);
+    return code;
 }
 
 enum err_code route_table_reset(int folder, struct err *e)
@@ -364,11 +440,12 @@ static void read_end(struct route_table *t, MDB_txn *txn)
 
 static struct meta meta_now(struct route_table *t)
 {
-    struct meta m = {0};
+    const struct meta unreadable = {.generation = UINT64_MAX};
+    struct meta m = unreadable;
     int rc;
     MDB_txn *txn = read_begin(t, &rc);
     if (txn && read_meta(t, txn, &m, NULL))
-        m = (struct meta){0};
+        m = unreadable;
     if (txn)
         read_end(t, txn);
     return m;

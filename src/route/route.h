@@ -69,10 +69,16 @@ enum err_code route_table_open(int folder, bool write, const uint8_t key[ROUTE_K
                                struct route_table **ret_table, struct err *e) MUST_CHECK;
 void route_table_close(struct route_table *t);
 
+/* Is the file in the folder another one than the table's, or gone? */
+bool route_table_replaced(const struct route_table *t, int folder);
+/* Looks at every row: ERR_CONFLICT if one is damaged or the file is too short. Where a page of the
+ * tree itself is damaged, this may end the process. */
+enum err_code route_table_check(struct route_table *t, struct err *e) MUST_CHECK;
+
 /* Removes both files, so that a writer can open an empty table. */
 enum err_code route_table_reset(int folder, struct err *e) MUST_CHECK;
 
-/* Reader. One short read transaction; no system call. */
+/* Reader. One short read transaction; no system call. UINT64_MAX: it can't be read. */
 uint64_t route_generation(struct route_table *t);
 /* The key that the last commit left there; zeros if none did. */
 void route_public_key(struct route_table *t, uint8_t ret_key[ROUTE_PUBLIC_BYTES]);

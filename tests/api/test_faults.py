@@ -214,3 +214,98 @@ def test_disk_full_and_back(small_disk, guests, kind):
     assert counters, (talker.counters, len(talker.logs(limit=1000)))
     assert counters["log_lost"] > 0 and counters["log_lines"] + counters["log_lost"] == 1 + 300 * 50
     assert len(talker.runs(limit=500)) + counters["receipts_lost"] == 301
+
+
+# ---- the route table ----
+
+def overwrite(path, seed=1):
+    """Random bytes over the whole file, in place: whoever has mapped it sees them."""
+    with open(path, "r+b") as file:
+        file.write(random.Random(seed).randbytes(path.stat().st_size))
+
+
+def a_page(path):
+    """Random bytes over one page in the middle."""
+    pages = path.stat().st_size // 4096
+    with open(path, "r+b") as file:
+        file.seek(4096 * (pages // 2))
+        file.write(random.Random(2).randbytes(4096))
+
+
+def a_bit(path):
+    """One bit of the row of a function."""
+    at = path.read_bytes().index(b"one\0\0\0")
+    with open(path, "r+b") as file:
+        file.seek(at + 50)
+        byte = file.read(1)[0]
+        file.seek(at + 50)
+        file.write(bytes([byte ^ 4]))
+
+
+DAMAGES = {
+    "overwritten": overwrite,
+    "a page": a_page,
+    "a bit": a_bit,
+    "cut to nothing": lambda path: os.truncate(path, 0),
+    "cut in the middle": lambda path: os.truncate(path, path.stat().st_size // 2 // 4096 * 4096),
+    "deleted": lambda path: path.unlink(),
+    "replaced": lambda path: (path.unlink(), path.write_bytes(b"no table")),
+    "not readable": lambda path: path.chmod(0),
+}
+ROUTES = KILLED + ("edge_start", "routes_rebuild")
+
+
+def both_answer(server):
+    for name in ("one", "two"):
+        with server.wire(host=f"{name}.localhost:{server.port}") as wire:
+            if wire.ask("/").status != 200:
+                return False
+    return True
+
+
+def tolerant(question, *arguments):
+    """An edge that dies of it takes its connections with it."""
+    def ask():
+        try:
+            return question(*arguments)
+        except (OSError, EOFError):
+            return False
+    return ask
+
+
+@pytest.fixture
+def routed(serve, guests, tmp_path):
+    server = serve(tmp_path, edges=1, expect_errors=ROUTES)
+    for name in ("one", "two"):
+        server.deploy(name, guests / "cwa-bare.wasm")
+    assert both_answer(server)
+    return server
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_route_table_damaged_while_running(routed, guests, damage):
+    DAMAGES[damage](routed.data / "routes/routes.mdb")
+    assert eventually(tolerant(both_answer, routed), 20)
+    # What is deployed from now on is seen, by edges that were there before and by new ones.
+    assert eventually(tolerant(lambda: routed.api.get("/readyz").status_code == 200), 20)
+    made = eventually(tolerant(lambda: deployed(routed, "two", guests)), 20)
+    assert made
+    for pid in routed.role("edge", "0"):
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(tolerant(both_answer, routed), 20)
+    with routed.wire(host=f"two.localhost:{routed.port}") as wire:
+        assert wire.ask("/", "POST", body=b"new").body == b"new"
+
+
+def deployed(server, name, guests):
+    answer = server.api.put(f"{P}/functions/{name}/module", params={"check": "none"}, headers=WASM,
+                            content=(guests / "cwa-echo.wasm").read_bytes())
+    return answer.status_code in (200, 201)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_route_table_damaged_before_a_start(routed, tmp_path, serve, damage):
+    routed.stop()
+    DAMAGES[damage](routed.data / "routes/routes.mdb")
+    again = serve(tmp_path, edges=1, expect_errors=ROUTES)
+    assert eventually(tolerant(both_answer, again), 20)

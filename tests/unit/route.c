@@ -217,6 +217,42 @@ TEST(a_file_that_is_no_table_is_refused_and_can_be_reset)
     remove_folder(folder, path);
 }
 
+TEST(a_look_through_the_table_finds_damage)
+{
+    char path[64], file[96], byte;
+    int folder = temp_folder(path);
+    struct err e;
+    struct route_table *w, *r;
+    struct route_row row = example("looked-at", 1);
+    CHECK(!route_table_open(folder, true, key, &w, &e));
+    CHECK(!route_table_check(w, &e)); /* an empty one */
+    CHECK(!route_begin(w, &e) && !route_put(w, &row, &e) && !route_commit(w, 5, &e));
+    CHECK(!route_table_open(folder, false, key, &r, &e));
+    CHECK(!route_table_check(w, &e) && !route_table_replaced(r, folder));
+    snprintf(file, sizeof file, "%s/routes.mdb", path);
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    struct stat st;
+    CHECK(fstat(fd, &st) == 0);
+    char *bytes = malloc((size_t)st.st_size);
+    CHECK(pread(fd, bytes, (size_t)st.st_size, 0) == st.st_size);
+    /* the name in the row, not the one that is its key */
+    char *key_at = memmem(bytes, (size_t)st.st_size, "looked-at", 9);
+    char *name = memmem(key_at + 1, (size_t)(bytes + st.st_size - key_at - 1), "looked-at", 9);
+    CHECK(key_at && name);
+    byte = (char)(*name ^ 1);
+    CHECK(pwrite(fd, &byte, 1, name - bytes) == 1);
+    CHECK(route_table_check(w, &e) == ERR_CONFLICT && strstr(e.text, "checksum"));
+    CHECK(pwrite(fd, name, 1, name - bytes) == 1 && !route_table_check(w, &e));
+    CHECK(ftruncate(fd, 8192) == 0 && route_table_check(w, &e) == ERR_CONFLICT);
+    CHECK(pwrite(fd, bytes, (size_t)st.st_size, 0) == st.st_size && !route_table_check(w, &e));
+    free(bytes);
+    close(fd);
+    CHECK(!route_table_reset(folder, &e) && route_table_replaced(r, folder));
+    route_table_close(r);
+    route_table_close(w);
+    remove_folder(folder, path);
+}
+
 TEST(a_killed_writer_leaves_the_last_publication)
 {
     char path[64];
@@ -251,4 +287,5 @@ TEST_MAIN(CASE(previews_lie_beside_their_function), CASE(a_split_keeps_its_versi
           CASE(a_row_survives_the_table), CASE(environments_are_sealed_on_disk),
           CASE(every_damaged_byte_of_a_row_is_noticed),
           CASE(a_file_that_is_no_table_is_refused_and_can_be_reset),
+          CASE(a_look_through_the_table_finds_damage),
           CASE(a_killed_writer_leaves_the_last_publication))
