@@ -10,6 +10,7 @@ asan:
 	./check unit-asan api-asan
 promises: all
 	WASMCLOUD_KILLS=200 tools/pytest tests/api -k at_any_moment
+	WASMCLOUD_GENERATED=50000 tools/pytest tests/api/test_generated.py --timeout 0
 fuzz:
 	tools/fuzz
 bench: all

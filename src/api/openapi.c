@@ -210,14 +210,27 @@ static void add_fields(json_t *list, const struct api_route *route)
                             "an ETag of the function: 412 if it was changed since"));
 }
 
+/* What a parameter of a path is called: ":id" after "runs" is "run_id". False: it is none. */
+static bool parameter_name(struct slice before, struct slice segment, char out[32])
+{
+    if (!slice_starts(segment, SLICE(":")))
+        return false;
+    if (slice_eq(segment, SLICE(":id")) && before.n)
+        snprintf(out, 32, "%.*s_id", (int)before.n - 1, before.p);
+    else
+        snprintf(out, 32, "%.*s", (int)segment.n - 1, segment.p + 1);
+    return true;
+}
+
 static json_t *parameters(const struct api_route *route)
 {
     json_t *list = json_array();
+    struct slice before = SLICE("");
     for (struct slice rest = slice_str(route->path); rest.p;) {
-        struct slice segment = slice_split(&rest, '/');
+        struct slice segment = slice_split(&rest, '/'), last = before;
         char name[32];
-        if (!slice_starts(segment, SLICE(":")) ||
-            !slice_copy(slice_from(segment, 1), name, sizeof name))
+        before = segment;
+        if (!parameter_name(last, segment, name))
             continue;
         json_array_append_new(list, parameter(name, "path", true,
                                               schema_json(&schema_path_segment, COMPONENTS), NULL));
@@ -291,14 +304,20 @@ static json_t *operation(const struct api *api, const struct api_route *route)
 static bool path_template(const char *path, char *out, size_t cap)
 {
     size_t n = 0;
+    struct slice before = SLICE("");
     for (struct slice rest = slice_str(path); rest.p;) {
         struct slice segment = slice_split(&rest, '/');
-        bool named = slice_starts(segment, SLICE(":"));
-        struct slice name = slice_from(segment, named);
-        n += (size_t)snprintf(out + n, cap - n, "%s%.*s%s%s", named ? "{" : "", SLICE_ARG(name),
-                              named ? "}" : "", rest.p ? "/" : "");
-        if (n >= cap)
+        char name[32];
+        if (parameter_name(before, segment, name))
+            n += (size_t)snprintf(out + n, cap - n, "{%s}", name);
+        else
+            n += (size_t)snprintf(out + n, cap - n, "%.*s", SLICE_ARG(segment));
+        if (n + 1 >= cap)
             return false;
+        if (rest.p)
+            out[n++] = '/';
+        out[n] = '\0';
+        before = segment;
     }
     return true;
 }

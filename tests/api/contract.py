@@ -31,6 +31,11 @@ class Contract:
                 if method in item:
                     yield method.upper(), template, item[method]
 
+    @staticmethod
+    def fill(template, other="1", **names):
+        """A path of the template: the names given, `other` for the rest."""
+        return re.sub(r"\{(\w+)\}", lambda m: names.get(m[1], other), template)
+
     def operation(self, method, path):
         """The operation that answers, None if there is none."""
         method = "get" if method == "HEAD" else method.lower()

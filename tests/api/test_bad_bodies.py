@@ -39,7 +39,7 @@ def target(shared_server, guests):
 
 
 def operations(contract, media_type):
-    found = [(method, path.format(project="default", function="bad-bodies", id="1"), operation)
+    found = [(method, contract.fill(path, project="default", function="bad-bodies"), operation)
              for method, path, operation in contract.operations()
              if media_type in operation.get("requestBody", {}).get("content", {})]
     assert found
@@ -149,9 +149,9 @@ def test_uploads_that_are_none(server, contract, target, media_type):
 def test_bodies_where_there_is_none(server, contract, target):
     before = state(server, target)
     for method, path, operation in contract.operations():
-        if "requestBody" in operation or method == "DELETE" and path == "/v1/tokens/{id}":
+        if "requestBody" in operation or method == "DELETE" and path == "/v1/tokens/{token_id}":
             continue
-        path = path.format(project="default", function="bad-bodies", id="1")
+        path = contract.fill(path, project="default", function="bad-bodies")
         answer = server.api.request(method, path, json={"name": "x"})
         assert answer.status_code in (400, 404), (method, path, answer.text)
     assert state(server, target) == before
@@ -161,7 +161,7 @@ def test_queries_that_are_wrong(server, contract, target):
     """A member that isn't there, each member twice, and each with what it can't be."""
     before, tried = state(server, target), 0
     for method, path, operation in contract.operations():
-        path = path.format(project="default", function="bad-bodies", id="1")
+        path = contract.fill(path, project="default", function="bad-bodies")
         content = {"content": b""} if method in ("POST", "PUT") else {}
         members = [p for p in operation["parameters"] if p["in"] == "query"]
         answer = server.api.request(method, path, params={"nothing-like-it": "1"}, **content)

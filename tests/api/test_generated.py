@@ -1,0 +1,52 @@
+"""Requests made up by schemathesis from the API's description: right ones, wrong ones, and stories.
+
+No answer may be a server's error, of an undocumented status or shape, or let in what the schema
+forbids. A short run is part of ./check; `make promises` makes 50,000 requests.
+
+WASMCLOUD_GENERATED   how many requests the long run makes; without it there is none
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).parent / "generated"
+LONG = int(os.environ.get("WASMCLOUD_GENERATED") or 0)
+
+
+def generate(server, guests, folder, *words):
+    """Runs it to its end; how many requests it made."""
+    who = server.api_json("/v1/whoami")
+    server.deploy("generated", guests / "cwa-bare.wasm")
+    env = os.environ | {
+        "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(FOLDER), "GENERATED_TOKEN_ID": who["token"]["id"],
+        "GENERATED_MODULE": str(guests / "cwa-bare.wasm")}
+    command = [pathlib.Path(sys.executable).with_name("schemathesis"), "--config-file", FOLDER / "schemathesis.toml",
+               "run", f"{server.url}/v1/openapi.json", "--header", f"Authorization: Bearer {server.token}",
+               "--checks", "all", "--continue-on-failure", "--request-timeout", "60", "--no-color",
+               "--suppress-health-check", "all", "--warnings", "off", "--generation-database", "none",
+               "--exclude-path", "/v1/backup", *words]
+    done = subprocess.run([str(word) for word in command], cwd=folder, env=env, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5000:]
+    return int(re.search(r"([\d,]+) generated", done.stdout)[1].replace(",", ""))
+
+
+def test_a_few_hundred(server, guests, tmp_path):
+    made = generate(server, guests, tmp_path, "--seed", "8787", "--max-examples", "3", "--no-shrink",
+                    "--phases", "coverage,stateful", "--max-time", "12")
+    assert made >= 50
+
+
+@pytest.mark.skipif(not LONG, reason="WASMCLOUD_GENERATED doesn't say how many")
+@pytest.mark.timeout(4 * 3600)
+def test_as_many_as_wanted(serve, guests, tmp_path):
+    own, made, seed = serve(), 0, 0
+    while made < LONG:
+        seed += 1
+        made += generate(own, guests, tmp_path, "--seed", seed, "--max-examples", "100", "--workers", "2")
+        print(f"{made} requests", flush=True)
