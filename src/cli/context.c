@@ -128,7 +128,7 @@ enum err_code context_find(struct context *ret_context, struct err *e)
     bool ok = true;
     if (token && *token)
         ok = fits(token, c.token, sizeof c.token);
-    else if (strcmp(c.url, member(login, "url")) == 0)
+    else if (strcmp(c.url, member(login, "url")) == 0 && *member(login, "token"))
         ok = fits(member(login, "token"), c.token, sizeof c.token);
     else if (strcmp(c.url, member(local, "url")) == 0)
         rc = read_token(member(local, "token_file"), c.token, sizeof c.token, e);
@@ -147,11 +147,52 @@ out:
     return rc;
 }
 
-/* Changes members of login.json; a NULL value leaves that one as it is, "" removes it. */
-static enum err_code update_login(const char *url, const char *token, const char *project,
-                                  struct err *e)
+/* ---- changing what is saved ---- */
+
+static const char *const members[] = {"url", "token", "project"};
+
+/* The address of one of the logins kept aside, and its place; NULL: there is none. */
+static json_t *aside(const json_t *login, const char *url, size_t *ret_at)
 {
-    const char *const names[] = {"url", "token", "project"};
+    json_t *one;
+    size_t i;
+    json_array_foreach(json_object_get(login, "others"), i, one)
+    {
+        if (strcmp(member(one, "url"), url) == 0) {
+            *ret_at = i;
+            return one;
+        }
+    }
+    return NULL;
+}
+
+/* The login in use is kept aside, and the one of `url` comes forward if it was. */
+static void change_to(json_t *login, const char *url)
+{
+    json_t *others = json_object_get(login, "others"), *now = json_object(), *next;
+    size_t at;
+    if (!others)
+        json_object_set_new(login, "others", others = json_array());
+    for (size_t i = 0; i < 3; i++) {
+        json_t *v = json_object_get(login, members[i]);
+        if (v)
+            json_object_set(now, members[i], v);
+        json_object_del(login, members[i]);
+    }
+    if ((next = aside(login, url, &at))) {
+        json_object_update(login, next);
+        json_array_remove(others, at);
+    }
+    if (*member(now, "url"))
+        json_array_insert(others, 0, now);
+    json_decref(now);
+}
+
+/* Changes members of login.json; a NULL value leaves that one as it is. `was` is the address in
+ * use: it need not be saved, and its project may be all the same. */
+static enum err_code update_login(const char *url, const char *token, const char *project,
+                                  const char *was, struct err *e)
+{
     const char *const values[] = {url, token, project};
     char path[PATH_MAX];
     json_t *login = NULL;
@@ -160,11 +201,13 @@ static enum err_code update_login(const char *url, const char *token, const char
         return rc;
     if (!login)
         login = json_object();
+    if (url && !*member(login, "url") && *member(login, "project"))
+        json_object_set_new(login, "url", json_string(was));
+    if (url && strcmp(member(login, "url"), url) != 0)
+        change_to(login, url);
     for (size_t i = 0; i < 3; i++)
-        if (values[i] && *values[i])
-            json_object_set_new(login, names[i], json_string(values[i]));
-        else if (values[i])
-            json_object_del(login, names[i]);
+        if (values[i])
+            json_object_set_new(login, members[i], json_string(values[i]));
     rc = save(path, login, e);
     json_decref(login);
     return rc;
@@ -176,27 +219,131 @@ enum err_code context_save_login(const char *url, const char *token, struct err 
     enum err_code rc = context_find(&now, e);
     if (rc)
         return rc;
-    return update_login(url, token, strcmp(now.url, url) ? "" : NULL, e);
+    rc = update_login(url, token, NULL, now.url, e);
+    explicit_bzero(&now, sizeof now);
+    return rc;
 }
 
 enum err_code context_save_project(const char *project, struct err *e)
 {
-    return update_login(NULL, NULL, project, e);
+    return update_login(NULL, NULL, project, NULL, e);
 }
 
 enum err_code context_forget(bool *ret_was, struct err *e)
 {
     char path[PATH_MAX];
+    json_t *login = NULL;
+    struct err damaged;
     enum err_code rc = login_path(path, e);
     if (rc)
         return rc;
-    if (unlink(path) == 0)
+    if (load(path, &login, &damaged) == ERR_OK &&
+        json_array_size(json_object_get(login, "others")) > 0) {
+        *ret_was = *member(login, "url") != '\0';
+        for (size_t i = 0; i < 3; i++)
+            json_object_del(login, members[i]);
+        rc = save(path, login, e);
+    } else if (unlink(path) == 0) {
         *ret_was = true;
-    else if (errno == ENOENT || errno == ENOTDIR)
+    } else if (errno == ENOENT || errno == ENOTDIR) {
         *ret_was = false;
-    else
-        return err_errno(e, "can't remove %s", path);
-    return ERR_OK;
+    } else {
+        rc = err_errno(e, "can't remove %s", path);
+    }
+    json_decref(login);
+    return rc;
+}
+
+/* ---- several of them ---- */
+
+/* login.json and local.json; both may stay NULL. */
+static enum err_code load_both(json_t **ret_login, json_t **ret_local, struct err *e)
+{
+    char path[PATH_MAX];
+    enum err_code rc = login_path(path, e);
+    if (rc == ERR_OK)
+        rc = load(path, ret_login, e);
+    if (rc == ERR_OK &&
+        file_path("XDG_STATE_HOME", ".local/state", "local.json", path, NULL) == ERR_OK)
+        rc = load(path, ret_local, e);
+    return rc;
+}
+
+enum err_code context_each(void (*each)(void *arg, const char *url, const char *project,
+                                        bool in_use),
+                           void *arg, struct err *e)
+{
+    struct context now;
+    json_t *login = NULL, *local = NULL, *one;
+    size_t i;
+    enum err_code rc = context_find(&now, e);
+    if (rc == ERR_OK)
+        rc = load_both(&login, &local, e);
+    if (rc)
+        goto out;
+    each(arg, now.url, now.project, true);
+    const char *saved = member(login, "url"), *here = member(local, "url");
+    if (*saved && strcmp(saved, now.url) != 0)
+        each(arg, saved, *member(login, "project") ? member(login, "project") : "default", false);
+    json_array_foreach(json_object_get(login, "others"), i, one)
+    {
+        if (strcmp(member(one, "url"), now.url) != 0)
+            each(arg, member(one, "url"),
+                 *member(one, "project") ? member(one, "project") : "default", false);
+    }
+    if (*here && strcmp(here, now.url) != 0 && strcmp(here, saved) != 0 && !aside(login, here, &i))
+        each(arg, here, "default", false);
+out:
+    explicit_bzero(&now, sizeof now);
+    json_decref(login);
+    json_decref(local);
+    return rc;
+}
+
+struct choice {
+    const char *text;
+    char url[512], found[512]; /* the text as an address; the one that fits */
+    unsigned n;
+};
+
+static void choose(void *arg, const char *url, const char *project, bool in_use)
+{
+    struct choice *c = arg;
+    bool exactly = strcmp(url, c->url) == 0;
+    (void)project, (void)in_use;
+    if (!exactly && !strstr(url, c->text))
+        return;
+    c->n++;
+    if (exactly)
+        c->text = "\n"; /* in no address: nothing else fits */
+    if (exactly || c->n == 1)
+        snprintf(c->found, sizeof c->found, "%s", url);
+    if (exactly)
+        c->n = 1;
+}
+
+enum err_code context_use(const char *text, struct err *e)
+{
+    struct choice c = {.text = text};
+    struct err ignored;
+    struct context now;
+    if (context_url(text, c.url, sizeof c.url, &ignored))
+        c.url[0] = '\0';
+    enum err_code rc = context_each(choose, &c, e);
+    if (rc)
+        return rc;
+    if (c.n != 1)
+        return c.n ? err_set(e, ERR_CONFLICT, "\"%s\" is in %u addresses: name one in full", text,
+                             c.n)
+                   : err_set(e, ERR_NOT_FOUND,
+                             "no login is saved for \"%s\": `" BRAND_COMMAND
+                             " context list` shows them, `" BRAND_COMMAND " login %s` makes one",
+                             text, text);
+    rc = context_find(&now, e);
+    if (rc == ERR_OK)
+        rc = update_login(c.found, NULL, NULL, now.url, e);
+    explicit_bzero(&now, sizeof now);
+    return rc;
 }
 
 /* The host of "scheme://host[:port]…", brackets of an IPv6 address included. */

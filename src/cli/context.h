@@ -19,11 +19,20 @@ struct context {
  * of a local server. */
 enum err_code context_find(struct context *ret_context, struct err *e) MUST_CHECK;
 
-/* Saves a login (0600). The project stays as it was if the address does. */
+/* Saves a login (0600) and uses it; one of another address is kept aside with its project. The
+ * project stays as it was if the address does. */
 enum err_code context_save_login(const char *url, const char *token, struct err *e) MUST_CHECK;
 enum err_code context_save_project(const char *project, struct err *e) MUST_CHECK;
-/* Removes the saved login; *ret_was says whether there was one. */
+/* Removes the saved login in use; *ret_was says whether there was one. Others stay. */
 enum err_code context_forget(bool *ret_was, struct err *e) MUST_CHECK;
+
+/* The servers that were logged in to, and a local one: the one in use first. */
+enum err_code context_each(void (*each)(void *arg, const char *url, const char *project,
+                                        bool in_use),
+                           void *arg, struct err *e) MUST_CHECK;
+/* Uses the one of this address, or the only one with `text` in its address. ERR_NOT_FOUND, or
+ * ERR_CONFLICT if there are several. */
+enum err_code context_use(const char *text, struct err *e) MUST_CHECK;
 
 /* Judges an address given by a person and writes it to `out` without a slash at the end; http is
  * assumed for a loopback host without a scheme, https for others. */

@@ -1,4 +1,4 @@
-/* `wasmcloud login` and `logout`: a server and a token, kept for the commands that follow.
+/* `wasmcloud login`, `logout` and `context`: servers and tokens, kept for the commands that follow.
  *
  * The token comes from standard input or from a prompt that doesn't show it,
  * never from the command line, where every process of the machine could read
@@ -85,3 +85,75 @@ int cmd_logout(int argc, char **argv)
                BRAND_COMMAND);
     return 0;
 }
+
+/* ---- several servers ---- */
+
+static void add_row(void *arg, const char *url, const char *project, bool in_use)
+{
+    static const char *const head[] = {"IN USE", "SERVER", "PROJECT", NULL};
+    show_row(arg, head, (const char *const[]){in_use ? "*" : "", url, project});
+}
+
+static void add_object(void *arg, const char *url, const char *project, bool in_use)
+{
+    json_array_append_new(
+        arg, json_pack("{s:s, s:s, s:b}", "url", url, "project", project, "in_use", in_use));
+}
+
+static int context_list(int argc, char **argv)
+{
+    bool json = false;
+    const struct flag flags[] = {FLAG_JSON(json), {0}};
+    struct words words;
+    int status = args_parse("context list", argc, argv, flags, &words, 0, 0);
+    if (status >= 0)
+        return status;
+    struct show_table table = {0};
+    json_t *items = json_array();
+    struct err e;
+    enum err_code rc =
+        json ? context_each(add_object, items, &e) : context_each(add_row, &table, &e);
+    if (!rc && json) {
+        json_t *all = json_pack("{s:O, s:n}", "items", items, "next");
+        show_json(all);
+        json_decref(all);
+    } else if (!rc) {
+        show_table(&table, "");
+    }
+    json_decref(items);
+    return rc ? client_fail(NULL, &e) : 0;
+}
+
+static int context_use_command(int argc, char **argv)
+{
+    bool json = false;
+    const struct flag flags[] = {FLAG_JSON(json), {0}};
+    struct words words;
+    int status = args_parse("context use", argc, argv, flags, &words, 1, 1);
+    if (status >= 0)
+        return status;
+    struct context now;
+    struct err e;
+    if (context_use(words.at[0], &e) || context_find(&now, &e))
+        return client_fail(NULL, &e);
+    if (json)
+        printf("{\"url\":\"%s\",\"project\":\"%s\"}\n", now.url, now.project);
+    else if (show_on_terminal())
+        printf("commands now go to %s, project %s\n", now.url, now.project);
+    explicit_bzero(&now, sizeof now);
+    return 0;
+}
+
+const struct command context_commands[] = {
+    {.name = "list",
+     .run = context_list,
+     .usage = "[--json]",
+     .summary = "the servers that you are logged in to",
+     .example = BRAND_COMMAND " context list"},
+    {.name = "use",
+     .run = context_use_command,
+     .usage = "SERVER [--json]",
+     .summary = "work with this one from now on: its address, or a part of it",
+     .example = BRAND_COMMAND " context use cloud.example"},
+    {0},
+};

@@ -169,6 +169,13 @@ static void put(const char *path, const char *text)
         fclose(f);
 }
 
+static void note_context(void *arg, const char *url, const char *project, bool in_use)
+{
+    char *seen = arg;
+    size_t n = strlen(seen);
+    snprintf(seen + n, 512 - n, "%s%s %s;", in_use ? "*" : "", url, project);
+}
+
 /* A saved token goes only to the server it was saved for. */
 TEST(context)
 {
@@ -224,6 +231,30 @@ TEST(context)
     CHECK(context_find(&c, &e) == ERR_INVALID && strstr(e.text, "login.json"));
     CHECK(context_forget(&was, &e) == ERR_OK && was);
     CHECK(context_forget(&was, &e) == ERR_OK && !was);
+
+    /* Several logins: each keeps its token and project, the local server its file. */
+    char seen[512] = "";
+    unsetenv("WASMCLOUD_URL"), unsetenv("WASMCLOUD_TOKEN"), unsetenv("WASMCLOUD_PROJECT");
+    CHECK(context_save_project("mine", &e) == ERR_OK);
+    CHECK(context_save_login("https://one.example", "token-1", &e) == ERR_OK);
+    CHECK(context_save_project("shop", &e) == ERR_OK);
+    CHECK(context_save_login("https://two.example", "token-2", &e) == ERR_OK);
+    CHECK(context_each(note_context, seen, &e) == ERR_OK);
+    CHECK_STR(seen, "*https://two.example default;https://one.example shop;"
+                    "http://127.0.0.1:9 mine;");
+    CHECK(context_use("example", &e) == ERR_CONFLICT);
+    CHECK(context_use("three", &e) == ERR_NOT_FOUND);
+    CHECK(context_use("one.example", &e) == ERR_OK && context_find(&c, &e) == ERR_OK);
+    CHECK_STR(c.token, "token-1");
+    CHECK_STR(c.project, "shop");
+    CHECK(context_use("http://127.0.0.1:9", &e) == ERR_OK && context_find(&c, &e) == ERR_OK);
+    CHECK_STR(c.token, "local-token");
+    CHECK_STR(c.project, "mine");
+    CHECK(context_use("two", &e) == ERR_OK && context_forget(&was, &e) == ERR_OK && was);
+    CHECK(context_find(&c, &e) == ERR_OK);
+    CHECK_STR(c.url, "http://127.0.0.1:9");
+    CHECK(context_use("one", &e) == ERR_OK && context_find(&c, &e) == ERR_OK);
+    CHECK_STR(c.token, "token-1");
     snprintf(path, sizeof path, "rm -r %s", folder);
     CHECK(system(path) == 0);
 }
