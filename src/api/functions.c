@@ -1,5 +1,6 @@
 /* Functions of a project: names that answer. */
 #include "api/kept.h"
+#include "api/secrets.h"
 
 #include "base/steady.h"
 
@@ -108,6 +109,12 @@ void functions_delete(struct api_request *r)
         api_answer_empty(r, 204);
 }
 
+static enum err_code judge_live(void *arg, const struct store_version *v, struct err *e)
+{
+    struct api_request *r = arg;
+    return secrets_judge_version(r->api, v, r->field, e);
+}
+
 void functions_undelete(struct api_request *r)
 {
     struct store *st = r->api->store;
@@ -121,7 +128,10 @@ void functions_undelete(struct api_request *r)
     uuid_text(r->function.id, id);
     enum err_code rc = store_begin(st, &e);
     if (rc == ERR_OK) {
-        rc = store_function_undelete(st, r->function.id, &e);
+        if (!uuid_is_zero(r->function.live)) /* its secrets may have been unset meanwhile */
+            rc = store_version(st, r->function.live, judge_live, r, &e);
+        if (rc == ERR_OK)
+            rc = store_function_undelete(st, r->function.id, &e);
         if (rc == ERR_OK)
             rc = store_audit(st, &who, r->project.id, "function.undelete",
                              slice_str(r->function.name), SLICE(""), &e);

@@ -2,6 +2,7 @@
  *
  * Asking for one opens it for a day to members with a link; the link is good for ten minutes, long
  * enough to be passed to a colleague, too short to be found in an old log. */
+#include "api/secrets.h"
 #include "api/versions.h"
 
 #include "auth/preview.h"
@@ -13,6 +14,7 @@
 enum { LINK_S = 600, OPEN_S = 24 * 3600 };
 
 struct previewed {
+    struct api_request *r;
     struct uuid version;
     uint32_t number;
     bool open, disabled;
@@ -21,12 +23,12 @@ struct previewed {
 static enum err_code read_previewed(void *arg, const struct store_version *v, struct err *e)
 {
     struct previewed *p = arg;
-    (void)e;
-    *p = (struct previewed){.version = v->id,
+    *p = (struct previewed){.r = p->r,
+                            .version = v->id,
                             .number = v->number,
                             .open = v->preview == PREVIEW_PUBLIC,
                             .disabled = v->disabled_ms != 0};
-    return ERR_OK;
+    return secrets_judge_version(p->r->api, v, p->r->field, e);
 }
 
 static json_t *shape_preview(const struct api_request *r, const struct previewed *p,
@@ -50,7 +52,7 @@ static json_t *shape_preview(const struct api_request *r, const struct previewed
 void versions_preview(struct api_request *r)
 {
     struct store *st = r->api->store;
-    struct previewed p;
+    struct previewed p = {.r = r};
     struct err e;
     uint64_t until_s = clock_real_us() / 1000000 + OPEN_S;
     if (!versions_find(r, read_previewed, &p))

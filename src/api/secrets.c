@@ -108,6 +108,18 @@ enum err_code secrets_judge(struct api *api, struct uuid project, const struct v
     return err_set(e, ERR_INVALID, "the variables and secrets are over 64 KiB in all");
 }
 
+enum err_code secrets_judge_version(struct api *api, const struct store_version *v,
+                                    char field[128], struct err *e)
+{
+    struct version_settings s;
+    enum err_code rc = settings_read(&s, v, api->secrets, e);
+    if (rc)
+        return rc;
+    rc = secrets_judge(api, v->project, &s, field, e);
+    settings_done(&s);
+    return rc;
+}
+
 /* ---- shape ---- */
 
 struct listing {

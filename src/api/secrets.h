@@ -19,3 +19,7 @@ enum err_code secrets_add(struct api *api, struct uuid project, const json_t *na
  * ERR_INVALID: `field` (of 128 bytes) says which, and *e what to type. */
 enum err_code secrets_judge(struct api *api, struct uuid project, const struct version_settings *s,
                             char field[128], struct err *e) MUST_CHECK;
+
+/* The same of a stored version. */
+enum err_code secrets_judge_version(struct api *api, const struct store_version *v,
+                                    char field[128], struct err *e) MUST_CHECK;

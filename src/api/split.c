@@ -3,6 +3,7 @@
  * The live version is one of them: it stays the one that deploys start from and
  * that everything goes back to when the split is over. */
 #include "api/request.h"
+#include "api/secrets.h"
 
 #include <ctype.h>
 
@@ -43,13 +44,18 @@ static void put_split(struct api_request *r, const struct store_share *shares, u
         answer(r);
 }
 
+struct sharing {
+    struct api_request *r;
+    struct store_share *share;
+};
+
 static enum err_code note_share(void *arg, const struct store_version *v, struct err *e)
 {
-    struct store_share *s = arg;
-    s->version = v->id;
+    struct sharing *s = arg;
+    s->share->version = v->id;
     return v->disabled_ms
                ? err_set(e, ERR_DISABLED, "version %u is disabled: enable it first", v->number)
-               : ERR_OK;
+               : secrets_judge_version(s->r->api, v, s->r->field, e);
 }
 
 static enum err_code read_shares(struct api_request *r, struct store_share *shares, uint32_t *ret_n,
@@ -70,7 +76,8 @@ static enum err_code read_shares(struct api_request *r, struct store_share *shar
         struct store_share *s = &shares[n++]; /* the schema knows how many there may be */
         *s = (struct store_share){.number = (uint32_t)number,
                                   .percent = (uint32_t)json_integer_value(v)};
-        enum err_code rc = store_version_numbered(r->api->store, f->id, number, note_share, s, e);
+        struct sharing of = {.r = r, .share = s};
+        enum err_code rc = store_version_numbered(r->api->store, f->id, number, note_share, &of, e);
         if (rc == ERR_NOT_FOUND)
             return err_set(e, ERR_INVALID, "\"%s\" has no version %s", f->name, name);
         if (rc)

@@ -72,6 +72,22 @@ def test_what_is_wrong_changes_nothing(cli, server, deployed):
     assert live(server, "env-wrong")["number"] == 1
 
 
+def test_no_promote(cli, server, deployed, tmp_path):
+    """Each of them can leave the new version aside, and it can be promoted as it is."""
+    function = deployed("env-aside", env={"A": "1"})
+    (tmp_path / "p.yaml").write_text("allow:\n  - https://api.example.com/**\n")
+    for words in (["env", "set", "env-aside", "A=2"], ["env", "unset", "env-aside", "A"],
+                  ["limits", "set", "env-aside", "memory=32MiB"],
+                  ["policy", "set", "env-aside", tmp_path / "p.yaml", "--yes"],
+                  ["policy", "allow", "https://api.example.com/x", "env-aside"]):
+        cli(*words, "--no-promote")
+    versions = server.api_list(f"{P}/functions/env-aside/versions")
+    assert len(versions) == 6 and [v["number"] for v in versions if v["promoted_at"]] == [1]
+    assert variables(function)["A"] == "1"
+    cli("promote", "env-aside", "2")
+    assert variables(function)["A"] == "2"
+
+
 def test_limits(cli, server, deployed):
     deployed("limits-set", limits={"cpu": "2s"}, env={"KEPT": "1"})
     cli("limits", "set", "limits-set", "memory=32MiB")

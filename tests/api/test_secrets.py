@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from upstream import Upstream
+
 P = "/v1/projects/default"
 
 
@@ -181,6 +183,55 @@ def test_a_rollback_brings_no_old_value(server, deployed):
     assert answer.status_code == 200, answer.text
     seen = variables(function)
     assert seen["WHICH"] == "first" and seen["TURNED"] == "value-two"
+
+
+def test_policies_outlive_a_change(serve, guests):
+    """A version that is loaded again with a new value may open what it could, while runs with the old
+    one go on and after they ended."""
+    own, upstream, ended = serve(edges=1, egress_addresses="127.0.0.0/8"), Upstream(), []
+    put(own, "WITH_POLICY", "value-first")
+    function = own.deploy("reaching", guests / "cwa-opens.wasm", secrets=["WITH_POLICY"],
+                          policy={"allow": [upstream.url("/**")], "on_violation": "error"})
+
+    def reaches(path):
+        return "200 OK" in function.post("/", upstream.url(path).encode() + b"\0").text
+
+    inside = threading.Thread(target=lambda: ended.append(reaches("/hang")))
+    try:
+        assert reaches("/hello")
+        inside.start()
+        assert upstream.hanging.acquire(timeout=30)
+        for i in range(3):
+            put(own, "WITH_POLICY", f"value-{i}-more")
+            assert reaches("/hello")
+    finally:
+        upstream.stop()
+        inside.join()
+    assert ended == [False]
+
+
+def test_what_answers_again_needs_its_secrets(server, deployed):
+    """Promoted, split, previewed, undeleted: each way back is refused while a secret is missing."""
+    put(server, "LEFT", "value-left")
+    deployed("leaver", secrets=["LEFT"])
+    function = deployed("leaver", secrets=[])
+    path = f"{P}/functions/leaver"
+    assert server.api.delete(f"{P}/secrets/LEFT").status_code == 204
+    for verb, body in (("/versions/1/promote", {}), ("/rollback", {}), ("/versions/1/preview", None),
+                       ("/split", {"versions": {"1": 50, "2": 50}})):
+        answer = server.api.post(path + verb, json=body)
+        assert answer.status_code == 422 and "secret set LEFT" in answer.text, (verb, answer.text)
+    put(server, "LEFT", "value-back")
+    assert server.api.post(path + "/rollback", json={}).status_code == 200
+    assert variables(function)["LEFT"] == "value-back"
+    assert server.api.delete(f"{P}/secrets/LEFT").status_code == 409
+    assert server.api.delete(path).status_code == 204
+    assert server.api.delete(f"{P}/secrets/LEFT").status_code == 204
+    answer = server.api.post(path + "/undelete")
+    assert answer.status_code == 422 and "secret set LEFT" in answer.text
+    put(server, "LEFT", "value-again")
+    assert server.api.post(path + "/undelete").status_code == 200
+    assert variables(function)["LEFT"] == "value-again"
 
 
 def test_an_audit_row_without_the_value(server):
