@@ -142,6 +142,8 @@ bool once_begin(struct api_request *r)
     buf_init(&o->body, BODY_MOST + SEAL_EXTRA);
     list_init(&o->node);
     crypto_hash_sha256_init(&o->hash);
+    /* The body may be a secret, which could be guessed from a bare hash of it. */
+    add_part(o, slice_make(r->api->secrets, sizeof r->api->secrets));
     add_part(o, r->method);
     add_part(o, r->path);
     add_part(o, r->query);

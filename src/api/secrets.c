@@ -108,8 +108,8 @@ enum err_code secrets_judge(struct api *api, struct uuid project, const struct v
     return err_set(e, ERR_INVALID, "the variables and secrets are over 64 KiB in all");
 }
 
-enum err_code secrets_judge_version(struct api *api, const struct store_version *v,
-                                    char field[128], struct err *e)
+enum err_code secrets_judge_version(struct api *api, const struct store_version *v, char field[128],
+                                    struct err *e)
 {
     struct version_settings s;
     enum err_code rc = settings_read(&s, v, api->secrets, e);

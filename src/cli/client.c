@@ -166,6 +166,7 @@ static size_t on_field(char *p, size_t size, size_t n, void *ctx)
     } wanted[] = {
         {SLICE(BRAND_HEADER "Run"), call->head.run, sizeof call->head.run},
         {SLICE(BRAND_HEADER "Error"), call->head.error, sizeof call->head.error},
+        {SLICE("ETag"), call->head.tag, sizeof call->head.tag},
     };
     struct slice value = slice_make(p, size * n);
     while (value.n && (value.p[value.n - 1] == '\r' || value.p[value.n - 1] == '\n'))

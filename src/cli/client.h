@@ -32,6 +32,7 @@ struct client_head {
     long status;
     char run[40];   /* Wasmcloud-Run */
     char error[40]; /* Wasmcloud-Error */
+    char tag[80];   /* ETag */
 };
 
 struct client_request {

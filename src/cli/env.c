@@ -82,7 +82,7 @@ static enum err_code read_patch(const struct words *words, const struct words *s
 
 static int env_set(int argc, char **argv)
 {
-    struct settle to = {0};
+    struct settle to = {.by_member = true};
     struct words words, secrets = {0};
     const char *project = NULL;
     const struct flag flags[] = {
@@ -109,7 +109,7 @@ static int env_set(int argc, char **argv)
     } else {
         enum err_code rc = client_open(project, &c, &e);
         if (rc == ERR_OK)
-            rc = settle_base(c, to.name, &base, &e);
+            rc = settle_base(c, &to, &base, &e);
         status = rc ? settle_fail(&e) : settle_patch(c, &to, patch);
     }
     json_decref(base);
@@ -147,7 +147,7 @@ static enum err_code unset_patch(const json_t *base, const struct words *words, 
 
 static int env_unset(int argc, char **argv)
 {
-    struct settle to = {0};
+    struct settle to = {.by_member = true};
     const char *project = NULL;
     const struct flag flags[] = {
         FLAG_NO_PROMOTE(to.no_promote), FLAG_PROJECT(project), FLAG_JSON(to.json), {0}};
@@ -161,7 +161,7 @@ static int env_unset(int argc, char **argv)
     to.name = words.at[0];
     enum err_code rc = client_open(project, &c, &e);
     if (rc == ERR_OK)
-        rc = settle_base(c, to.name, &base, &e);
+        rc = settle_base(c, &to, &base, &e);
     if (rc == ERR_OK)
         rc = unset_patch(base, &words, patch, &e);
     status = !rc                               ? settle_patch(c, &to, patch)

@@ -68,7 +68,7 @@ int cmd_limits(int argc, char **argv)
 /* "memory=" goes back to the server's own value. */
 static int limits_set_command(int argc, char **argv)
 {
-    struct settle to = {0};
+    struct settle to = {.by_member = true};
     const char *project = NULL;
     const struct flag flags[] = {
         FLAG_NO_PROMOTE(to.no_promote), FLAG_PROJECT(project), FLAG_JSON(to.json), {0}};
@@ -93,7 +93,7 @@ static int limits_set_command(int argc, char **argv)
     } else {
         rc = client_open(project, &c, &e);
         if (rc == ERR_OK)
-            rc = settle_base(c, to.name, &base, &e);
+            rc = settle_base(c, &to, &base, &e);
         status = rc ? settle_fail(&e) : settle_patch(c, &to, patch);
     }
     json_decref(base);

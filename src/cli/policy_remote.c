@@ -71,11 +71,11 @@ int policy_get(int argc, char **argv)
 }
 
 /* The policy that a change starts from. */
-static enum err_code base_policy(struct client *c, const char *name, struct policy **ret_policy,
+static enum err_code base_policy(struct client *c, struct settle *to, struct policy **ret_policy,
                                  struct err *e)
 {
     json_t *base = NULL;
-    enum err_code rc = settle_base(c, name, &base, e);
+    enum err_code rc = settle_base(c, to, &base, e);
     if (rc == ERR_OK)
         rc = opens_of_version(base, ret_policy, e);
     json_decref(base);
@@ -85,7 +85,7 @@ static enum err_code base_policy(struct client *c, const char *name, struct poli
 /* ---- set ---- */
 
 /* Makes the version and prints what came of it; the exit status. */
-static int put_policy(struct client *c, const struct settle *to, const struct policy *p)
+static int put_policy(struct client *c, struct settle *to, const struct policy *p)
 {
     json_t *policy = NULL;
     struct err e;
@@ -121,7 +121,7 @@ int policy_set(int argc, char **argv)
         return command_fail(&e);
     enum err_code rc = client_open(project, &c, &e);
     if (rc == ERR_OK)
-        rc = base_policy(c, name, &before, &e); /* there must be a version to change */
+        rc = base_policy(c, &to, &before, &e); /* there must be a version to change */
     if (rc == ERR_OK)
         rc = opens_agreed(c, name, p, &typed, &e);
     if (rc)
@@ -136,7 +136,7 @@ int policy_set(int argc, char **argv)
 
 /* ---- allow ---- */
 
-static int allow_in_function(const char *project, const struct settle *to, const char *url)
+static int allow_in_function(const char *project, struct settle *to, const char *url)
 {
     struct client *c = NULL;
     struct policy *before = NULL, *after = NULL;
@@ -144,7 +144,7 @@ static int allow_in_function(const char *project, const struct settle *to, const
     int status;
     enum err_code rc = client_open(project, &c, &e);
     if (rc == ERR_OK)
-        rc = base_policy(c, to->name, &before, &e);
+        rc = base_policy(c, to, &before, &e);
     if (rc == ERR_OK)
         rc = policy_allow(before, slice_str(url), &after, &e);
     if (rc) {

@@ -1,9 +1,9 @@
 """Environments, limits and policies of functions, changed from the command line: each change is a
 version of its own that keeps everything else."""
 
-import pytest
+import concurrent.futures
 
-from cli import Cli
+import pytest
 
 P = "/v1/projects/default"
 
@@ -70,6 +70,17 @@ def test_what_is_wrong_changes_nothing(cli, server, deployed):
     cli("create", "env-empty")
     assert "has no version yet" in cli("env", "set", "env-empty", "A=1", status=3).err
     assert live(server, "env-wrong")["number"] == 1
+
+
+def test_changes_at_once(cli, server, deployed):
+    """None is lost, whoever else changes the same function."""
+    function = deployed("env-race", env={"BASE": "1"})
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: cli("env", "set", "env-race", f"V{i}={i}"), range(8)))
+    seen = variables(function)
+    assert {seen.get(f"V{i}") for i in range(8)} == {str(i) for i in range(8)} and seen["BASE"] == "1"
+    numbers = [v["number"] for v in server.api_list(f"{P}/functions/env-race/versions")]
+    assert numbers == list(range(9, 0, -1))
 
 
 def test_no_promote(cli, server, deployed, tmp_path):
