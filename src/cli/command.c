@@ -37,6 +37,7 @@ const struct command commands[] = {
      .summary = "who the server takes you for",
      .example = BRAND_COMMAND " whoami"},
     {.name = "context",
+     .group = GROUP_SESSION,
      .sub = context_commands,
      .usage = "list|use …",
      .summary = "which server commands go to, of those you are logged in to",
