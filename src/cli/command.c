@@ -95,6 +95,7 @@ const struct command commands[] = {
      .summary = "what was deployed under a name",
      .example = BRAND_COMMAND " versions hello\n" BRAND_COMMAND " versions disable hello 3"},
     {.name = "diff",
+     .group = GROUP_SHIP,
      .run = cmd_diff,
      .usage = "NAME [[FROM] VERSION] [--project P] [--json]",
      .summary = "what differs between two versions",
