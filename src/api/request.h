@@ -259,6 +259,7 @@ void metrics_get(struct api_request *r);
 void gc_post(struct api_request *r);
 void runs_list(struct api_request *r);
 void runs_get(struct api_request *r);
+void runs_explain(struct api_request *r);
 void usage_get(struct api_request *r);
 void captures_get(struct api_request *r);
 void invoke_post(struct api_request *r);

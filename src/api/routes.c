@@ -338,6 +338,12 @@ const struct api_route api_routes[] = {
      .summary = "Download what a captured run got from outside, for replaying it"},
 
     {.method = "GET",
+     .path = P "/runs/:id/explain",
+     .scope = SCOPE_READ,
+     .handler = runs_explain,
+     .answer = &schema_explained,
+     .summary = "Say why a run ended as it did, what changed before, and what to do next"},
+    {.method = "GET",
      .path = P "/usage",
      .scope = SCOPE_READ,
      .handler = usage_get,

@@ -40,7 +40,7 @@ extern const struct schema schema_diff, schema_preview, schema_deployed, schema_
 extern const struct schema_field query_versions[], query_diff[], query_module_put[];
 
 /* logs and runs */
-extern const struct schema schema_log_list, schema_run_list, schema_run_shown;
+extern const struct schema schema_log_list, schema_run_list, schema_run_shown, schema_explained;
 extern const struct schema_field query_logs[], query_runs[], query_invoke[];
 
 /* usage */

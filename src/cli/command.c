@@ -148,6 +148,11 @@ const struct command commands[] = {
      .summary = "the latest runs, and what one used",
      .example = BRAND_COMMAND " runs hello --failed\n" BRAND_COMMAND
                               " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
+    {.name = "explain",
+     .run = cmd_explain,
+     .usage = "ID [--project P] [--json]",
+     .summary = "why a run failed, what changed, and what to type next",
+     .example = BRAND_COMMAND " explain 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
     {.name = "usage",
      .group = GROUP_LOOK,
      .run = cmd_usage,

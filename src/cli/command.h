@@ -75,6 +75,7 @@ int cmd_promote(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_usage(int argc, char **argv);
