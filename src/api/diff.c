@@ -160,6 +160,24 @@ static json_t *compare(const struct side *from, const struct side *to)
     return changes;
 }
 
+enum err_code versions_changes(const struct api *api, struct uuid from, struct uuid to,
+                               json_t **ret_changes, struct err *e)
+{
+    struct side a = {.api = api}, b = {.api = api};
+    enum err_code rc = store_version(api->store, from, read_side, &a, e);
+    if (rc == ERR_OK)
+        rc = store_version(api->store, to, read_side, &b, e);
+    if (rc == ERR_OK)
+        rc = read_rest(&a, e);
+    if (rc == ERR_OK)
+        rc = read_rest(&b, e);
+    if (rc == ERR_OK)
+        *ret_changes = compare(&a, &b);
+    side_done(&a);
+    side_done(&b);
+    return rc;
+}
+
 /* ---- the request ---- */
 
 /* The version that `to` is compared with: that of the query, else the live one; of the live one,

@@ -136,7 +136,8 @@ static enum err_code authenticate(struct api_request *r, struct err *e)
         return err_set(e, ERR_UNAUTHORIZED, "the only scheme taken is Bearer");
     struct token_claims c;
     uint64_t now_ms = clock_real_us() / 1000;
-    enum err_code rc = verified_token(&r->api->verified, &r->api->keys, slice_trim(token), now_ms / 1000, &c, e);
+    enum err_code rc =
+        verified_token(&r->api->verified, &r->api->keys, slice_trim(token), now_ms / 1000, &c, e);
     if (rc)
         return rc;
     rc = store_token(r->api->store, c.id, &r->token, e);

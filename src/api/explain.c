@@ -1,7 +1,7 @@
 /* Explaining a run: evidence from its record, its log, its version and the function's other runs
  * becomes causes (causes.h), what has changed since it last went well, and what to type next. */
 #include "api/causes.h"
-#include "api/request.h"
+#include "api/versions.h"
 
 #include "base/brand.h"
 
@@ -105,7 +105,10 @@ static enum err_code gather(struct explained *x, struct uuid project, struct err
         rc = unless_gone(store_version(st, x->version, keep_settings, x, e));
     if (rc || !x->env || !x->history.good_number)
         return rc;
-    return unless_gone(store_version(st, x->history.good, keep_good, x, e));
+    rc = unless_gone(store_version(st, x->history.good, keep_good, x, e));
+    if (rc == ERR_OK)
+        rc = unless_gone(versions_changes(x->api, x->history.good, x->version, &x->changes, e));
+    return rc;
 }
 
 /* ---- showing ---- */

@@ -540,18 +540,13 @@ OBJECT(limit_shown, "LimitReached", HAS("name", text, NULL), HAS("value", text, 
        HAS("maximum", text_or_null, NULL), HAS("who", text, "may raise it"));
 OR_NULL(limit_or_null, limit_shown);
 OR_NULL(refusal_or_null, refusal_shown);
-static const struct schema any_value = {.type = SCHEMA_ANY};
-OBJECT(change_shown, "VersionChange", HAS("part", text, NULL), HAS("name", text_or_null, NULL),
-       HAS("from", any_value, NULL), HAS("to", any_value, NULL));
-static const struct schema changes_shown = {.type = SCHEMA_LIST, .items = &change_shown};
 OBJECT(changed_shown, "ChangedSinceGood", HAS("from", count, "the last version that went well"),
-       HAS("to", count_or_null, NULL), HAS("changes", changes_shown, NULL));
+       HAS("to", count_or_null, NULL), HAS("changes", version_changes, NULL));
 OR_NULL(changed_or_null, changed_shown);
 OBJECT(schema_explained, "Explained", HAS("run", uuid, NULL), HAS("function", text, NULL),
        HAS("version", count_or_null, NULL), HAS("started_at", when, NULL),
        HAS("method", text, NULL), HAS("path", text, NULL), HAS("status", count_or_null, NULL),
-       HAS("cause", text, "as in its record"),
-       HAS("causes", causes_shown, "the likeliest first"),
+       HAS("cause", text, "as in its record"), HAS("causes", causes_shown, "the likeliest first"),
        HAS("why", text_or_null, "the runtime's words"), HAS("stack", texts, "innermost first"),
        HAS("last_call", text_or_null, "of the host"), HAS("rule", refusal_or_null, NULL),
        HAS("limit", limit_or_null, "that the first cause names"),

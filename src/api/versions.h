@@ -30,3 +30,7 @@ bool versions_find(struct api_request *r,
 /* The limits that the function's live version runs with; without one, the node's. */
 enum err_code versions_limits(struct api_request *r, struct limits *ret_limits,
                               struct err *e) MUST_CHECK;
+
+/* What differs between two versions: an array of {"part", "name", "from", "to"} (diff.c). */
+enum err_code versions_changes(const struct api *api, struct uuid from, struct uuid to,
+                               json_t **ret_changes, struct err *e) MUST_CHECK;

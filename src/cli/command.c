@@ -150,6 +150,7 @@ const struct command commands[] = {
                               " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
     {.name = "explain",
      .run = cmd_explain,
+     .group = GROUP_LOOK,
      .usage = "ID [--project P] [--json]",
      .summary = "why a run failed, what changed, and what to type next",
      .example = BRAND_COMMAND " explain 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},

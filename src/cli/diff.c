@@ -2,6 +2,7 @@
 #include "base/brand.h"
 #include "cli/args.h"
 #include "cli/client.h"
+#include "cli/diff.h"
 #include "cli/show.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@ static void put_value(const json_t *v)
 }
 
 /* "+ env COLOUR red", "- limits gas 100", "  check GET / -> GET /healthz" */
-static void print_change(const json_t *change)
+void diff_print(const json_t *change)
 {
     const json_t *from = json_object_get(change, "from"), *to = json_object_get(change, "to");
     bool added = json_is_null(from), gone = json_is_null(to);
@@ -59,7 +60,7 @@ int cmd_diff(int argc, char **argv)
         if (show_on_terminal())
             printf("%s: from version %ju to version %ju\n", words.at[0],
                    (uintmax_t)answer_count(answer, "from"), (uintmax_t)answer_count(answer, "to"));
-        json_array_foreach(json_object_get(answer, "changes"), i, change) print_change(change);
+        json_array_foreach(json_object_get(answer, "changes"), i, change) diff_print(change);
         if (json_is_false(json_object_get(answer, "interface")))
             fprintf(stderr, "%s: what the modules import and export is not known of both\n",
                     BRAND_COMMAND);

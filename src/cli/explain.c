@@ -3,6 +3,7 @@
 #include "base/brand.h"
 #include "cli/args.h"
 #include "cli/client.h"
+#include "cli/diff.h"
 #include "cli/show.h"
 
 #include <stdlib.h>
@@ -15,13 +16,6 @@ static void print(const char *name, const char *text)
     putchar('\n');
 }
 
-static void print_value(const json_t *v)
-{
-    char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-    show_text(stdout, slice_str(text ? text : json_string_value(v)));
-    free(text);
-}
-
 static void print_changes(const json_t *changed)
 {
     json_t *change;
@@ -29,17 +23,7 @@ static void print_changes(const json_t *changed)
     const json_t *changes = json_object_get(changed, "changes");
     printf("\nversion %ju went well; since then %s\n", (uintmax_t)answer_count(changed, "from"),
            json_array_size(changes) ? "this has changed:" : "nothing has changed in the settings");
-    json_array_foreach(changes, i, change)
-    {
-        const char *name = answer_text(change, "name");
-        printf("  %s%s", answer_text(change, "part"), *name ? " " : "");
-        show_text(stdout, slice_str(name));
-        printf(": ");
-        print_value(json_object_get(change, "from"));
-        printf(" → ");
-        print_value(json_object_get(change, "to"));
-        putchar('\n');
-    }
+    json_array_foreach(changes, i, change) diff_print(change);
 }
 
 static void print_all(const json_t *x)

@@ -231,7 +231,10 @@ static void on_timeout(struct loop_timer *t)
         edge_run_cancel(r, ERR_WALL_LIMIT, "the response's head did not come in time");
         return;
     case RUN_BODY:
-        edge_run_cancel(r, ERR_WALL_LIMIT, "the response's body took too long");
+        edge_run_cancel(r, ERR_WALL_LIMIT,
+                        now < r->head_us + r->version->load.limits.v[LIMIT_STREAM_TOTAL]
+                            ? "nothing more of the response's body came (limit \"stream-idle\")"
+                            : "the response's body took too long (limit \"stream-total\")");
         return;
     case RUN_CANCEL:
         if (r->exec) {

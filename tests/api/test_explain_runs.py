@@ -74,3 +74,23 @@ def test_similar_runs_and_good_ones(server, guests):
     good = leave.runs(cause="ok")[0]["id"]
     assert server.api_json(f"/v1/projects/default/runs/{good}/explain")["causes"][0]["code"] == "ok"
     assert server.api.get("/v1/projects/default/runs/01a20000-0000-7000-8000-000000000000/explain").status_code == 404
+
+
+def test_what_changed_since_it_went_well(server, guests, cli):
+    """A variable is lost with a new version: the change is named, and the way back."""
+    need = server.deploy("changed", guests / "cwa-need.wasm", env={"DATABASE_URL": "x", "KEPT": "1"})
+    assert need.get("/?name").status == 200
+    need.counters
+    server.deploy("changed", guests / "cwa-need.wasm", env={"DATABASE_URL": None, "KEPT": "1"}, limits={"memory": "64MiB"})
+    _, run = need.failure("/?name")
+    need.counters
+    told = server.api_json(f"/v1/projects/default/runs/{run['id']}/explain")
+    assert told["causes"][0]["code"] == "missing_variable" and told["causes"][1]["code"] == "exit_status"
+    changed = told["changed"]
+    assert (changed["from"], changed["to"]) == (1, 2)
+    assert {"part": "env", "name": "DATABASE_URL", "from": "x", "to": None} in changed["changes"]
+    assert {change["part"] for change in changed["changes"]} == {"env", "limits"}
+    assert told["next"] == ["wasmcloud env set changed DATABASE_URL=VALUE", "wasmcloud rollback changed 1"]
+    shown = cli("explain", run["id"]).out
+    assert "version 1 went well; since then this has changed:" in shown and "- env      DATABASE_URL" in shown
+    assert "  or: wasmcloud rollback changed 1" in shown
