@@ -177,7 +177,7 @@ enum engine_verdict cwa_runtime_msleep(struct engine_call *c)
     if (!*until)
         *until = now + engine_u32(c, 0) * UINT64_C(1000);
     if (now >= *until || tape_plays(g))
-        return ENGINE_DONE;
+        return guest_slept(g, engine_u32(c, 0)) ? ENGINE_DONE : ENGINE_END;
     g->waits = GUEST_WAITS_TIME;
     g->host->wake_at(g, *until);
     return ENGINE_WAIT;

@@ -214,6 +214,16 @@ bool guest_random(struct guest *g, void *p, size_t n)
     return true;
 }
 
+bool guest_slept(struct guest *g, uint32_t ms)
+{
+    struct tape_record r = {.kind = TAPE_SLEPT, .value = ms};
+    if (tape_plays(g))
+        return next(g, &r, &r);
+    if (g->tape)
+        put(g, &r);
+    return true;
+}
+
 static int32_t played_open(struct guest *g, struct descriptor *d, const struct url *url)
 {
     char text[LEDGER_URL + 1];

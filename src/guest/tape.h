@@ -56,6 +56,8 @@ static inline bool tape_plays(const struct guest *g)
 /* false: the tape says something else; the guest ends. */
 bool guest_time(struct guest *g, bool monotonic, uint64_t *ret_us) MUST_CHECK;
 bool guest_random(struct guest *g, void *p, size_t n) MUST_CHECK;
+/* A sleep is over; for who plays it is over at once, if it ever was. */
+bool guest_slept(struct guest *g, uint32_t ms) MUST_CHECK;
 
 /* What these descriptors and this scheme are while the guest runs: their own, or the tape's. */
 const struct scheme *tape_stdio(const struct guest *g, unsigned fd);

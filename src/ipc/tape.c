@@ -102,7 +102,7 @@ void tape_say(const struct tape_record *r, char *out, size_t size)
         [TAPE_RANDOM] = "random bytes", [TAPE_OPEN] = "an open of",
         [TAPE_READ] = "a read",         [TAPE_WRITE] = "a write",
         [TAPE_FLUSH] = "a flush",       [TAPE_READY] = "a poll",
-        [TAPE_FATAL] = "an end"};
+        [TAPE_SLEPT] = "a sleep",       [TAPE_FATAL] = "an end"};
     const char *name = names[r->kind];
     switch (r->kind) {
     case TAPE_RANDOM:
@@ -119,6 +119,7 @@ void tape_say(const struct tape_record *r, char *out, size_t size)
     case TAPE_REAL:
     case TAPE_MONO:
     case TAPE_READY:
+    case TAPE_SLEPT:
     case TAPE_FATAL:
     case TAPE_KINDS:
         snprintf(out, size, "%s", name);

@@ -35,6 +35,7 @@ enum tape_kind {
     TAPE_WRITE,    /* fd, result; value: how many bytes were offered */
     TAPE_FLUSH,    /* fd, result */
     TAPE_READY,    /* fd: the place in the list of a poll; result 1: at its end; value: bytes */
+    TAPE_SLEPT,    /* value: ms; a sleep that came to its end */
     TAPE_FATAL,    /* the result before ended the run: bytes are the cause's slug, NUL, a text */
     TAPE_KINDS
 };

@@ -184,6 +184,15 @@ def test_failures_only(capturing, laptop, guests, upstream):
     assert "capture: all" in refused.err
 
 
+def test_a_run_that_was_ended_while_it_waited(capturing, laptop, guests, upstream):
+    """It ends there again, at once: for what came next nobody knows."""
+    function = deploy(capturing, guests, "cwa-sleep", limits={"wall": "300ms"})
+    answer = function.get("/?before=60000")
+    assert (answer.status, answer.error) == (504, "wall_limit")
+    done = replay(laptop, pull(laptop, function, answer.run), status=142)
+    assert b"ended as recorded (wall_limit)" in done.stderr
+
+
 def test_nothing_is_captured_by_itself(capturing, guests, upstream):
     function = deploy(capturing, guests, "cwa-replay", capture="none")
     answer = function.post("/", upstream.url.encode())

@@ -52,6 +52,8 @@ static bool step(struct guest *g, const struct tape_record *r)
         return d && resource_flush(g, d) != RESOURCE_FATAL;
     case TAPE_READY:
         return tape_was_ready(g, r->fd, &ready, &end);
+    case TAPE_SLEPT:
+        return guest_slept(g, 1);
     case TAPE_FATAL:
     case TAPE_KINDS:
         break;
