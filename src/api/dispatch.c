@@ -267,6 +267,27 @@ void request_tag(struct api_request *r)
     api_header(r, "ETag: %s\n", tag);
 }
 
+/* An entity tag (RFC 9110 8.8.3), weak ones too: those match nothing here. */
+static bool is_tag(struct slice s)
+{
+    if (slice_starts(s, SLICE("W/")))
+        s = slice_from(s, 2);
+    bool good = s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"';
+    for (size_t i = 1; good && i + 1 < s.n; i++)
+        good = s.p[i] > ' ' && s.p[i] < 0x7f && s.p[i] != '"';
+    return good;
+}
+
+static bool is_tag_list(struct slice list)
+{
+    if (slice_eq(slice_trim(list), SLICE("*")))
+        return true;
+    while (list.p)
+        if (!is_tag(slice_trim(slice_split(&list, ','))))
+            return false;
+    return true;
+}
+
 /* RFC 9110 13.1.1: one of a list of strong tags, or * for anything that is there. */
 static bool matches(const struct api_request *r, struct slice wanted)
 {
@@ -289,9 +310,12 @@ static bool judge_match(struct api_request *r)
     bool writes = !slice_eq(slice_str(r->route->method), SLICE("GET"));
     if (!wanted.p || !writes || !r->route->tag || matches(r, wanted))
         return true;
-    api_refuse(r, ERR_PRECONDITION,
-               "\"%.*s\" is not as If-Match says: read it again, then change that",
-               (int)(r->function_text.n < 64 ? r->function_text.n : 64), r->function_text.p);
+    if (!is_tag_list(wanted))
+        api_refuse(r, ERR_BAD_REQUEST, "If-Match is *, or a list of what ETag said");
+    else
+        api_refuse(r, ERR_PRECONDITION,
+                   "\"%.*s\" is not as If-Match says: read it again, then change that",
+                   (int)(r->function_text.n < 64 ? r->function_text.n : 64), r->function_text.p);
     return false;
 }
 

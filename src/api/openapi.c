@@ -204,10 +204,11 @@ static void add_fields(json_t *list, const struct api_route *route)
                             "sent again within a day, the same request with the same key changes "
                             "nothing and gets the same answer"));
     if (route->tag && !is_get(route))
-        json_array_append_new(
-            list, parameter("If-Match", "header", false,
-                            json_pack("{s:s, s:s}", "type", "string", "pattern", "^[!-~]{1,128}$"),
-                            "an ETag of the function: 412 if it was changed since"));
+        json_array_append_new(list,
+                              parameter("If-Match", "header", false,
+                                        json_pack("{s:s, s:s}", "type", "string", "pattern",
+                                                  "^(\\*|\"[!#-+\\--~]{0,40}\")$"),
+                                        "an ETag of the function: 412 if it was changed since"));
 }
 
 /* What a parameter of a path is called: ":id" after "runs" is "run_id". False: it is none. */

@@ -169,6 +169,9 @@ def test_an_old_tag_changes_nothing(server, guests):
         answer = server.api.request(method, function.path + path, headers=old, **more)
         assert answer.status_code == 412 and answer.json()["code"] == "precondition", (path, answer.text)
     assert server.api_list(f"{function.path}/versions") == before
+    for wrong in ("x", "", '"a" "b"', '"a'):
+        answer = server.api.delete(function.path, headers={"If-Match": wrong})
+        assert answer.status_code == 400 and "If-Match" in answer.json()["detail"], wrong
     # any of a list does, and so does the star
     now = server.api.get(function.path).headers["ETag"]
     assert server.api.post(f"{function.path}/versions", json={"env": {"A": "3"}},
