@@ -3,12 +3,24 @@
 
 #include <stdio.h>
 
-/* Labels that belong to the platform, or that a visitor would take for it. */
+/* Labels that belong to the platform, that a visitor would take for it, or to which others give a
+ * meaning: mailboxes of RFC 2142, names that browsers and mail programs ask for by themselves. */
 static const char *const reserved[] = {
-    "admin",  "api",       "app",        "assets",    "auth",  "cdn",    "console", "dashboard",
-    "docs",   "ftp",       "help",       "localhost", "login", "mail",   "mx",      "ns1",
-    "ns2",    "panel",     "root",       "signup",    "smtp",  "static", "status",  "support",
-    "system", "wasmcloud", "well-known", "whoami",    "www",   NULL,
+    "abuse",      "account",       "accounts", "acme",      "admin",      "administrator",
+    "api",        "app",           "assets",   "auth",      "autoconfig", "autodiscover",
+    "billing",    "broadcasthost", "cdn",      "console",   "control",    "dashboard",
+    "dns",        "docs",          "edge",     "egress",    "email",      "exec",
+    "ftp",        "functions",     "healthz",  "help",      "hostmaster", "imap",
+    "internal",   "isatap",        "legal",    "localhost", "login",      "logout",
+    "mail",       "master",        "members",  "metrics",   "mx",         "noc",
+    "ns",         "ns1",           "ns2",      "ns3",       "ns4",        "oauth",
+    "openapi",    "operator",      "panel",    "platform",  "pop",        "pop3",
+    "postmaster", "preview",       "previews", "privacy",   "readyz",     "register",
+    "root",       "secure",        "security", "signin",    "signup",     "smtp",
+    "ssl",        "sso",           "staff",    "static",    "status",     "support",
+    "sysadmin",   "system",        "terms",    "tls",       "token",      "tokens",
+    "v1",         "wasmcloud",     "webmail",  "webmaster", "well-known", "whoami",
+    "wpad",       "www",           NULL,
 };
 
 enum err_code name_check(struct slice name, struct err *e)

@@ -42,6 +42,18 @@ static void print_version(const json_t *v)
         puts("engine    counts gas");
 }
 
+/* "split     3 90 %, 4 10 %" */
+static void print_split(const json_t *f)
+{
+    const char *number;
+    json_t *percent;
+    unsigned n = 0;
+    json_object_foreach(json_object_get(f, "split"), number, percent) printf(
+        "%s%s %jd %%", n++ ? ", " : "split     ", number, (intmax_t)json_integer_value(percent));
+    if (n)
+        putchar('\n');
+}
+
 static void print_function(const json_t *f, const json_t *v)
 {
     const json_t *c = json_object_get(f, "counters");
@@ -52,6 +64,7 @@ static void print_function(const json_t *f, const json_t *v)
         printf("version   %ju: %s, %s, response %s\n", (uintmax_t)answer_count(f, "version"),
                answer_text(f, "digest"), show_bytes(answer_count(f, "size"), a),
                answer_text(f, "response"));
+    print_split(f);
     if (v)
         print_version(v);
     printf("created   %s\n", show_time(answer_text(f, "created_at"), a));

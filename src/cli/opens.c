@@ -117,7 +117,7 @@ static bool ask(void)
 int opens_fail(const struct client_request *request, const struct opens *typed, const struct err *e)
 {
     int status = client_fail(request, e);
-    if (e->code == ERR_POLICY && !typed->refused)
+    if (e->code == ERR_NEEDS_AGREEMENT && !typed->refused)
         print_next(typed);
     return status;
 }
@@ -145,9 +145,9 @@ enum err_code opens_agreed(struct client *c, const char *name, const struct poli
         return ERR_OK;
     if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) {
         typed->refused = !ask();
-        return typed->refused ? err_set(e, ERR_POLICY, "nothing was changed") : ERR_OK;
+        return typed->refused ? err_set(e, ERR_NEEDS_AGREEMENT, "nothing was changed") : ERR_OK;
     }
-    return err_set(e, ERR_POLICY, "%s was not deployed: nobody agreed to what it newly opens",
+    return err_set(e, ERR_NEEDS_AGREEMENT, "%s was not deployed: nobody agreed to what it newly opens",
                    name);
 }
 

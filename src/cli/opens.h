@@ -14,7 +14,7 @@ struct opens {
 };
 
 /* Compares with the live version of `name`. What opens is listed on standard error; on a terminal
- * it is asked about, elsewhere --yes agrees. ERR_POLICY: nobody did.
+ * it is asked about, elsewhere --yes agrees. ERR_NEEDS_AGREEMENT: nobody did.
  * Of a first version nothing is asked: whoever gives it a policy has just written it. */
 enum err_code opens_agreed(struct client *c, const char *name, const struct policy *after,
                            struct opens *typed, struct err *e) MUST_CHECK;

@@ -262,10 +262,14 @@ static struct edge_route *find_route(struct edge *e, struct http_conn *c, struct
     for (size_t i = 0; i < name.n; i++)
         lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? (char)(name.p[i] | 32) : name.p[i];
     lower[name.n] = '\0';
-    route_key_name(lower, preview, key);
+    name.p = lower;
+    if (preview) {
+        route_key_name(lower, preview, key);
+        name = slice_str(key);
+    }
 
     edge_routes_check(e);
-    struct edge_function *f = edge_function_get(e, slice_str(key));
+    struct edge_function *f = edge_function_get(e, name);
     enum err_code cause = f ? ERR_OK : ERR_MEMORY;
     struct edge_route *route = f ? current_route(e, f, &cause) : NULL;
     if (f && !route && !f->runs)

@@ -258,7 +258,7 @@ enum err_code store_images_of_others(struct store *st, const char *engine,
 enum err_code store_image_after(struct store *st, const char *engine,
                                 const struct store_image *after, struct store_image *ret_image,
                                 struct err *e) MUST_CHECK;
-/* The first live version, in the order of ids after `after`. */
+/* The first version that answers requests, in the order of ids after `after`. */
 enum err_code store_live_after(struct store *st, struct uuid after, struct uuid *ret_version,
                                struct err *e) MUST_CHECK;
 /* Has any project this module or bundle of assets? */

@@ -1,6 +1,8 @@
 """Versions seen before they are promoted: links, cookies, and what the program sees of them."""
 
 import re
+import shutil
+import sqlite3
 import time
 
 import pytest
@@ -167,6 +169,28 @@ def test_it_outlives_restarts_of_roles(serve, guests, tmp_path):
     server.stop()
     server = serve(tmp_path)
     assert eventually(lambda: ask(server, "1--p-kept", fields=[("Cookie", cookie)])).status == 200
+
+
+def test_its_time_is_over(serve, guests, tmp_path):
+    """A preview that ends soon: the cookie, which would be good for longer, no longer helps."""
+    server = serve(tmp_path)
+    server.deploy("p-late", guests / "wasi-env.wasm")
+    cookie = cookie_of(ask(server, "1--p-late", target_of(link(server, "p-late", 1)["url"])))
+    server.stop()
+    database = sqlite3.connect(tmp_path / "data/db.sqlite")
+    database.execute("UPDATE previews SET until = ?", [int(time.time() * 1000) + 3000])
+    database.commit()
+    database.close()
+    shutil.rmtree(tmp_path / "data/routes")  # made again from the database
+    server = serve(tmp_path)
+    answers = []
+
+    def refused():
+        answers.append(ask(server, "1--p-late", fields=[("Cookie", cookie)]))
+        return answers[-1].error in ("preview", "no_function")
+
+    assert eventually(refused, 10)
+    assert all(a.status == 200 for a in answers[:-1])
 
 
 def test_the_command(server, pair, cli):

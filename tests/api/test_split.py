@@ -63,6 +63,8 @@ def test_a_split_ends(server, parts, cli, guests):
         assert f.record()["split"] is None and f.record()["version"] == 3
         assert count(server, "s-end", 40) == {"3": 40}
     assert cli("split", "s-end").lines == ["s-end\t100 %"]
+    assert cli("split", "s-end", "2=25%", "3=75%").lines == ["2\t25 %", "3\t75 %"]
+    assert "split     2 25 %, 3 75 %" in cli("get", "s-end").lines
 
 
 def test_disabling_gives_the_share_to_the_live_version(server, parts, cli):

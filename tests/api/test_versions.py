@@ -331,6 +331,7 @@ def test_a_created_function_has_no_version_yet(server, cli):
 
 
 @pytest.mark.parametrize("name", ["www", "api", "admin", "wasmcloud", "localhost", "status", "login", "mail",
+                                  "preview", "wpad", "postmaster", "ns1", "v1", "metrics", "egress",
                                   "a--b", "-a", "a-", "", "A", "a_b", "a.b", "é", "x" * 41,
                                   "01a20521-f068-72ac-9ca7-1baa24856912"])
 def test_names_that_are_refused(server, name):

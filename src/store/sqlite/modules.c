@@ -129,7 +129,8 @@ enum err_code store_live_after(struct store *st, struct uuid after, struct uuid 
 {
     struct query q = query(st,
                            "SELECT v.id FROM versions v CROSS JOIN functions f"
-                           " ON f.id = v.function_id WHERE v.id > ? AND f.live_id = v.id"
+                           " ON f.id = v.function_id WHERE v.id > ? AND (f.live_id = v.id"
+                           " OR v.id IN (SELECT version_id FROM traffic))"
                            " AND f.deleted_at IS NULL ORDER BY v.id LIMIT 1",
                            "u", after); /* CROSS: in the order of versions, without sorting */
     if (query_row(&q))
