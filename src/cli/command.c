@@ -321,7 +321,7 @@ const struct command commands[] = {
     {.name = "help",
      .group = GROUP_START,
      .run = cmd_help,
-     .usage = "[VERB]",
+     .usage = "[VERB] [--json]",
      .summary = "this list, or a verb's flags and an example",
      .example = BRAND_COMMAND " help deploy"},
     {.name = "edge", .run = role_edge, .hidden = true},

@@ -52,7 +52,9 @@ static json_t *row_json(const struct command *c, const char *path)
     for (const struct command *s = is_help ? commands : c->sub; s && s->name; s++)
         if (!s->hidden)
             json_array_append_new(row.words, json_string(s->name));
-    if (c->run && !is_help)
+    if (is_help)
+        json_array_append_new(row.words, json_string("--json"));
+    else if (c->run)
         args_flags(c, path, add_flag, &row);
     row.functions = c->run && wants(c, "NAME") && !names_another(path);
     row.files = c->run && (wants(c, "FILE") || wants(c, "DIR"));

@@ -2,7 +2,9 @@
  * example. */
 #include "base/brand.h"
 #include "cli/args.h"
+#include "cli/show.h"
 
+#include <jansson.h>
 #include <stdio.h>
 
 static const char *const titles[GROUP_COUNT] = {
@@ -19,8 +21,35 @@ static void print_group(enum command_group group)
             printf("  %-11s %s\n", c->name, c->summary);
 }
 
+static json_t *command_json(const struct command *c)
+{
+    return json_pack("{s:s, s:s, s:s}", "name", c->name, "usage", c->usage, "summary", c->summary);
+}
+
+/* Every command, with the verbs below it. */
+static int print_json(void)
+{
+    json_t *items = json_array();
+    for (const struct command *c = commands; c->name; c++) {
+        if (c->hidden)
+            continue;
+        json_t *item = command_json(c), *below = json_array();
+        for (const struct command *s = c->sub; s && s->name; s++)
+            json_array_append_new(below, command_json(s));
+        json_object_set_new(item, "group", json_string(titles[c->group]));
+        json_object_set_new(item, "commands", below);
+        json_array_append_new(items, item);
+    }
+    json_t *all = json_pack("{s:o}", "items", items);
+    show_json(all);
+    json_decref(all);
+    return 0;
+}
+
 int cmd_help(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "--json") == 0)
+        return print_json();
     if (argc > 1 && argv[1][0] != '-') {
         char word[] = "--help", *again[] = {argv[argc - 1], word, NULL}, path[128];
         snprintf(path, sizeof path, "%s%s%s", argv[1], argc > 2 ? " " : "",

@@ -190,7 +190,12 @@ int policy_allow_command(int argc, char **argv)
     bool changed;
     if (policy_file_allow(file, words.at[0], &changed, &e))
         return command_fail(&e);
-    if (!changed && show_on_terminal())
+    if (to.json) {
+        json_t *done = json_pack("{s:s, s:b}", "file", file, "changed", changed);
+        show_json(done);
+        json_decref(done);
+    } else if (!changed && show_on_terminal()) {
         printf("%s allows it already\n", file);
+    }
     return 0;
 }
