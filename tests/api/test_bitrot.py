@@ -95,7 +95,7 @@ def test_a_bit_of_an_uploaded_module(old, guests):
     with server.wire(host=f"hello.localhost:{server.port}") as waiting:
         waiting.request("/")
         # Uploading the same bytes again repairs it, for the request that waits too.
-        assert server.deploy("hello", guests / "cwa-hello.wasm").get().status == 200
+        assert server.deploy("hello", guests / "cwa-hello.wasm", expect=200).get().status == 200
         assert waiting.answer().status == 200
     assert blob.read_bytes() == (guests / "cwa-hello.wasm").read_bytes()
 
