@@ -58,6 +58,7 @@ static bool rate_take(struct api *api, struct uuid token)
 
 void api_init(struct api *api)
 {
+    request_json_init();
     list_init(&api->requests);
     list_init(&api->followers);
     list_init(&api->onces);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "ipc/ledger.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,29 @@ static void client_gone(struct api_request *r)
     finish(r);
 }
 
+/* What a body says may be a secret: nothing of it is left in memory that is given back, neither of
+ * the text nor of what the parser makes of it. */
+static bool wiping;
+
+static void wipe_and_free(void *p)
+{
+    if (wiping && p)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+void request_json_init(void)
+{
+    json_set_alloc_funcs(malloc, wipe_and_free);
+}
+
+static void drop_json(struct api_request *r)
+{
+    wiping = true;
+    json_decref(r->json);
+    wiping = false;
+}
+
 void request_free(struct api_request *r)
 {
     loop_task_cancel(&r->free_task);
@@ -97,7 +121,7 @@ void request_free(struct api_request *r)
     list_remove(&r->node);
     list_remove(&r->follow);
     once_end(r);
-    json_decref(r->json);
+    drop_json(r);
     buf_done(&r->body);
     buf_done(&r->out);
     free(r->vars);
@@ -329,7 +353,7 @@ void request_begin(struct api *api, struct channel *channel, uint64_t id, bool l
     r->credit = FRAME_CREDIT_INITIAL;
     r->body_over = last;
     r->began_us = clock_mono_us();
-    buf_init(&r->body, JSON_MOST);
+    buf_init_private(&r->body, JSON_MOST);
     buf_init(&r->out, OUT_MOST);
     list_init(&r->node);
     list_init(&r->follow);
@@ -361,7 +385,9 @@ static void on_json(struct api_request *r)
 {
     json_error_t error;
     struct slice text = buf_slice(&r->body);
+    wiping = true;
     r->json = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &error);
+    wiping = false;
     /* What it is near to may be a secret. */
     char *near = r->json ? NULL : strstr(error.text, " near ");
     if (near)

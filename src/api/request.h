@@ -98,6 +98,8 @@ struct api_request {
 void request_begin(struct api *api, struct channel *channel, uint64_t id, bool last,
                    struct slice payload);
 void request_free(struct api_request *r);
+/* Before any JSON is read: what bodies said is wiped when it is freed. */
+void request_json_init(void);
 /* dispatch.c: called when the head is there; when r->json is there, too */
 void request_dispatch(struct api_request *r);
 void request_judge_json(struct api_request *r);

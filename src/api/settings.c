@@ -432,7 +432,7 @@ enum err_code settings_read(struct version_settings *s, const struct store_versi
     struct buf env;
     enum err_code rc;
     settings_init(s);
-    buf_init(&env, ENV_ALL + 1);
+    buf_init_private(&env, ENV_ALL + 1);
     s->response = v->response;
     s->timing = v->timing;
     s->preview = v->preview;

@@ -475,7 +475,7 @@ static void on_image(struct image_want *w, const struct err *failure)
         on_stored(&d->wait, ERR_OK);
         return;
     }
-    buf_init(&env, ENV_ALL + 1);
+    buf_init_private(&env, ENV_ALL + 1);
     buf_init(&sealed, ENV_ALL + 1 + SEAL_EXTRA);
     char *limits = json_dumps(d->settings.limits, JSON_COMPACT);
     char *secrets = json_dumps(d->settings.secrets, JSON_COMPACT);

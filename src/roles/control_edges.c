@@ -60,7 +60,7 @@ enum err_code control_inject(struct api *api, struct injection *i, struct uuid v
     if (!least)
         return err_set(e, ERR_UNAVAILABLE, "no functions edge is there to run it; try again");
     struct buf row;
-    buf_init(&row, FRAME_LOAD_MOST);
+    buf_init_private(&row, FRAME_LOAD_MOST);
     enum err_code rc = control_routes_version(c, version, i->silent, &row, e);
     if (rc)
         goto out;

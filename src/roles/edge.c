@@ -140,7 +140,7 @@ static enum err_code open_functions(struct edge *e, struct err *err)
     list_init(&e->execs);
     list_init(&e->missing);
     list_init(&e->injected);
-    buf_init(&e->injecting, FRAME_LOAD_MOST);
+    buf_init_private(&e->injecting, FRAME_LOAD_MOST);
     snprintf(ring, sizeof ring, "edge-%s", e->name);
     enum err_code rc = read_key(EDGE_NODE, e->node_key, err);
     if (rc == ERR_OK)

@@ -185,7 +185,7 @@ static bool load(struct edge_exec *x, uint32_t slot, const struct edge_route *ro
     struct version_load l = v->load;
     l.id = v->id;
     l.function = route->row.function;
-    buf_init(&payload, FRAME_LOAD_MOST);
+    buf_init_private(&payload, FRAME_LOAD_MOST);
     bool ok = version_load_write(&l, &payload);
     if (ok)
         channel_send_pieces(&x->channel, FRAME_LOAD, slot, buf_slice(&payload));

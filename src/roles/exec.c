@@ -386,6 +386,7 @@ static void on_load(struct exec *x, const struct frame *f, struct slice payload)
         malformed(x, "LOAD out of place");
         return;
     }
+    explicit_bzero((char *)payload.p, payload.n); /* our own channel's: the copy is enough */
     x->loading_slot = f->id;
     if (f->flags & FRAME_MORE)
         return;

@@ -61,6 +61,8 @@ struct route_table {
 
 void route_row_done(struct route_row *row)
 {
+    if (row->memory)
+        sodium_memzero(row->memory, row->size);
     free(row->memory);
     row->memory = NULL;
     row->version_count = 0;
@@ -165,6 +167,7 @@ enum err_code route_row_read(struct slice bytes, const uint8_t *key, struct rout
     if (!at)
         return err_set(e, ERR_MEMORY, "no memory for a row of the route table");
     row.memory = at;
+    row.size = bytes.n;
 
     enum err_code rc = ERR_OK;
     struct slice rest = slice_from(bytes, sizeof h);

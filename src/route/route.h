@@ -47,6 +47,7 @@ struct route_row {
     bool silent; /* of an injected row: the run is the platform's own, and neither counted nor kept */
     struct route_version versions[ROUTE_VERSIONS];
     void *memory; /* private: what the slices of `versions` point into */
+    size_t size;  /* of that */
 };
 
 /* Frees what route_get() or route_row_read() allocated; accepts a zeroed row. */
