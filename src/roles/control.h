@@ -19,6 +19,8 @@
 #include "route/route.h"
 #include "spool/spool.h"
 
+enum { CONTROL_BOOT_ID = 40 };
+
 struct control {
     struct api api; /* loop, store, blobs, options, keys */
     struct loop *loop;
@@ -36,9 +38,12 @@ struct control {
     /* control_routes.c */
     struct route_table *routes;
     int routes_folder;
-    uint64_t checked_us; /* when the table was last looked through */
-    uint64_t published; /* generation that the table has */
-    bool behind;        /* a publication failed: tried again by the timer */
+    bool unsynced; /* the table was changed since it was put on the disk */
+    struct loop_timer sync;
+    char boot[CONTROL_BOOT_ID]; /* this start of the machine */
+    uint64_t checked_us;        /* when the table was last looked through */
+    uint64_t published;         /* generation that the table has */
+    bool behind;                /* a publication failed: tried again by the timer */
     struct loop_timer publish_again;
 
     /* control_images.c */
@@ -61,7 +66,7 @@ struct control {
 
     /* control_keep.c */
     struct loop_timer keep;
-    bool sweep; /* there may be blobs that nobody knows */
+    bool sweep;         /* there may be blobs that nobody knows */
     uint64_t upload_ms; /* an upload without a version is kept this long */
 };
 

@@ -19,8 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { AGAIN_US = 1000000 };
+enum { AGAIN_US = 1000000, BOOT_ID = CONTROL_BOOT_ID };
 
+static enum err_code before_commit(struct control *c, struct err *e) MUST_CHECK;
 static unsigned begin_touch(struct control *c);
 static void end_touch(struct control *c);
 
@@ -197,7 +198,9 @@ static enum err_code publish(struct control *c, uint64_t since, uint64_t generat
     struct route_row row;
     struct making m;
     making_init(&m, c, &row);
-    enum err_code rc = route_begin(c->routes, e);
+    enum err_code rc = before_commit(c, e);
+    if (rc == ERR_OK)
+        rc = route_begin(c->routes, e);
     if (rc == ERR_OK) {
         rc = store_functions_since(c->api.store, since, publish_one, &m, e);
         if (rc == ERR_OK)
@@ -284,6 +287,72 @@ static void made_with(const struct control *c, char out[DIGEST_TEXT + 1])
     digest_text(hash, out);
 }
 
+/* ---- on the disk ---- */
+
+/* A commit of the table is not synced: that would be two syncs for each change, and the database
+ * has everything. Instead a file beside the table says, before the first commit that isn't on the
+ * disk, which start of the machine it was made in; a moment later the table is synced and the file
+ * goes. A start that finds the file of another start of the machine begins a new table. */
+static const char unsynced[] = "unsynced";
+
+static void on_sync(struct loop_timer *t)
+{
+    struct control *c = LIST_ITEM(t, struct control, sync);
+    struct err e;
+    if (route_sync(c->routes, &e)) {
+        log_line(LOG_WARNING, "routes_sync", "error=\"%s\"", e.text);
+        loop_timer_start(c->loop, t, loop_now(c->loop) + AGAIN_US, on_sync);
+        return;
+    }
+    unlinkat(c->routes_folder, unsynced, 0);
+    c->unsynced = false;
+}
+
+static void read_boot(char out[BOOT_ID])
+{
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, out, BOOT_ID - 1);
+    out[n > 0 ? n : 0] = '\0';
+    if (fd >= 0)
+        close(fd);
+}
+
+static enum err_code before_commit(struct control *c, struct err *e)
+{
+    if (c->unsynced)
+        return ERR_OK;
+    int fd = openat(c->routes_folder, unsynced, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    size_t n = strlen(c->boot);
+    bool written = fd >= 0 && write(fd, c->boot, n) == (ssize_t)n && fsync(fd) == 0 &&
+                   fsync(c->routes_folder) == 0;
+    enum err_code rc = written ? ERR_OK : err_errno(e, "the route table's folder");
+    if (fd >= 0)
+        close(fd);
+    if (rc)
+        return rc;
+    c->unsynced = true;
+    loop_timer_start(c->loop, &c->sync, loop_now(c->loop) + AGAIN_US, on_sync);
+    return ERR_OK;
+}
+
+/* Did the machine stop before the table was on its disk? */
+static bool was_lost(struct control *c)
+{
+    char then[BOOT_ID] = "";
+    int fd = openat(c->routes_folder, unsynced, O_RDONLY | O_CLOEXEC);
+    read_boot(c->boot);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, then, sizeof then - 1);
+    then[n > 0 ? n : 0] = '\0';
+    close(fd);
+    if (!c->boot[0] || strcmp(then, c->boot) != 0)
+        return true;
+    c->unsynced = true; /* control alone has died: what it wrote is in the page cache */
+    loop_timer_start(c->loop, &c->sync, loop_now(c->loop) + AGAIN_US, on_sync);
+    return false;
+}
+
 /* ---- damage ---- */
 
 /* LMDB trusts its file: a page of rubbish may end the process that follows it. So whoever begins to
@@ -313,9 +382,12 @@ static void end_touch(struct control *c)
 static enum err_code open_table(struct control *c, uint64_t generation, unsigned died,
                                 struct err *e)
 {
+    bool lost = !c->unsynced && was_lost(c);
     struct err why = {.text = "processes died that touched it"};
     enum err_code rc = ERR_CONFLICT;
-    if (died < 2)
+    if (died < 2 && lost)
+        err_set(&why, rc, "the machine stopped before it was on the disk");
+    else if (died < 2)
         rc = route_table_open(c->routes_folder, true, c->node_key, &c->routes, &why);
     if (rc == ERR_OK)
         rc = route_table_check(c->routes, &why);
@@ -410,6 +482,10 @@ enum err_code control_routes_open(struct control *c, struct err *e)
 
 void control_routes_done(struct control *c)
 {
+    loop_timer_stop(c->loop, &c->sync);
+    if (c->unsynced && c->routes)
+        on_sync(&c->sync);
+    loop_timer_stop(c->loop, &c->sync);
     route_table_close(c->routes);
     if (c->routes_folder >= 0)
         close(c->routes_folder);

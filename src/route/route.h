@@ -89,7 +89,8 @@ enum err_code route_get(struct route_table *t, struct slice name, struct route_r
                         struct err *e) MUST_CHECK;
 
 /* Writer. A publication is one transaction: begin, put and delete, commit with the generation
- * (durable when it returns). Commit without begin fails. */
+ * (which a death of the process doesn't undo, but one of the machine may spoil the whole table
+ * until route_sync). Commit without begin fails. */
 enum err_code route_begin(struct route_table *t, struct err *e) MUST_CHECK;
 enum err_code route_put(struct route_table *t, const struct route_row *row, struct err *e) MUST_CHECK;
 enum err_code route_delete(struct route_table *t, struct slice name, struct err *e) MUST_CHECK;
@@ -99,4 +100,6 @@ enum err_code route_delete_previews(struct route_table *t, const char *name,
 /* What commits write from now on. */
 void route_public_key_set(struct route_table *t, const uint8_t key[ROUTE_PUBLIC_BYTES]);
 enum err_code route_commit(struct route_table *t, uint64_t generation, struct err *e) MUST_CHECK;
+/* Puts on the disk what was committed. */
+enum err_code route_sync(struct route_table *t, struct err *e) MUST_CHECK;
 void route_abort(struct route_table *t);

@@ -53,6 +53,16 @@ def test_route_table_damaged(old):
     assert "routes_rebuild" in old.answers().log()
 
 
+def test_route_table_that_was_not_on_the_disk_yet(old):
+    """As if the machine had stopped: what LMDB wrote without a sync may be anything."""
+    (old.data / "routes/unsynced").write_text("another start of the machine\n")
+    server = old.answers()
+    assert "routes_rebuild" in server.log()
+    assert eventually(lambda: not (old.data / "routes/unsynced").exists())
+    server.stop()
+    assert old.answers().log().count("routes_rebuild") == 1
+
+
 def test_route_table_ahead_of_a_restored_database(old):
     old.database("UPDATE settings SET value = '1' WHERE key = 'route_generation'")
     assert "routes_rebuild" in old.answers().log()

@@ -170,6 +170,9 @@ CREATE TRIGGER runs_touch AFTER UPDATE ON runs BEGIN
         WHERE rowid = NEW.rowid;
 END;
 
+-- How many functions a project has is counted for each new one.
+CREATE INDEX functions_alive ON functions (project_id) WHERE deleted_at IS NULL;
+
 CREATE TRIGGER traffic_touch AFTER UPDATE ON traffic BEGIN
     UPDATE traffic SET created_at = OLD.created_at,
         updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)
