@@ -24,7 +24,8 @@ static bool log_json;
 
 void log_init(const char *role, enum log_level level)
 {
-    log_role = role;
+    if (role)
+        log_role = role;
     log_most = level;
 }
 

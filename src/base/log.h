@@ -11,7 +11,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
-/* Names the process in every line ("edge-0"); `level` is the most detailed one printed.
+/* Names the process in every line ("edge-0"; NULL: as before); `level` is the most detailed one printed.
  * Not thread-safe; call once at start. */
 void log_init(const char *role, enum log_level level);
 

@@ -9,10 +9,18 @@
 #include <stdlib.h>
 
 const struct option_row option_rows[OPTION_COUNT] = {
-#define OPTION(id, name_, kind_, normal_, help_)                                                   \
-    [OPTION_##id] = {.name = name_, .kind = OPTION_KIND_##kind_, .normal = normal_, .help = help_},
+#define START false
+#define LIVE true
+#define OPTION(id, name_, kind_, normal_, live_, help_)                                            \
+    [OPTION_##id] = {.name = name_,                                                                \
+                     .kind = OPTION_KIND_##kind_,                                                  \
+                     .normal = normal_,                                                            \
+                     .live = live_,                                                                \
+                     .help = help_},
 #include "tables/options.def"
 #undef OPTION
+#undef START
+#undef LIVE
 };
 
 /* The default of a CHOICE is its first word; its words follow. */
@@ -20,6 +28,11 @@ static struct slice normal_value(const struct option_row *row)
 {
     struct slice s = slice_str(row->normal);
     return row->kind == OPTION_KIND_CHOICE ? slice_split(&s, '|') : s;
+}
+
+struct slice option_normal(enum option_id id)
+{
+    return normal_value(&option_rows[id]);
 }
 
 static char *copy(struct slice s)
@@ -100,19 +113,21 @@ static enum err_code judge(const struct option_row *row, struct slice v, struct 
     return ERR_OK;
 }
 
+enum err_code options_put(struct options *o, enum option_id id, struct slice value, struct err *e)
+{
+    enum err_code rc = judge(&option_rows[id], value, e);
+    if (rc)
+        return rc;
+    free(o->v[id]);
+    o->v[id] = copy(value);
+    return ERR_OK;
+}
+
 enum err_code options_set(struct options *o, struct slice name, struct slice value, struct err *e)
 {
-    for (int i = 0; i < OPTION_COUNT; i++) {
-        const struct option_row *row = &option_rows[i];
-        if (!slice_eq(name, slice_str(row->name)))
-            continue;
-        enum err_code rc = judge(row, value, e);
-        if (rc)
-            return rc;
-        free(o->v[i]);
-        o->v[i] = copy(value);
-        return ERR_OK;
-    }
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (slice_eq(name, slice_str(option_rows[i].name)))
+            return options_put(o, (enum option_id)i, value, e);
     const char *names[OPTION_COUNT];
     for (int i = 0; i < OPTION_COUNT; i++)
         names[i] = option_rows[i].name;

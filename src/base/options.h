@@ -30,6 +30,7 @@ struct option_row {
     const char *name;
     enum option_kind kind;
     const char *normal; /* CHOICE: default|word|word… */
+    bool live;          /* SIGHUP changes it while the server works */
     const char *help;
 };
 extern const struct option_row option_rows[OPTION_COUNT];
@@ -51,10 +52,16 @@ enum err_code options_env(struct options *o, char *const *environ_, struct err *
  * took. Stops at the first word that is no flag, leaving *at there. */
 enum err_code options_flags(struct options *o, int argc, char **argv, int *at,
                             struct err *e) MUST_CHECK;
+/* As options_set(), by number. */
+enum err_code options_put(struct options *o, enum option_id id, struct slice value,
+                          struct err *e) MUST_CHECK;
+/* The default: of a CHOICE its first word. */
+struct slice option_normal(enum option_id id);
 /* Computes `limits` from the plan and the option `limits`; call after the last set. */
 enum err_code options_finish(struct options *o, struct err *e) MUST_CHECK;
 
-/* The platform log of this process as log-level and log-format say; `role` as for log_init(). */
+/* The platform log of this process as log-level and log-format say; `role` as for log_init(), NULL
+ * if it has its name. */
 void options_log(const struct options *o, const char *role);
 
 const char *option_text(const struct options *o, enum option_id id);

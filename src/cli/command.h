@@ -88,6 +88,6 @@ int cmd_validate(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_versions(int argc, char **argv);
 int cmd_whoami(int argc, char **argv);
-extern const struct command audit_commands[], backup_commands[], context_commands[], env_commands[],
-    limits_commands[], policy_commands[], project_commands[], runs_commands[], secret_commands[],
-    token_commands[], versions_commands[];
+extern const struct command audit_commands[], backup_commands[], config_commands[],
+    context_commands[], env_commands[], limits_commands[], policy_commands[], project_commands[],
+    runs_commands[], secret_commands[], token_commands[], versions_commands[];

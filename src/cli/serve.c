@@ -34,22 +34,24 @@ static const char *take_flag(int *argc, char **argv, const char *flag)
     return value;
 }
 
-static enum err_code read_options(struct options *o, struct serve_from *from, int argc, char **argv,
-                                  struct err *e)
+/* Where options come from. */
+struct source {
+    const char *path; /* of the file; NULL: the one that may be in the working folder */
+    int argc;         /* flags */
+    char **argv;
+};
+
+static enum err_code read_options(void *arg, struct options *o, struct err *e)
 {
+    const struct source *s = arg;
     int at = 1;
-    const char *path = take_flag(&argc, argv, "--config");
-    if (!path)
-        path = getenv(BRAND_ENV "CONFIG");
-    from->file = take_flag(&argc, argv, "--from");
-    from->secrets = take_flag(&argc, argv, "--secrets");
-    enum err_code rc = config_read(o, path, e);
+    enum err_code rc = config_read(o, s->path, e);
     if (rc == ERR_OK)
         rc = options_env(o, environ, e);
     if (rc == ERR_OK)
-        rc = options_flags(o, argc, argv, &at, e);
-    if (rc == ERR_OK && at < argc)
-        rc = err_set(e, ERR_USAGE, "\"%s\" is not known here; options begin with --", argv[at]);
+        rc = options_flags(o, s->argc, s->argv, &at, e);
+    if (rc == ERR_OK && at < s->argc)
+        rc = err_set(e, ERR_USAGE, "\"%s\" is not known here; options begin with --", s->argv[at]);
     return rc ? rc : options_finish(o, e);
 }
 
@@ -77,7 +79,14 @@ int cmd_serve(int argc, char **argv)
     struct serve_from from = {.file = NULL};
     struct err e = {0};
     options_init(&options);
-    enum err_code rc = read_options(&options, &from, argc, argv, &e);
+    struct source source = {.path = take_flag(&argc, argv, "--config")};
+    if (!source.path)
+        source.path = getenv(BRAND_ENV "CONFIG");
+    from.file = take_flag(&argc, argv, "--from");
+    from.secrets = take_flag(&argc, argv, "--secrets");
+    source.argc = argc;
+    source.argv = argv;
+    enum err_code rc = read_options(&source, &options, &e);
     if (rc) {
         options_done(&options);
         return command_usage("serve", "%s", e.text);
@@ -91,7 +100,8 @@ int cmd_serve(int argc, char **argv)
         options_done(&options);
         return serve_from_end(&from, command_fail(&e));
     }
-    int status = serve_from_end(&from, master_run(&options));
+    int status =
+        serve_from_end(&from, master_run(&options, &(struct master_source){read_options, &source}));
     options_done(&options);
     return status;
 }

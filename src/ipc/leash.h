@@ -29,6 +29,8 @@ enum leash_type {
     LEASH_EGRESS,     /* to a functions edge: a new egress; a frame socket */
     LEASH_CONTROL,    /* to an edge: a new control; a frame socket */
     LEASH_COMPILED,   /* to control: id: cookie; arg: wait status of the job */
+    LEASH_OPTION,     /* option `arg` has a new value, of which `text` is the next piece; id: 1 with the
+                         last one */
     LEASH_DRAIN,      /* finish what you have, take nothing new, then end */
 };
 

@@ -5,6 +5,7 @@
  * runs no guest and opens no socket. It may be killed at any time: functions
  * answer without it, and its next start finds everything on disk. */
 #include "roles/control.h"
+#include "roles/reload.h"
 #include "roles/roles.h"
 
 #include "base/brand.h"
@@ -59,6 +60,9 @@ static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds,
     if (m->type == LEASH_COMPILED) {
         if (!control_image_compiled(c, m->id, (int)m->arg))
             control_assets_compiled(c, m->id, (int)m->arg);
+    } else if (m->type == LEASH_OPTION) {
+        enum option_id id; /* who uses one asks for it each time */
+        (void)reload_take(&c->options, m, &id);
     } else if (m->type == LEASH_DRAIN) {
         struct err e;
         c->draining = true;

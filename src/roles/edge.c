@@ -1,5 +1,6 @@
 /* edge: start, leash, drain. What it does is in the files that edge.h names. */
 #include "roles/edge.h"
+#include "roles/reload.h"
 
 #include "base/log.h"
 #include "ipc/lockdown.h"
@@ -69,6 +70,7 @@ static void take_control(struct edge *e, int fd)
 static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds, int n)
 {
     struct edge *e = l->owner;
+    enum option_id option;
     struct err err;
     int taken = 0;
     switch ((enum leash_type)m->type) {
@@ -98,6 +100,10 @@ static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds,
     case LEASH_EXEC_ENDED:
         if (!e->platform)
             edge_exec_ended(e, m->arg, (int)m->id);
+        break;
+    case LEASH_OPTION:
+        if (reload_take(&e->options, m, &option) && option == OPTION_CONTACT)
+            e->http.contact = option_text(&e->options, OPTION_CONTACT);
         break;
     case LEASH_DRAIN:
         e->draining = true;

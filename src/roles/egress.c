@@ -4,6 +4,7 @@
  * authorities, libcurl and its libraries, the resolver's settings, the journal. After it there is
  * nothing to open but connections. It may be killed at any time: requests in it fail, edges retire
  * the execs that were joined to it, and master starts it again. */
+#include "roles/reload.h"
 #include "roles/roles.h"
 
 #include "base/log.h"
@@ -169,6 +170,9 @@ static void on_leash(struct leash *l, const struct leash_msg *m, const int *fds,
     }
     for (int i = 0; i < n; i++)
         close(fds[i]);
+    enum option_id id;
+    if (m->type == LEASH_OPTION)
+        (void)reload_take(&r->options, m, &id);
     if (m->type == LEASH_DRAIN) {
         r->draining = true;
         if (egress_alone(r->egress))

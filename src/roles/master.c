@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ipc/lockdown.h"
+#include "roles/reload.h"
 #include "roles/roles.h"
 
 #include <assert.h>
@@ -436,6 +437,7 @@ static void on_leash_msg(struct leash *l, const struct leash_msg *msg, const int
     case LEASH_EGRESS:
     case LEASH_CONTROL:
     case LEASH_COMPILED:
+    case LEASH_OPTION:
     case LEASH_DRAIN:
     default:
         log_line(LOG_WARNING, "leash_type", "child_role=%s child=%d type=%u", kind_names[c->kind],
@@ -517,6 +519,56 @@ static void drain(struct master *m)
     drain_next(m);
 }
 
+/* Reading again */
+
+static void tell_option(struct slot *s, enum option_id id)
+{
+    if (s->child)
+        reload_send(&s->child->leash, id, option_text(s->master->options, id));
+}
+
+static void change_option(struct master *m, enum option_id id, const char *value)
+{
+    struct err e;
+    if (!option_rows[id].live) {
+        log_line(LOG_WARNING, "option_at_start",
+                 "option=%s text=\"it has changed and takes effect at the next start\"",
+                 option_rows[id].name);
+        return;
+    }
+    if (options_put(m->options, id, slice_str(value), &e)) {
+        log_line(LOG_ERROR, "reload_refused", "error=\"%s\"", e.text);
+        return;
+    }
+    options_log(m->options, NULL);
+    tell_option(&m->control, id);
+    tell_option(&m->egress, id);
+    tell_option(&m->platform, id);
+    for (int i = 0; i < m->edge_count; i++)
+        tell_option(&m->edges[i], id);
+    log_line(LOG_INFO, "option_changed", "option=%s value=\"%s\"", option_rows[id].name, value);
+}
+
+static void reload(struct master *m)
+{
+    struct options fresh;
+    struct err e = {0};
+    options_init(&fresh);
+    if (m->source->read(m->source->arg, &fresh, &e)) {
+        log_line(LOG_ERROR, "reload_refused", "error=\"%s\" text=\"nothing was changed\"", e.text);
+        options_done(&fresh);
+        return;
+    }
+    for (int id = 0; id < OPTION_COUNT; id++)
+        if (strcmp(fresh.v[id], m->read.v[id]) != 0)
+            change_option(m, (enum option_id)id, fresh.v[id]);
+    free(m->flags);
+    m->flags = options_as_flags(m->options);
+    options_done(&m->read);
+    m->read = fresh;
+    log_line(LOG_INFO, "reloaded", "signal=SIGHUP");
+}
+
 static void on_signal(struct loop_io *io, uint32_t events)
 {
     struct master *m = LIST_ITEM(io, struct master, signals);
@@ -524,7 +576,7 @@ static void on_signal(struct loop_io *io, uint32_t events)
     (void)events;
     while (read(io->fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGHUP) {
-            log_line(LOG_WARNING, "sighup", "text=\"options are read at start only\"");
+            reload(m);
         } else if (m->phase == MASTER_RUNS && m->announced) {
             drain(m);
         } else {
@@ -625,13 +677,15 @@ static void close_all(struct master *m)
     if (m->signals.fd >= 0)
         close(m->signals.fd);
     loop_free(m->loop);
+    options_done(&m->read);
     free(m->flags);
     free(m->edges);
 }
 
-int master_run(struct options *o)
+int master_run(struct options *o, const struct master_source *source)
 {
     struct master m = {.options = o,
+                       .source = source,
                        .policy = -1,
                        .signals.fd = -1,
                        .ready_fd = (int)option_number(o, OPTION_READY_FD)};
@@ -652,6 +706,9 @@ int master_run(struct options *o)
         slot_init(&m.edges[i], &m, CHILD_EDGE, i);
     execs_init(&m);
     compile_init(&m);
+    options_init(&m.read);
+    if (source->read(source->arg, &m.read, &e)) /* a moment ago it could be read */
+        log_line(LOG_WARNING, "options_reread", "error=\"%s\"", e.text);
 
     umask(022); /* modes are given with each file; execs must be able to enter the images folder */
     raise_file_limit();

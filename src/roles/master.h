@@ -80,6 +80,8 @@ struct slot {
 struct master {
     struct loop *loop;
     struct options *options;
+    const struct master_source *source;
+    struct options read; /* as they were last read, before master filled anything in */
     char **flags; /* of every role */
     struct master_data data;
     char platform_url[256], functions_url[256], token_file[4096];
@@ -138,5 +140,11 @@ void compile_want(struct child *control, const struct leash_msg *msg, const int 
 void compile_ended(struct child *c, int status);
 void compile_orphaned(struct master *m); /* control has ended */
 
+/* Where the options come from, to be read again at SIGHUP. */
+struct master_source {
+    enum err_code (*read)(void *arg, struct options *o, struct err *e);
+    void *arg;
+};
+
 /* Runs the server; the exit status of `serve`. `options` are finished; takes nothing over. */
-int master_run(struct options *options);
+int master_run(struct options *options, const struct master_source *source);

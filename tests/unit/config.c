@@ -61,7 +61,7 @@ TEST(mistakes)
     refused("limits:\n  memory: {a: b}\n", "line 2", "plain");
     refused("- data\n", "line 1", "option: value");
     refused("data: \"x\nedges: 1\n", "line", "config-");
-    refused("limits:\n  memroy: 1MiB\n", "line 1", "memory");
+    refused("limits:\n  memroy: 1MiB\n", "line 2", "memory");
 }
 
 TEST(files)
