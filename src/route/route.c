@@ -309,7 +309,8 @@ enum err_code route_table_open(int folder, bool write, const uint8_t key[ROUTE_K
     if (!rc)
         rc = mdb_env_set_maxreaders(t->env, 1024);
     if (!rc)
-        rc = mdb_env_open(t->env, path, MDB_NOSUBDIR | MDB_NOTLS | (write ? MDB_NOSYNC : MDB_RDONLY), 0640);
+        rc = mdb_env_open(t->env, path,
+                          MDB_NOSUBDIR | MDB_NOTLS | (write ? MDB_NOSYNC : MDB_RDONLY), 0640);
     enum err_code code = rc ? lmdb_err(e, rc, "open") : open_databases(t, write, e);
     if (!code && write && fchmod(file_of(t), 0640) < 0)
         code = err_errno(e, "route table: permissions");
