@@ -9,6 +9,7 @@ check:
 asan:
 	./check unit-asan api-asan
 promises: all
+	WASMCLOUD_FILTER_MIB=100 tools/pytest tests/api/test_filter.py
 	WASMCLOUD_KILLS=200 tools/pytest tests/api -k at_any_moment
 	WASMCLOUD_GENERATED=50000 tools/pytest tests/api/test_generated.py --timeout 0
 fuzz:

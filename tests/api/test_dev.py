@@ -108,3 +108,25 @@ def test_dev_refuses(bare_cli, tmp_path):
     (tmp_path / "function.yaml").write_text("modul: x\n")
     assert "function.yaml:1:1: " in bare_cli("dev", status=2).err
     assert "can't enter" in bare_cli("dev", "missing", status=1).err
+
+
+def test_dev_has_secrets(cli, dev, guests, tmp_path):
+    """From .wasmcloud/secrets.env, else from our environment; without a value it says where one goes."""
+    folder = tmp_path / "keys"
+    (folder / ".wasmcloud").mkdir(parents=True)
+    (folder / "env.wasm").write_bytes((guests / "wasi-env.wasm").read_bytes())
+    manifest = folder / "function.yaml"
+    manifest.write_text("name: keys\nmodule: env.wasm\nsecrets: [FROM_FILE, FROM_HERE]\n")
+    (folder / ".wasmcloud/secrets.env").write_text("# for dev\nFROM_FILE=a=b\n")
+    cli.env["FROM_HERE"] = "and here"
+    process, url = dev("keys")
+    address = httpx.URL(url)
+    text = httpx.get(url.replace(address.host, "127.0.0.1"), headers={"Host": f"{address.host}:{address.port}"}).text
+    assert "FROM_FILE=a=b\n" in text and "FROM_HERE=and here\n" in text
+    manifest.write_text("name: keys\nmodule: env.wasm\nsecrets: [NOWHERE]\n")
+    said = b""
+    while b"waiting for a change" not in said:
+        line = read_line(process.stderr)
+        assert line, said.decode()
+        said += line
+    assert b"the secret NOWHERE has no value: put a line `NOWHERE=" in said

@@ -12,7 +12,7 @@ from server import binary, processes, resident
 
 MIB = 1 << 20
 INSTRUMENTED = "asan" in str(binary())  # freed memory is then kept for a while: sizes say nothing
-BYTES = int(os.environ.get("FILTER_MIB", "12")) * MIB  # over the default of request-body; make promises: 100
+BYTES = int(os.environ.get("WASMCLOUD_FILTER_MIB", "12")) * MIB  # over the default of request-body; make promises: 100
 
 
 @pytest.fixture
