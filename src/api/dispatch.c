@@ -304,6 +304,16 @@ static bool matches(const struct api_request *r, struct slice wanted)
     return false;
 }
 
+/* False: refused, for it is none. */
+static bool judge_if_match(struct api_request *r)
+{
+    struct slice wanted = api_var(r, "HTTP_IF_MATCH");
+    if (!wanted.p || !r->route->tag || is_tag_list(wanted))
+        return true;
+    api_refuse(r, ERR_BAD_REQUEST, "If-Match is *, or a list of what ETag said");
+    return false;
+}
+
 /* False: refused. */
 static bool judge_match(struct api_request *r)
 {
@@ -311,12 +321,9 @@ static bool judge_match(struct api_request *r)
     bool writes = !slice_eq(slice_str(r->route->method), SLICE("GET"));
     if (!wanted.p || !writes || !r->route->tag || matches(r, wanted))
         return true;
-    if (!is_tag_list(wanted))
-        api_refuse(r, ERR_BAD_REQUEST, "If-Match is *, or a list of what ETag said");
-    else
-        api_refuse(r, ERR_PRECONDITION,
-                   "\"%.*s\" is not as If-Match says: read it again, then change that",
-                   (int)(r->function_text.n < 64 ? r->function_text.n : 64), r->function_text.p);
+    api_refuse(r, ERR_PRECONDITION,
+               "\"%.*s\" is not as If-Match says: read it again, then change that",
+               (int)(r->function_text.n < 64 ? r->function_text.n : 64), r->function_text.p);
     return false;
 }
 
@@ -373,7 +380,7 @@ void request_dispatch(struct api_request *r)
         api_fail(r, &e);
         return;
     }
-    if (!request_judge_query(r) || !once_begin(r))
+    if (!request_judge_query(r) || !judge_if_match(r) || !once_begin(r))
         return;
     if (r->body_over ? once_answered(r) : once_waits(r)) {
         r->on_body = swallow;
