@@ -75,9 +75,9 @@ enum { PRICE_RUNS = 9 /* of each version, at most */ };
  * for. The second may be none (zero). */
 struct pricing {
     struct uuid versions[2];
-    struct price *prices[2];               /* filled in; runs 0 where too few went well */
-    const char *name;                      /* of the function */
-    struct slice method, target;           /* of the request, which has no body; borrowed */
+    struct price *prices[2];     /* filled in; runs 0 where too few went well */
+    const char *name;            /* of the function */
+    struct slice method, target; /* of the request, which has no body; borrowed */
     void (*on_done)(struct pricing *p);
 
     /* private */
@@ -132,9 +132,9 @@ struct deployment {
     struct loop_timer deadline;
     struct guest_answer *answer;
     struct pricing pricing;
-    struct uuid live;      /* the version that it is compared with */
-    bool repeatable;       /* its check may be run again without a difference to anyone */
-    bool unchanged;        /* it answers all requests already */
+    struct uuid live; /* the version that it is compared with */
+    bool repeatable;  /* its check may be run again without a difference to anyone */
+    bool unchanged;   /* it answers all requests already */
     void *control;
 };
 

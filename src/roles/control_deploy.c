@@ -434,8 +434,8 @@ static enum err_code write_version(struct deployment *d, struct buf *env, struct
         rc = store_versions_trim(st, d->function, c->options.limits.v[LIMIT_VERSIONS], d->version,
                                  e);
     /* A public preview begins to answer, or that of a version that made room ends. */
-    if (rc == ERR_OK && (d->settings.preview == PREVIEW_PUBLIC ||
-                         d->number > c->options.limits.v[LIMIT_VERSIONS]))
+    if (rc == ERR_OK &&
+        (d->settings.preview == PREVIEW_PUBLIC || d->number > c->options.limits.v[LIMIT_VERSIONS]))
         rc = store_function_changed(st, d->function, e);
     char number[16];
     snprintf(number, sizeof number, "%u", d->number);

@@ -33,8 +33,8 @@ static void page(struct http_conn *c, const struct edge_route *route, const char
 {
     char detail[320];
     snprintf(detail, sizeof detail,
-             "%.200s. Members of the project get a link with `" BRAND_COMMAND " preview %s %u`", why,
-             route->row.name, route->row.preview);
+             "%.200s. Members of the project get a link with `" BRAND_COMMAND " preview %s %u`",
+             why, route->row.name, route->row.preview);
     edge_refuse(c, ERR_PREVIEW, detail);
 }
 
