@@ -36,6 +36,28 @@ json_t *record_sums(const struct ledger *l)
                      digest_or_null(h->module), "policy", digest_or_null(h->policy));
 }
 
+bool record_sums_write(const struct ledger *l, struct buf *out)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    const struct ledger_head *h = &l->head;
+    const uint8_t *const digests[] = {h->module, h->policy};
+    static const char *const names[] = {"module", "policy"};
+    bool fits = buf_addf(out,
+                         "{\"gas\":%llu,\"opens\":%u,\"refused\":%u,\"uses_lost\":%u,\"egress_in\":"
+                         "%llu,\"egress_out\":%llu,\"start_ns\":%llu",
+                         (unsigned long long)h->gas, h->opens, h->refused, h->uses_lost,
+                         (unsigned long long)h->egress_in, (unsigned long long)h->egress_out,
+                         (unsigned long long)h->start_ns);
+    for (int i = 0; i < 2 && fits; i++) {
+        char text[DIGEST_TEXT + 1];
+        bool any = memcmp(digests[i], none, sizeof none) != 0;
+        digest_text(digests[i], text);
+        const char *quote = any ? "\"" : "";
+        fits = buf_addf(out, ",\"%s\":%s%s%s", names[i], quote, any ? text : "null", quote);
+    }
+    return fits && buf_add(out, "}", 1);
+}
+
 /* These members of a use. */
 static json_t *only(const json_t *use, const char *const *names)
 {

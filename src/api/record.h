@@ -15,6 +15,8 @@ json_t *record_uses(const struct ledger *l);
 /* {"gas", "opens", "refused", "uses_lost", "egress_in", "egress_out", "start_ns", "module",
  * "policy"}; the digests are null where there is none. */
 json_t *record_sums(const struct ledger *l);
+/* The same as text, appended: control writes one for every run. */
+bool record_sums_write(const struct ledger *l, struct buf *out) MUST_CHECK;
 
 /* Adds both to a run's record: gas, opens, refused, uses_lost, egress_bytes_in, egress_bytes_out,
  * start_ns, module and policy (digests), descriptors (what was opened) and refusals. Borrows all;

@@ -32,7 +32,7 @@ enum {
     BATCH = 2000,         /* records of one spool a turn */
     RUNS_KEPT = 10000,    /* receipts of a function */
     RUNS_FULL = 1000,     /* …that keep many rows of what they opened: up to 32 KiB */
-    RUNS_STEP = 256,      /* runs of a function between two trims of its receipts */
+    RUNS_STEP = 1024,     /* runs of a function between two trims of its receipts */
     TRIM_MOST = 2000,     /* rows that one trim deletes */
     LEVEL_WARNING = 3,    /* of spool/spool.h, as the next */
     SOURCE_PLATFORM = 2,
@@ -89,11 +89,12 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
                             host_functions[l->calls[i].function].label,
                             (unsigned long long)l->calls[i].count);
     fits = fits && buf_add(&calls, "}", 1);
-    json_t *opened = record_uses(l), *beyond = record_sums(l);
+    json_t *opened = h->use_rows ? record_uses(l) : NULL;
     char *uses = opened ? json_dumps(opened, JSON_COMPACT) : NULL;
-    char *sums = beyond ? json_dumps(beyond, JSON_COMPACT) : NULL;
     json_decref(opened);
-    json_decref(beyond);
+    struct buf sums;
+    buf_init(&sums, 1024);
+    bool summed = record_sums_write(l, &sums);
     struct store_run run = {
         .id = r->run,
         .project = r->project,
@@ -106,7 +107,7 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
         .cause = slice_str(err_slug((enum err_code)r->cause)),
         .host_calls = fits ? buf_slice(&calls) : SLICE("{}"),
         .uses = slice_str(uses ? uses : "[]"),
-        .sums = slice_str(sums ? sums : "{}"),
+        .sums = summed ? buf_slice(&sums) : SLICE("{}"),
         .text = slice_str(l->text),
         .status = r->status,
         .injected = r->injected,
@@ -125,7 +126,7 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
     };
     enum err_code rc = store_run_put(c->api.store, &run, e);
     free(uses);
-    free(sums);
+    buf_done(&sums);
     buf_done(&calls);
     return rc;
 }
@@ -305,7 +306,7 @@ static enum err_code count(struct ring *r, struct counted *have, const struct sp
         r->lines = true;
     }
     if (rc == ERR_OK && now[STORE_RUNS] / RUNS_STEP != have->v[STORE_RUNS] / RUNS_STEP)
-        rc = store_runs_trim(st, sums->function, RUNS_KEPT, RUNS_FULL, TRIM_MOST, e);
+        rc = store_runs_trim(st, sums->function, RUNS_KEPT, RUNS_FULL, 2 * RUNS_STEP, e);
     if (rc == ERR_OK && now[STORE_LOG_LINES] != have->v[STORE_LOG_LINES])
         rc = store_logs_trim(st, sums->project, r->control->options.limits.v[LIMIT_LOG_STORED],
                              TRIM_MOST, e);

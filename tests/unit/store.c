@@ -1130,7 +1130,7 @@ TEST(logs)
     CHECK(n == 20 && pages == 3);
     uint64_t last;
     OK(store_logs_last(st, &last, &e));
-    CHECK(last == 20);
+    CHECK(last >= 20); /* those that were dropped may have taken ids */
 
     OK(store_project(st, w.user, SLICE("default"), &p, &e));
     CHECK(p.log_bytes == 20 * (1000 + 64));

@@ -6,6 +6,8 @@
  * storing, which grows with the id, bounds a search by `since` exactly. */
 #include "store/sqlite/db.h"
 
+#include "base/clock.h"
+
 /* What a line costs beside its text, for the project's sum of log bytes. */
 #define LOG_ROW "64"
 enum { ROW = 64 };
@@ -15,11 +17,11 @@ enum err_code store_log_put(struct store *st, const struct store_log *l, uint64_
 {
     enum err_code rc = query_run(
         query(st,
-              "INSERT INTO logs (project_id, function_id, run_id, at, level, source, text, lost)"
-              " SELECT project_id, id, ?3, ?4, ?5, ?6, ?7, ?8 FROM functions"
-              " WHERE id = ?2 AND project_id = ?1",
-              "uuuiiisi", l->project, l->function, l->run, l->at_ms, (uint64_t)l->level,
-              (uint64_t)l->source, l->text, (uint64_t)l->lost),
+              "INSERT OR IGNORE INTO logs (project_id, function_id, run_id, at, level, source,"
+              " text, lost, created_at, updated_at) VALUES ((SELECT project_id FROM functions"
+              " WHERE id = ?2 AND project_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
+              "uuuiiisii", l->project, l->function, l->run, l->at_ms, (uint64_t)l->level,
+              (uint64_t)l->source, l->text, (uint64_t)l->lost, clock_real_us() / 1000),
         e);
     *ret_bytes = rc == ERR_OK && sqlite3_changes(st->db) ? l->text.n + ROW : 0;
     return rc;

@@ -1,6 +1,8 @@
 /* Receipts. Searches are bounded as those of log lines are (logs.c). */
 #include "store/sqlite/db.h"
 
+#include "base/clock.h"
+
 #define RUN                                                                                        \
     "SELECT r.serial, r.id, r.project_id, r.function_id, r.version_id, f.name, v.number,"          \
     " r.started_at, r.method, r.path, r.client, r.cause, r.host_calls, r.text, r.status,"          \
@@ -49,20 +51,23 @@ static struct store_run row(struct query *q)
 
 enum err_code store_run_put(struct store *st, const struct store_run *r, struct err *e)
 {
+    /* One row of values: the statement needs no journal of its own. A project that isn't the
+     * function's makes a NULL, and the row is ignored as one that is there already. */
     return query_run(
         query(st,
-              "INSERT INTO runs (id, project_id, function_id, version_id, started_at, method, path,"
-              " client, status, cause, injected, sampled, exit_status, cpu_us, wall_us,"
-              " memory_peak, bytes_in, bytes_out, request_bytes, response_bytes, calls, host_calls,"
-              " log_lines, log_lost, text, uses, sums) SELECT ?1, project_id, id, ?4, ?5, ?6, ?7,"
-              " ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,"
-              " ?25, ?26, ?27"
-              " FROM functions WHERE id = ?3 AND project_id = ?2 ON CONFLICT DO NOTHING",
-              "uuuuisssisiiiiiiiiiiisiisss", r->id, r->project, r->function, r->version,
+              "INSERT OR IGNORE INTO runs (id, project_id, function_id, version_id, started_at,"
+              " method, path, client, status, cause, injected, sampled, exit_status, cpu_us,"
+              " wall_us, memory_peak, bytes_in, bytes_out, request_bytes, response_bytes, calls,"
+              " host_calls, log_lines, log_lost, text, uses, sums, created_at, updated_at)"
+              " VALUES (?1, (SELECT project_id FROM functions WHERE id = ?3 AND project_id = ?2),"
+              " ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
+              " ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?28)",
+              "uuuuisssisiiiiiiiiiiisiisssi", r->id, r->project, r->function, r->version,
               r->started_ms, r->method, r->path, r->client, r->status, r->cause, r->injected,
               r->sampled, (uint64_t)r->exit_status, r->cpu_us, r->wall_us, r->memory_peak,
               r->bytes_in, r->bytes_out, r->request_bytes, r->response_bytes, r->calls,
-              r->host_calls, r->log_lines, r->log_lost, r->text, r->uses, r->sums),
+              r->host_calls, r->log_lines, r->log_lost, r->text, r->uses, r->sums,
+              clock_real_us() / 1000),
         e);
 }
 
@@ -228,8 +233,8 @@ enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t k
     enum err_code rc = query_run(
         query(st,
               "UPDATE runs SET sums = json_set(sums, '$.uses_lost', json_array_length(uses) +"
-              " coalesce(json_extract(sums, '$.uses_lost'), 0)), uses = '[]' WHERE id IN"
-              " (SELECT id FROM runs WHERE function_id = ?1 AND id <= " NEWER
+              " coalesce(json_extract(sums, '$.uses_lost'), 0)), uses = '[]' WHERE serial IN"
+              " (SELECT serial FROM runs WHERE function_id = ?1 AND id <= " NEWER
               " ORDER BY id DESC LIMIT ?3) AND length(uses) > 2048",
               "uii", function, full, (uint64_t)most),
         e);
@@ -237,7 +242,7 @@ enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t k
         return rc;
     return query_run(
         query(st,
-              "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE function_id = ?1"
+              "DELETE FROM runs WHERE serial IN (SELECT serial FROM runs WHERE function_id = ?1"
               " AND id <= " NEWER " ORDER BY id LIMIT ?3)",
               "uii", function, keep, (uint64_t)most),
         e);
@@ -245,9 +250,10 @@ enum err_code store_runs_trim(struct store *st, struct uuid function, uint64_t k
 
 enum err_code store_runs_expire(struct store *st, uint64_t before_ms, uint32_t most, struct err *e)
 {
-    return query_run_one(query(st,
-                               "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE id < ?"
-                               " ORDER BY id LIMIT ?)",
-                               "ui", begun_at(before_ms), (uint64_t)most),
-                         e);
+    return query_run_one(
+        query(st,
+              "DELETE FROM runs WHERE serial IN (SELECT serial FROM runs WHERE id < ?"
+              " ORDER BY id LIMIT ?)",
+              "ui", begun_at(before_ms), (uint64_t)most),
+        e);
 }
