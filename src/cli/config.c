@@ -30,7 +30,8 @@ static enum err_code write_new(const char *path, struct slice text, struct err *
 
 static int init_command(int argc, char **argv)
 {
-    const struct flag flags[] = {{0}};
+    bool json = false;
+    const struct flag flags[] = {FLAG_JSON(json), {0}};
     struct words words;
     struct buf text;
     struct err e;
@@ -47,7 +48,11 @@ static int init_command(int argc, char **argv)
     buf_done(&text);
     if (rc)
         return command_fail(&e);
-    if (show_on_terminal() && strcmp(path, "-") != 0)
+    if (json && strcmp(path, "-") != 0) {
+        json_t *o = json_pack("{s:s}", "file", path);
+        show_json(o);
+        json_decref(o);
+    } else if (show_on_terminal() && strcmp(path, "-") != 0)
         printf("%s is written; next: %s config check %s\n", path, BRAND_COMMAND, path);
     return 0;
 }
@@ -100,7 +105,7 @@ static int check_command(int argc, char **argv)
 const struct command config_commands[] = {
     {.name = "init",
      .run = init_command,
-     .usage = "[FILE|-]",
+     .usage = "[FILE|-] [--json]",
      .summary = "write a file with every option as a comment",
      .example = BRAND_COMMAND " config init"},
     {.name = "check",

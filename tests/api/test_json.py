@@ -114,7 +114,7 @@ def test_every_command(serve, guests, tmp_path):
     run("backup verify", "all.tar")
     run("restore", "all.tar", "--data", "restored")
     run("migrate", "--data", "restored")
-    cli("config", "init", "server.yaml")
+    run("config init", "server.yaml")
     run("config check", "server.yaml")
     run("gc", "--dry-run")
     run("export", "default", "project.tar")
