@@ -112,7 +112,7 @@ static bool may_fail_with(const struct api_route *route, int status)
         return has_parameters(route) ||
                route->takes == TAKES_JSON; /* a body may name things, too */
     case 409:
-        return !is_get(route);
+        return !is_get(route) || has_parameters(route);
     case 412:
         return route->tag && !is_get(route);
     case 411:
