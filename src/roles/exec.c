@@ -8,23 +8,16 @@
  *
  * Lists: a run is in `free`, or in one of `ready` (new, or what it waited for
  * came), `preempted` (used up a slice of CPU), `waiting`. */
+#include "roles/exec.h"
+
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/meter.h"
 #include "base/options.h"
-#include "engine/instance.h"
-#include "guest/guest.h"
 #include "guest/host.h"
 #include "guest/remote.h"
-#include "guest/tape.h"
 #include "guest/trace.h"
-#include "ipc/channel.h"
-#include "ipc/leash.h"
 #include "ipc/ledger.h"
 #include "ipc/lockdown.h"
-#include "module/bundle.h"
-#include "roles/exec_text.h"
-#include "roles/roles.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -34,86 +27,15 @@
 #include <unistd.h>
 
 enum {
-    SLOTS = 4096,     /* versions that an edge may load */
-    IMAGES_OPEN = 16, /* of them with an open image; the others open it again */
-    BUCKETS = 64,
     INPUT_GRANT = FRAME_CREDIT_INITIAL / 2, /* credit is given back in pieces of this size */
     KEEP_BYTES = 16384,                     /* of a buffer that the next run may use again */
     STATUS_US = 1000000,
-    CAPTURE_BACKLOG = 24 << 20, /* bytes of unsent frames from which on captures are dropped */
-    TRACE_BACKLOG = 8 << 20,    /* bytes of unsent frames from which on host calls are not told */
+    TRACE_BACKLOG = 8 << 20, /* bytes of unsent frames from which on host calls are not told */
     HEAP_RESERVE = 32 << 20,
 };
 
-struct version {
-    struct list node; /* in exec.images when its image is open, most recent first */
-    char *bytes;      /* what `load` and the strings point into */
-    size_t size;      /* of those */
-    struct version_load load;
-    struct strings env, args;
-    struct policy *policy; /* NULL: the empty one */
-    struct image *image;   /* NULL: not open */
-    struct bundle *assets; /* open as long as the image is; NULL: it has none */
-    enum err_code broken;  /* why the image can't be opened; 0: it can */
-    unsigned runs;
-    bool unloaded; /* goes with its last run */
-};
-
-struct run {
-    struct guest guest;
-    struct list node;
-    struct run *next; /* in its bucket */
-    struct exec *exec;
-    struct version *version;
-    struct instance *instance;
-    uint64_t id;
-    struct buf meta;        /* BEGIN's payload after the slot */
-    struct buf input;       /* came, not yet read */
-    uint32_t input_credit;  /* bytes the edge may still send */
-    uint32_t input_owed;    /* read, not yet granted again */
-    bool entered;           /* its instance has begun */
-    uint64_t untraced;      /* host calls of a traced run that were not told */
-    bool input_end;         /* nothing comes after `input` */
-    uint32_t output_credit; /* bytes we may still send */
-    uint64_t begun_us, cpu_ns;
-    uint64_t entered_ns;    /* when the making of its instance began, as the meter counts */
-    struct guest_tape tape; /* guest.tape, of a run that is captured or played */
-    char *played;           /* what it plays; NULL: nothing */
-    uint64_t began_us;      /* real time, of a captured run */
-    struct loop_timer wake;
-};
-
-struct exec {
-    struct loop *loop;
-    struct leash leash;
-    struct channel edge;
-    struct remotes *remotes; /* the way to egress; NULL: there is none */
-    struct engine *engine;
-    enum engine_kind kind;
-    bool one; /* run at a time */
-    bool stop, relaxed, bound, has_project;
-    char project[UUID_TEXT + 1];
-    int statm; /* /proc/self/statm, opened before the lock-down; -1: not there */
-
-    struct version *versions[SLOTS];
-    struct list images;
-    unsigned images_open;
-    struct buf loading; /* pieces of a LOAD */
-    uint64_t loading_slot;
-    struct buf taping; /* pieces of a TAPE, and whole until its BEGIN */
-    uint64_t taping_run;
-    bool taped; /* it is whole */
-
-    struct run *buckets[BUCKETS];
-    struct list ready, preempted, waiting, free;
-    unsigned live;      /* runs between BEGIN and END */
-    unsigned made;      /* runs that exist */
-    struct meter meter; /* whose CPU time is it? a piece a fiber switch */
-    struct loop_timer status;
-};
-
 /* Breaking the rules of frames: there is nobody to tell but the log. */
-static void malformed(struct exec *x, const char *what)
+void exec_malformed(struct exec *x, const char *what)
 {
     log_line(LOG_ERROR, "exec_malformed_frame", "what=\"%s\"", what);
     x->stop = true;
@@ -234,193 +156,11 @@ static const struct guest_host host = {
     .wake_at = guest_wake_at,
 };
 
-/* Versions and their images */
-
-static void image_close(struct exec *x, struct version *v)
-{
-    if (!v->image)
-        return;
-    list_remove(&v->node);
-    x->images_open--;
-    image_unref(v->image);
-    v->image = NULL;
-    bundle_close(v->assets);
-    v->assets = NULL;
-}
-
-static void version_free(struct exec *x, struct version *v)
-{
-    image_close(x, v);
-    policy_free(v->policy);
-    explicit_bzero(v->bytes, v->size); /* it holds secrets, and perhaps ones that were replaced */
-    free(v->bytes);
-    free(v);
-}
-
-static void unload(struct exec *x, uint64_t slot)
-{
-    struct version *v = slot < SLOTS ? x->versions[slot] : NULL;
-    if (!v)
-        return;
-    x->versions[slot] = NULL;
-    v->unloaded = true;
-    if (!v->runs)
-        version_free(x, v);
-}
-
-/* Closes the image that was unused for the longest time, if one is not in use. */
-static void make_room(struct exec *x)
-{
-    for (struct list *n = x->images.prev; n != &x->images; n = n->prev) {
-        struct version *v = LIST_ITEM(n, struct version, node);
-        if (!v->runs) {
-            image_close(x, v);
-            return;
-        }
-    }
-}
-
-/* Its project's folder may not have been there when BIND came. */
-static enum err_code bind_project(struct exec *x, struct err *e)
-{
-    if (x->bound)
-        return ERR_OK;
-    enum err_code rc = lockdown_exec_bind(EXEC_IMAGES, x->project, x->relaxed, e);
-    x->bound = rc == ERR_OK;
-    if (rc && rc != ERR_NOT_FOUND)
-        x->stop = true;
-    return rc;
-}
-
-/* Named by its digest, beside the images. */
-static enum err_code open_assets(struct version *v, struct err *e)
-{
-    static const uint8_t none[DIGEST_BYTES];
-    char name[sizeof "assets/" + DIGEST_TEXT] = "assets/";
-    if (memcmp(v->load.assets, none, sizeof none) == 0)
-        return ERR_OK;
-    digest_text(v->load.assets, name + strlen(name));
-    return bundle_open(name, &v->assets, e);
-}
-
-static enum err_code open_image(struct exec *x, struct version *v, struct err *e)
-{
-    char name[IMAGE_NAME];
-    enum err_code rc = bind_project(x, e);
-    if (rc)
-        return rc;
-    if (v->load.kind != x->kind)
-        return err_set(e, ERR_INTERNAL, "the version is for the other kind of engine");
-    image_name(v->load.digest, x->kind, name);
-    while (x->images_open >= IMAGES_OPEN) {
-        unsigned before = x->images_open;
-        make_room(x);
-        if (x->images_open == before)
-            break; /* all are in use: one more, for now */
-    }
-    rc = open_assets(v, e);
-    if (rc)
-        return rc;
-    rc = image_open(x->engine, name, host_handlers, &v->image, e);
-    if (rc) {
-        bundle_close(v->assets);
-        v->assets = NULL;
-        return rc;
-    }
-    x->images_open++;
-    list_push(&x->images, &v->node);
-    return ERR_OK;
-}
-
-static void load_failed(struct exec *x, uint64_t slot, enum err_code rc, const struct err *e)
-{
-    char payload[2 + sizeof e->text];
-    uint16_t code = (uint16_t)rc;
-    size_t n = strlen(e->text);
-    memcpy(payload, &code, sizeof code);
-    memcpy(payload + 2, e->text, n);
-    channel_send(&x->edge, FRAME_LOAD_FAILED, 0, slot, payload, 2 + n);
-}
-
-/* Opens the version's image unless it is open, and makes it the most recent one. */
-static enum err_code use_image(struct exec *x, uint64_t slot, struct version *v)
-{
-    struct err e = {0};
-    if (v->broken)
-        return v->broken;
-    if (!v->image) {
-        v->broken = open_image(x, v, &e);
-        if (v->broken) {
-            load_failed(x, slot, v->broken, &e);
-            return v->broken;
-        }
-    }
-    if (x->images.next != &v->node) {
-        list_remove(&v->node);
-        list_push(x->images.next, &v->node); /* before the first */
-    }
-    return ERR_OK;
-}
-
-static void on_bind(struct exec *x, struct slice payload)
-{
-    struct uuid id;
-    struct err e;
-    if (x->has_project) {
-        malformed(x, "a second project");
-        return;
-    }
-    memcpy(&id, payload.p, sizeof id);
-    uuid_text(id, x->project);
-    x->has_project = true;
-    enum err_code rc = bind_project(x, &e);
-    if (rc && rc != ERR_NOT_FOUND)
-        log_line(LOG_ERROR, "exec_bind", "project=%s error=\"%s\"", x->project, e.text);
-}
-
-static void on_load(struct exec *x, const struct frame *f, struct slice payload)
-{
-    struct err e;
-    if (!x->has_project || f->id >= SLOTS || (buf_size(&x->loading) && f->id != x->loading_slot) ||
-        !buf_add(&x->loading, payload.p, payload.n)) {
-        malformed(x, "LOAD out of place");
-        return;
-    }
-    explicit_bzero((char *)payload.p, payload.n); /* our own channel's: the copy is enough */
-    x->loading_slot = f->id;
-    if (f->flags & FRAME_MORE)
-        return;
-    struct version *v = calloc(1, sizeof *v);
-    size_t n = buf_size(&x->loading);
-    char *bytes = malloc(n);
-    if (!v || !bytes)
-        abort();
-    memcpy(bytes, buf_data(&x->loading), n);
-    buf_done(&x->loading);
-    v->bytes = bytes;
-    v->size = n;
-    list_init(&v->node);
-    if (version_load_read(slice_make(bytes, n), &v->load, &e) ||
-        !strings_read(v->load.env, true, &v->env) || !strings_read(v->load.args, false, &v->args)) {
-        malformed(x, "a LOAD that can't be read");
-        version_free(x, v);
-        return;
-    }
-    unload(x, f->id);
-    x->versions[f->id] = v;
-    if (v->load.policy.n)
-        v->broken = policy_parse(v->load.policy, POLICY_YAML, NULL, NULL, &v->policy, &e);
-    if (v->broken)
-        load_failed(x, f->id, v->broken, &e);
-    else
-        (void)use_image(x, f->id, v);
-}
-
 /* Runs */
 
 static struct run **bucket(struct exec *x, uint64_t id)
 {
-    return &x->buckets[id % BUCKETS];
+    return &x->buckets[id % EXEC_BUCKETS];
 }
 
 static struct run *find_run(struct exec *x, uint64_t id)
@@ -451,7 +191,7 @@ static struct run *new_run(struct exec *x)
 }
 
 /* Empties a buffer; one that grew large is not kept. */
-static void reset(struct buf *b)
+void exec_reset(struct buf *b)
 {
     buf_clear(b);
     if (b->cap > KEEP_BYTES)
@@ -502,81 +242,39 @@ static void on_status(struct loop_timer *t)
     loop_timer_start(x->loop, t, loop_now(x->loop) + STATUS_US, on_status);
 }
 
-static void on_tape(struct exec *x, const struct frame *f, struct slice payload)
-{
-    if (x->taped || (buf_size(&x->taping) && f->id != x->taping_run) ||
-        !buf_add(&x->taping, payload.p, payload.n)) {
-        malformed(x, "TAPE out of place");
-        return;
-    }
-    x->taping_run = f->id;
-    x->taped = !(f->flags & FRAME_MORE);
-}
-
-/* Its run can't begin. */
-static void drop_tape(struct exec *x, uint64_t id)
-{
-    if (!x->taped || x->taping_run != id)
-        return;
-    buf_done(&x->taping);
-    x->taped = false;
-}
-
-/* The run that begins plays the tape that came before it. */
-static enum err_code play(struct run *r, struct err *e)
-{
-    struct exec *x = r->exec;
-    struct tape t;
-    size_t n = buf_size(&x->taping);
-    char *bytes = malloc(n);
-    if (bytes)
-        memcpy(bytes, buf_data(&x->taping), n);
-    drop_tape(x, x->taping_run);
-    enum err_code rc = bytes ? tape_read(slice_make(bytes, n), &t, e)
-                             : err_set(e, ERR_MEMORY, "no memory for the capture");
-    if (rc) {
-        free(bytes);
-        return rc;
-    }
-    r->played = bytes;
-    tape_play(&r->tape, &t);
-    r->guest.tape = &r->tape;
-    return ERR_OK;
-}
-
 static void on_begin(struct exec *x, const struct frame *f, struct slice payload)
 {
     uint32_t slot;
     memcpy(&slot, payload.p, sizeof slot);
-    struct version *v = slot < SLOTS ? x->versions[slot] : NULL;
+    struct version *v = slot < EXEC_SLOTS ? x->versions[slot] : NULL;
     struct strings pairs;
     if (!v || find_run(x, f->id) || !strings_read(slice_from(payload, 4), true, &pairs)) {
-        malformed(x, "BEGIN");
+        exec_malformed(x, "BEGIN");
         return;
     }
-    enum err_code rc = use_image(x, slot, v);
+    enum err_code rc = exec_use_image(x, slot, v);
     if (rc) {
-        drop_tape(x, f->id);
+        exec_drop_tape(x, f->id);
         refuse(x, f->id, rc, "its image can't be opened");
         return;
     }
     struct run *r = new_run(x);
     if (!r) {
-        drop_tape(x, f->id);
+        exec_drop_tape(x, f->id);
         refuse(x, f->id, ERR_BUSY, "all places of the process are taken");
         return;
     }
     if (!buf_add(&r->meta, pairs.bytes.p, pairs.bytes.n)) {
         list_push(&x->free, &r->node);
-        drop_tape(x, f->id);
+        exec_drop_tape(x, f->id);
         refuse(x, f->id, ERR_MEMORY, "no memory for its variables");
         return;
     }
     struct err e;
     bool plays = x->taped && x->taping_run == f->id;
-    if (plays && play(r, &e)) {
+    if (plays && exec_play(r, &e)) {
         list_push(&x->free, &r->node);
-        reset(&r->meta);
+        exec_reset(&r->meta);
         refuse(x, f->id, e.code, e.text);
         return;
     }
@@ -611,17 +309,17 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     list_push(&x->ready, &r->node);
 }
 
-static int32_t end_status(const struct run *r)
+int32_t exec_end_status(const struct run *r)
 {
     const struct instance_end *end = instance_end(r->instance);
     return end->by_host ? r->guest.end_status : end->status;
 }
 
-static enum err_code end_reason(const struct run *r)
+enum err_code exec_end_reason(const struct run *r)
 {
     const struct instance_end *end = instance_end(r->instance);
     enum err_code reason = end->by_host ? r->guest.end_reason : end->reason;
-    return reason == ERR_OK && end_status(r) ? ERR_EXIT_STATUS : reason;
+    return reason == ERR_OK && exec_end_status(r) ? ERR_EXIT_STATUS : reason;
 }
 
 static void fill_ledger(struct run *r, struct ledger *l)
@@ -639,8 +337,8 @@ static void fill_ledger(struct run *r, struct ledger *l)
         .bytes_out = g->bytes_out,
         .log_lines = g->log.lines,
         .log_lost = g->log.lost,
-        .status = end_status(r),
-        .reason = (uint16_t)end_reason(r),
+        .status = exec_end_status(r),
+        .reason = (uint16_t)exec_end_reason(r),
     };
     memcpy(l->head.module, r->version->load.digest, sizeof l->head.module);
     memcpy(l->head.policy, r->version->load.policy_digest, sizeof l->head.policy);
@@ -655,44 +353,6 @@ static void fill_ledger(struct run *r, struct ledger *l)
 }
 _Static_assert((int)HOST_COUNT <= (int)LEDGER_CALLS, "a ledger has room for every host function");
 
-static void send_pieces(struct run *r, struct slice bytes, bool whole)
-{
-    while (bytes.n) {
-        size_t n = bytes.n < FRAME_MOST ? bytes.n : FRAME_MOST;
-        uint16_t flags = n < bytes.n ? FRAME_MORE : whole ? FRAME_LAST : 0;
-        channel_send(&r->exec->edge, FRAME_CAPTURE, flags, r->id, bytes.p, n);
-        bytes = slice_from(bytes, n);
-    }
-}
-
-/* The tape of a captured run. One that nobody takes from us fast enough is dropped. */
-static void send_capture(struct run *r)
-{
-    struct exec *x = r->exec;
-    const struct version_load *load = &r->version->load;
-    struct tape t = {.started_us = r->began_us,
-                     .kind = load->kind,
-                     .reason = end_reason(r),
-                     .status = end_status(r),
-                     .limits = load->limits,
-                     .meta = r->guest.meta.bytes,
-                     .env = load->env,
-                     .args = load->args,
-                     .policy = load->policy};
-    struct buf names, whole;
-    buf_init(&names, TAPE_PARTS);
-    buf_init(&whole, TAPE_MOST);
-    memcpy(t.module, load->digest, sizeof t.module);
-    memcpy(t.assets, load->assets, sizeof t.assets);
-    memcpy(t.policy_digest, load->policy_digest, sizeof t.policy_digest);
-    tape_recorded(&r->tape, &r->guest, &t);
-    if (buf_size(&x->edge.out) < CAPTURE_BACKLOG && tape_secrets(&t, load->secrets, &names) &&
-        tape_write(&t, &whole))
-        send_pieces(r, buf_slice(&whole), t.whole);
-    buf_done(&names);
-    buf_done(&whole);
-}
-
 static void tell_untraced(struct run *r)
 {
     char text[64];
@@ -706,18 +366,6 @@ static void tell_untraced(struct run *r)
     }
 }
 
-/* The run is over: what it recorded goes out, what it played goes. */
-static void end_tape(struct run *r)
-{
-    if (r->tape.playing)
-        free(r->played);
-    else
-        send_capture(r);
-    r->played = NULL;
-    r->guest.tape = NULL;
-    reset(&r->tape.records);
-}
-
 /* The instance ended: gives everything back, sends the ledger. */
 static void finish(struct run *r)
 {
@@ -725,7 +373,7 @@ static void finish(struct run *r)
     struct version *v = r->version;
     struct ledger l;
     guest_end(&r->guest); /* its last line of log */
-    exec_text(r->instance, &r->guest, end_reason(r), l.text, sizeof l.text);
+    exec_text(r->instance, &r->guest, exec_end_reason(r), l.text, sizeof l.text);
     if (r->guest.tape && r->tape.playing && r->tape.rest.n && !l.text[0])
         snprintf(l.text, sizeof l.text, "%u of the capture's %u records were not asked for",
                  r->tape.played.count - r->tape.at, r->tape.played.count);
@@ -734,7 +382,7 @@ static void finish(struct run *r)
     fill_ledger(r, &l);
     tell_untraced(r);
     if (r->guest.tape)
-        end_tape(r);
+        exec_end_tape(r);
     send_ledger(x, r->id, &l);
 
     struct run **at = bucket(x, r->id);
@@ -742,13 +390,13 @@ static void finish(struct run *r)
         at = &(*at)->next;
     *at = r->next;
     loop_timer_stop(x->loop, &r->wake);
-    reset(&r->meta);
-    reset(&r->input);
+    exec_reset(&r->meta);
+    exec_reset(&r->input);
     list_remove(&r->node);
     list_push(&x->free, &r->node);
     x->live--;
     if (!--v->runs && v->unloaded)
-        version_free(x, v);
+        exec_version_free(x, v);
 }
 
 static bool used_up(void *owner)
@@ -814,7 +462,7 @@ static void on_body(struct exec *x, const struct frame *f, struct slice payload)
     if (!r)
         return;
     if (r->input_end || payload.n > r->input_credit) {
-        malformed(x, "BODY without credit or after its end");
+        exec_malformed(x, "BODY without credit or after its end");
         return;
     }
     r->input_credit -= (uint32_t)payload.n;
@@ -832,7 +480,7 @@ static void on_credit(struct exec *x, const struct frame *f, struct slice payloa
         return;
     memcpy(&more, payload.p, sizeof more);
     if (more > INT32_MAX - r->output_credit) {
-        malformed(x, "CREDIT beyond all measure");
+        exec_malformed(x, "CREDIT beyond all measure");
         return;
     }
     r->output_credit += more;
@@ -845,7 +493,7 @@ static void on_cancel(struct exec *x, const struct frame *f, struct slice payloa
     uint16_t reason;
     memcpy(&reason, payload.p, sizeof reason);
     if (reason == ERR_OK || reason >= ERR_COUNT) {
-        malformed(x, "CANCEL for no reason");
+        exec_malformed(x, "CANCEL for no reason");
     } else if (r) {
         meter_start(&x->meter);
         if (!r->entered)
@@ -862,16 +510,16 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         return;
     switch (f->type) {
     case FRAME_BIND:
-        on_bind(x, payload);
+        exec_on_bind(x, payload);
         break;
     case FRAME_LOAD:
-        on_load(x, f, payload);
+        exec_on_load(x, f, payload);
         break;
     case FRAME_TAPE:
-        on_tape(x, f, payload);
+        exec_on_tape(x, f, payload);
         break;
     case FRAME_UNLOAD:
-        unload(x, f->id);
+        exec_unload(x, f->id);
         break;
     case FRAME_BEGIN:
         on_begin(x, f, payload);
@@ -886,7 +534,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         on_cancel(x, f, payload);
         break;
     default:
-        malformed(x, frame_name(f->type));
+        exec_malformed(x, frame_name(f->type));
         break;
     }
 }
@@ -897,7 +545,7 @@ static void on_edge_closed(struct channel *c, const struct err *why)
 {
     struct exec *x = c->owner;
     if (why->code == ERR_PROTOCOL)
-        malformed(x, why->text);
+        exec_malformed(x, why->text);
     x->stop = true;
 }
 
