@@ -295,11 +295,26 @@ bool versions_wishes(struct api_request *r, struct deployment *d)
     return rc == ERR_OK;
 }
 
+struct own {
+    struct uuid function;
+    enum err_code (*each)(void *arg, const struct store_version *v, struct err *e);
+    void *arg;
+};
+
+/* An id names versions of all functions. */
+static enum err_code if_own(void *arg, const struct store_version *v, struct err *e)
+{
+    struct own *o = arg;
+    return uuid_eq(v->function, o->function) ? o->each(o->arg, v, e) : ERR_NOT_FOUND;
+}
+
 bool versions_find(struct api_request *r,
                    enum err_code (*each)(void *arg, const struct store_version *v, struct err *e),
                    void *arg)
 {
     const struct store_function *f = &r->function;
+    struct own own = {f->id, each, arg};
+    struct uuid id;
     uint64_t number;
     struct err e;
     enum err_code rc = ERR_NOT_FOUND;
@@ -308,10 +323,13 @@ bool versions_find(struct api_request *r,
             rc = store_version(r->api->store, f->live, each, arg, &e);
     } else if (slice_u64(r->id_text, &number) && number <= INT64_MAX) {
         rc = store_version_numbered(r->api->store, f->id, number, each, arg, &e);
+    } else if (uuid_parse(r->id_text, &id)) {
+        rc = store_version(r->api->store, id, if_own, &own, &e);
     }
     if (rc == ERR_NOT_FOUND)
-        err_set(&e, rc, "\"%s\" has no version \"%.*s\": name one by its number, or \"live\"",
-                f->name, (int)(r->id_text.n < 32 ? r->id_text.n : 32), r->id_text.p);
+        err_set(&e, rc,
+                "\"%s\" has no version \"%.*s\": name one by its number, its id, or \"live\"",
+                f->name, (int)(r->id_text.n < 64 ? r->id_text.n : 64), r->id_text.p);
     if (rc)
         api_fail(r, &e);
     return rc == ERR_OK;

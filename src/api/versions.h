@@ -22,7 +22,8 @@ void versions_deploy(struct api_request *r, struct deployment *d);
 /* Frees it and its settings. */
 void versions_drop(struct deployment *d);
 
-/* The version that :id names by number; false: answered. `each` as in store.h. */
+/* The version that :id names by its number or id, or as `live`; false: answered. `each` as in
+ * store.h. */
 bool versions_find(struct api_request *r,
                    enum err_code (*each)(void *arg, const struct store_version *v, struct err *e),
                    void *arg);

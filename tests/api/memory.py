@@ -6,6 +6,7 @@ import re
 
 PAGE = os.sysconf("SC_PAGESIZE")
 RUN = 256  # pages read at once
+SHADOW = 1 << 40  # regions from this size on are AddressSanitizer's notes about memory, and hold none of it
 LINE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+\s*(.*)$")
 
 
@@ -18,7 +19,7 @@ def _regions(pid):
                 start, end, mode, name = found.groups()
                 region = (int(start, 16), int(end, 16), name) if mode[0] == "r" and name not in ("[vvar]", "[vsyscall]") else None
             elif region and line.startswith("Rss:"):
-                if int(line.split()[1]):
+                if int(line.split()[1]) and region[1] - region[0] < SHADOW:
                     yield region
                 region = None
 

@@ -467,7 +467,7 @@ def test_misspelt_flags(bare_cli, verb):
 
 @pytest.mark.parametrize("words", [
     ["get"], ["get", "a", "b"], ["deploy", "a", "b"], ["list", "x"], ["runs", "show"], ["token", "revoke"], ["whoami", "me"],
-    ["logs"], ["logs", "x", "--run"], ["list", "--json=yes"], ["deploy", "x", "--name", "a", "--name", "b"]])
+    ["logs", "x", "y"], ["logs", "x", "--run"], ["list", "--json=yes"], ["deploy", "x", "--name", "a", "--name", "b"]])
 def test_wrong_usage(bare_cli, words):
     wrong = bare_cli(*words, status=2)
     assert "usage: wasmcloud" in wrong.err and wrong.out == ""

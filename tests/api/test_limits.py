@@ -66,7 +66,7 @@ def test_a_loop_does_not_hold_up_others(guest):
 def test_wall_to_the_head(guest):
     sleeper = guest("cwa-sleep", limits={"wall": "300ms"})
     record = failed(sleeper, "/?before=60000", 504, "wall_limit")
-    assert 290_000 <= record["wall_us"] < 5_000_000
+    assert 200_000 <= record["wall_us"] < 5_000_000  # the limit counts from the request, this from the run
     assert sleeper.get("/?before=1&ms=500").text == "one\ntwo\n"  # after the head, another limit counts
 
 

@@ -74,11 +74,11 @@ capture: failures
 
 def test_name_project_and_files(cli, server, folder, tmp_path):
     """--name and --project go before the file's; without a name it is the module's; a policy may be a file."""
-    cli("project", "create", "elsewhere")
-    path = folder("name: mine\nproject: elsewhere\nmodule: code.wasm\npolicy: p.yaml\ncheck: none\n",
+    cli("project", "create", "mine-elsewhere")
+    path = folder("name: mine\nproject: mine-elsewhere\nmodule: code.wasm\npolicy: p.yaml\ncheck: none\n",
                   **{"p.yaml": "allow: [https://b.example/]\n"})
     cli("deploy", path)
-    other = server.api_json("/v1/projects/elsewhere/functions/mine/versions/live")
+    other = server.api_json("/v1/projects/mine-elsewhere/functions/mine/versions/live")
     assert other["policy"] == {"allow": ["https://b.example/"]}
     cli("deploy", path, "--project", "default", "--name", "yours")
     assert live(server, "yours")["digest"] == other["digest"]

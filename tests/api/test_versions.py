@@ -54,6 +54,17 @@ def test_the_same_content_deploys_once(server, function, cli, guests):
     assert not back["unchanged"] and back["version"]["number"] == 3
 
 
+def test_a_version_has_three_names(server, function):
+    function("v-named", "wasi-env")
+    function("v-other", "wasi-env")
+    path = "/v1/projects/default/functions/v-named/versions"
+    one = server.api_json(f"{path}/1")
+    assert server.api_json(f"{path}/{one['id']}") == server.api_json(f"{path}/live") == one
+    other = server.api_json("/v1/projects/default/functions/v-other/versions/1")
+    for name in (other["id"], "0", "2", "last"):
+        assert server.api.get(f"{path}/{name}").status_code == 404
+
+
 def test_each_setting_is_content(server, guests):
     """Whatever is changed makes a version; saying it again makes none."""
     module = guests / "wasi-env.wasm"
