@@ -71,10 +71,10 @@ void captures_get(struct api_request *r)
                            ? store_capture(r->api->store, r->project.id, id, open_tape, d, &e)
                            : err_set(&e, ERR_NOT_FOUND, "%s", "");
     if (rc == ERR_NOT_FOUND)
-        err_set(
-            &e, rc,
-            "the run was not captured: deploy a version with `capture: all` or `capture: "
-            "failures`; captures are kept as far as the limits \"captures\" and \"run-age\" go");
+        err_set(&e, rc,
+                "the run was not captured: deploy a version with `capture: all` or `capture: "
+                "failures`; the limit \"capture-rate\" says how many runs a second are captured, "
+                "\"captures\" and \"run-age\" how long that is kept");
     if (rc) {
         download_free(d);
         api_fail(r, &e);
