@@ -2,60 +2,64 @@
 
 #include "api/request.h"
 
-json_t *record_uses(const struct ledger *l)
+bool record_uses(const struct ledger *l, struct jot *out)
 {
-    json_t *list = json_array();
     struct ledger_use u;
     struct slice url, rule;
+    jot_open(out, NULL, '[');
     for (size_t at = 0; ledger_use_next(l, &at, &u, &url, &rule);) {
         bool refused = u.outcome == LEDGER_REFUSED;
-        json_array_append_new(
-            list,
-            json_pack("{s:o, s:o, s:s, s:o, s:s, s:I, s:I, s:I}", "url", shape_text(url), "fd",
-                      u.fd < 0 ? json_null() : json_integer(u.fd), "outcome",
-                      refused ? "refused" : "opened", "rule", shape_text(rule), "layer",
-                      u.operator_ ? "operator" : "function", "bytes_in", (json_int_t)u.bytes_in,
-                      "bytes_out", (json_int_t)u.bytes_out, "requests", (json_int_t)u.requests));
+        jot_open(out, NULL, '{');
+        jot_text(out, "url", url);
+        if (u.fd < 0)
+            jot_null(out, "fd");
+        else
+            jot_i64(out, "fd", u.fd);
+        jot_text(out, "outcome", refused ? SLICE("refused") : SLICE("opened"));
+        jot_text(out, "rule", rule);
+        jot_text(out, "layer", u.operator_ ? SLICE("operator") : SLICE("function"));
+        jot_u64(out, "bytes_in", u.bytes_in);
+        jot_u64(out, "bytes_out", u.bytes_out);
+        jot_u64(out, "requests", u.requests);
+        jot_close(out, '}');
     }
-    return list;
+    jot_close(out, ']');
+    return !out->lost;
 }
 
-static json_t *digest_or_null(const uint8_t digest[DIGEST_BYTES])
+static void sum_digest(struct jot *out, const char *key, const uint8_t digest[DIGEST_BYTES])
 {
     static const uint8_t none[DIGEST_BYTES];
-    return memcmp(digest, none, sizeof none) ? shape_digest(digest) : json_null();
+    char text[DIGEST_TEXT + 1];
+    if (memcmp(digest, none, sizeof none) == 0)
+        return;
+    digest_text(digest, text);
+    jot_text(out, key, slice_make(text, DIGEST_TEXT));
 }
 
-json_t *record_sums(const struct ledger *l)
+bool record_sums(const struct ledger *l, struct jot *out)
 {
     const struct ledger_head *h = &l->head;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "gas", (json_int_t)h->gas,
-                     "opens", (json_int_t)h->opens, "refused", (json_int_t)h->refused, "uses_lost",
-                     (json_int_t)h->uses_lost, "egress_in", (json_int_t)h->egress_in, "egress_out",
-                     (json_int_t)h->egress_out, "start_ns", (json_int_t)h->start_ns, "module",
-                     digest_or_null(h->module), "policy", digest_or_null(h->policy));
-}
-
-bool record_sums_write(const struct ledger *l, struct buf *out)
-{
-    static const uint8_t none[DIGEST_BYTES];
-    const struct ledger_head *h = &l->head;
-    const uint8_t *const digests[] = {h->module, h->policy};
-    static const char *const names[] = {"module", "policy"};
-    bool fits = buf_addf(out,
-                         "{\"gas\":%llu,\"opens\":%u,\"refused\":%u,\"uses_lost\":%u,\"egress_in\":"
-                         "%llu,\"egress_out\":%llu,\"start_ns\":%llu",
-                         (unsigned long long)h->gas, h->opens, h->refused, h->uses_lost,
-                         (unsigned long long)h->egress_in, (unsigned long long)h->egress_out,
-                         (unsigned long long)h->start_ns);
-    for (int i = 0; i < 2 && fits; i++) {
-        char text[DIGEST_TEXT + 1];
-        bool any = memcmp(digests[i], none, sizeof none) != 0;
-        digest_text(digests[i], text);
-        const char *quote = any ? "\"" : "";
-        fits = buf_addf(out, ",\"%s\":%s%s%s", names[i], quote, any ? text : "null", quote);
-    }
-    return fits && buf_add(out, "}", 1);
+    const struct {
+        const char *name;
+        uint64_t v;
+    } sums[] = {
+        {"gas", h->gas},
+        {"opens", h->opens},
+        {"refused", h->refused},
+        {"uses_lost", h->uses_lost},
+        {"egress_in", h->egress_in},
+        {"egress_out", h->egress_out},
+        {"start_ns", h->start_ns},
+    };
+    jot_open(out, NULL, '{');
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
+        if (sums[i].v)
+            jot_u64(out, sums[i].name, sums[i].v);
+    sum_digest(out, "module", h->module);
+    sum_digest(out, "policy", h->policy);
+    jot_close(out, '}');
+    return !out->lost;
 }
 
 /* These members of a use. */
@@ -69,8 +73,10 @@ static json_t *only(const json_t *use, const char *const *names)
     return o;
 }
 
-void record_show(json_t *run, const json_t *uses, const json_t *sums)
+void record_show(json_t *run, struct slice uses_text, struct slice sums_text)
 {
+    json_t *uses = json_loadb(uses_text.p, uses_text.n, 0, NULL);
+    json_t *sums = json_loadb(sums_text.p, sums_text.n, 0, NULL);
     static const struct {
         const char *sum, *name;
     } names[] = {
@@ -106,4 +112,6 @@ void record_show(json_t *run, const json_t *uses, const json_t *sums)
     }
     json_object_set_new(run, "descriptors", descriptors);
     json_object_set_new(run, "refusals", refusals);
+    json_decref(uses);
+    json_decref(sums);
 }

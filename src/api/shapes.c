@@ -244,11 +244,7 @@ json_t *shape_run(const struct store_run *r)
         "sampled", r->sampled != 0, "injected", r->injected != 0, "captured", r->captured != 0);
     json_object_update(o, rest);
     json_decref(rest);
-    json_t *uses = json_loadb(r->uses.p, r->uses.n, 0, NULL);
-    json_t *sums = json_loadb(r->sums.p, r->sums.n, 0, NULL);
-    record_show(o, uses, sums);
-    json_decref(uses);
-    json_decref(sums);
+    record_show(o, r->uses, r->sums);
     return o;
 }
 

@@ -254,10 +254,13 @@ static json_t *record(const struct ledger *l)
                   (json_int_t)h->bytes_out, "host_calls", calls, "calls", (json_int_t)h->calls,
                   "log_lines", (json_int_t)h->log_lines, "log_lost", (json_int_t)h->log_lost,
                   "text", l->text[0] ? l->text : NULL);
-    json_t *uses = record_uses(l), *sums = record_sums(l);
-    record_show(all, uses, sums);
-    json_decref(uses);
-    json_decref(sums);
+    struct jot uses, sums;
+    jot_init(&uses, RECORD_MOST);
+    jot_init(&sums, RECORD_MOST);
+    record_show(all, record_uses(l, &uses) ? buf_slice(&uses.text) : SLICE("[]"),
+                record_sums(l, &sums) ? buf_slice(&sums.text) : SLICE("{}"));
+    jot_done(&uses);
+    jot_done(&sums);
     return all;
 }
 

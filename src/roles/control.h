@@ -15,11 +15,12 @@
 #pragma once
 
 #include "api/api.h"
+#include "base/jot.h"
 #include "ipc/leash.h"
 #include "route/route.h"
 #include "spool/spool.h"
 
-enum { CONTROL_BOOT_ID = 40 };
+enum { CONTROL_BOOT_ID = 40, CONTROL_JOTS = 3 };
 
 struct control {
     struct api api; /* loop, store, blobs, options, keys */
@@ -63,6 +64,7 @@ struct control {
     /* control_spool.c */
     struct list spools;
     struct loop_timer drain;
+    struct jot jots[CONTROL_JOTS]; /* texts of the receipt at hand */
 
     /* control_keep.c */
     struct loop_timer keep;

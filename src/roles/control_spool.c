@@ -76,25 +76,24 @@ struct ring {
 
 /* ---- one record ---- */
 
+/* {"name": count} */
+static bool jot_calls(const struct ledger *l, struct jot *out)
+{
+    jot_open(out, NULL, '{');
+    for (uint16_t i = 0; i < l->head.call_rows; i++)
+        if (l->calls[i].function < HOST_COUNT)
+            jot_u64(out, host_functions[l->calls[i].function].label, l->calls[i].count);
+    jot_close(out, '}');
+    return !out->lost;
+}
+
 static enum err_code put_receipt(struct control *c, const struct spool_receipt *r,
                                  const struct ledger *l, struct err *e)
 {
     const struct ledger_head *h = &l->head;
-    struct buf calls;
-    buf_init(&calls, LEDGER_CALLS * 64);
-    bool fits = buf_add(&calls, "{", 1);
-    for (uint16_t i = 0; i < h->call_rows && fits; i++)
-        if (l->calls[i].function < HOST_COUNT)
-            fits = buf_addf(&calls, "%s\"%s\":%llu", buf_size(&calls) > 1 ? "," : "",
-                            host_functions[l->calls[i].function].label,
-                            (unsigned long long)l->calls[i].count);
-    fits = fits && buf_add(&calls, "}", 1);
-    json_t *opened = h->use_rows ? record_uses(l) : NULL;
-    char *uses = opened ? json_dumps(opened, JSON_COMPACT) : NULL;
-    json_decref(opened);
-    struct buf sums;
-    buf_init(&sums, 1024);
-    bool summed = record_sums_write(l, &sums);
+    struct jot *calls = &c->jots[0], *uses = &c->jots[1], *sums = &c->jots[2];
+    for (int i = 0; i < CONTROL_JOTS; i++)
+        jot_clear(&c->jots[i]);
     struct store_run run = {
         .id = r->run,
         .project = r->project,
@@ -105,9 +104,9 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
         .path = slice_str(r->path),
         .client = slice_str(r->client),
         .cause = slice_str(err_slug((enum err_code)r->cause)),
-        .host_calls = fits ? buf_slice(&calls) : SLICE("{}"),
-        .uses = slice_str(uses ? uses : "[]"),
-        .sums = summed ? buf_slice(&sums) : SLICE("{}"),
+        .host_calls = jot_calls(l, calls) ? buf_slice(&calls->text) : SLICE("{}"),
+        .uses = record_uses(l, uses) ? buf_slice(&uses->text) : SLICE("[]"),
+        .sums = record_sums(l, sums) ? buf_slice(&sums->text) : SLICE("{}"),
         .text = slice_str(l->text),
         .status = r->status,
         .injected = r->injected,
@@ -124,11 +123,7 @@ static enum err_code put_receipt(struct control *c, const struct spool_receipt *
         .log_lines = h->log_lines,
         .log_lost = h->log_lost,
     };
-    enum err_code rc = store_run_put(c->api.store, &run, e);
-    free(uses);
-    buf_done(&sums);
-    buf_done(&calls);
-    return rc;
+    return store_run_put(c->api.store, &run, e);
 }
 
 /* Bytes of log lines that a project's sum has not yet: a batch adds them up, since its lines are
@@ -595,6 +590,8 @@ void control_drain_soon(struct control *c)
 enum err_code control_spools_open(struct control *c, struct err *e)
 {
     list_init(&c->spools);
+    for (int i = 0; i < CONTROL_JOTS; i++)
+        jot_init(&c->jots[i], RECORD_MOST);
     if (mkdirat(c->data, "spool", 0700) < 0 && errno != EEXIST)
         return err_errno(e, "making the folder spool");
     c->spool_folder = openat(c->data, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -635,6 +632,8 @@ void control_rings(struct api *api, void (*each)(void *arg, const struct api_rin
 void control_spools_done(struct control *c)
 {
     loop_timer_stop(c->loop, &c->drain);
+    for (int i = 0; i < CONTROL_JOTS; i++)
+        jot_done(&c->jots[i]);
     LIST_EACH(n, &c->spools)
     {
         struct ring *r = LIST_ITEM(n, struct ring, node);

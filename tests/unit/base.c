@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
+#include "base/jot.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -65,6 +66,37 @@ TEST(a_buffer_used_as_a_queue_does_not_grow)
 }
 
 /* The values of RFC 3720, B.4, and that both ways agree wherever bytes begin and end. */
+TEST(json_is_jotted_down_as_it_comes)
+{
+    struct jot j;
+    struct slice text;
+    jot_init(&j, 1 << 10);
+    for (int round = 0; round < 2; round++, jot_clear(&j)) {
+        jot_open(&j, NULL, '{');
+        jot_open(&j, "none", '[');
+        jot_close(&j, ']');
+        jot_open(&j, "some", '[');
+        jot_u64(&j, NULL, 0);
+        jot_u64(&j, NULL, UINT64_MAX);
+        jot_i64(&j, NULL, INT64_MIN);
+        jot_null(&j, NULL);
+        jot_open(&j, NULL, '{');
+        jot_close(&j, '}');
+        jot_close(&j, ']');
+        jot_text(&j, "text", slice_make("a\0\"\\\n\x7f\xc3\xa9\xff\xe2\x82", 11));
+        jot_close(&j, '}');
+        CHECK(jot_slice(&j, &text));
+        CHECK(slice_eq(text, SLICE("{\"none\":[],\"some\":[0,18446744073709551615,"
+                                   "-9223372036854775808,null,{}],\"text\":\"a\\u0000\\\"\\\\"
+                                   "\\u000a\x7f\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"}")));
+    }
+    jot_text(&j, NULL, slice_make(j.text.p, 200)); /* may be six times as long */
+    CHECK(!jot_slice(&j, &text));
+    jot_null(&j, NULL);
+    CHECK(!jot_slice(&j, &text));
+    jot_done(&j);
+}
+
 TEST(checksums_are_castagnolis)
 {
     static char text[40000]; /* more than three lanes */
@@ -441,8 +473,9 @@ TEST(prices_are_exact)
     CHECK(gb_s_nano(1000000) == 1048576 && gb_s_nano(1) == 1);
 }
 
-TEST_MAIN(CASE(prices_are_exact), CASE(slices_split_into_all_parts),
-          CASE(numbers_are_whole_and_fit), CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
+TEST_MAIN(CASE(prices_are_exact), CASE(json_is_jotted_down_as_it_comes),
+          CASE(slices_split_into_all_parts), CASE(numbers_are_whole_and_fit),
+          CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
           CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(checksums_are_castagnolis),
           CASE(a_map_finds_replaces_and_forgets), CASE(a_map_that_turns_over_stays_small),
           CASE(identifiers_sort_by_birth), CASE(times_are_written_as_the_standards_say),

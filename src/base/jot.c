@@ -1,0 +1,164 @@
+#include "base/jot.h"
+
+#include "base/utf8.h"
+
+enum { U64_TEXT = 20, ESCAPED = 6 /* \u0000 */ };
+
+void jot_init(struct jot *j, size_t limit)
+{
+    *j = (struct jot){0};
+    buf_init(&j->text, limit);
+}
+
+void jot_done(struct jot *j)
+{
+    buf_done(&j->text);
+    j->comma = j->lost = false;
+}
+
+void jot_clear(struct jot *j)
+{
+    buf_clear(&j->text);
+    j->comma = j->lost = false;
+}
+
+bool jot_slice(const struct jot *j, struct slice *ret_text)
+{
+    *ret_text = buf_slice(&j->text);
+    return !j->lost;
+}
+
+/* Writes what stands before a value and makes room for `n` bytes of it: there it goes. NULL: lost.
+ */
+static char *lead(struct jot *j, const char *key, size_t n)
+{
+    size_t named = key ? strlen(key) : 0;
+    char *p = j->lost ? NULL : buf_reserve(&j->text, named + 4 + n);
+    if (!p) {
+        j->lost = true;
+        return NULL;
+    }
+    if (j->comma)
+        *p++ = ',';
+    if (key) {
+        *p++ = '"';
+        memcpy(p, key, named);
+        p += named;
+        *p++ = '"';
+        *p++ = ':';
+    }
+    j->comma = true;
+    return p;
+}
+
+/* The value ends before `end`. */
+static void written(struct jot *j, const char *end)
+{
+    buf_commit(&j->text, (size_t)(end - (j->text.p + j->text.len)));
+}
+
+void jot_open(struct jot *j, const char *key, char bracket)
+{
+    char *p = lead(j, key, 1);
+    if (!p)
+        return;
+    *p++ = bracket;
+    written(j, p);
+    j->comma = false;
+}
+
+void jot_close(struct jot *j, char bracket)
+{
+    j->comma = false;
+    char *p = lead(j, NULL, 1);
+    if (!p)
+        return;
+    *p++ = bracket;
+    written(j, p);
+}
+
+static char *put_u64(char *p, uint64_t v)
+{
+    char digits[U64_TEXT];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + v % 10);
+    while (v /= 10);
+    while (n)
+        *p++ = digits[--n];
+    return p;
+}
+
+void jot_u64(struct jot *j, const char *key, uint64_t v)
+{
+    char *p = lead(j, key, U64_TEXT);
+    if (p)
+        written(j, put_u64(p, v));
+}
+
+void jot_i64(struct jot *j, const char *key, int64_t v)
+{
+    char *p = lead(j, key, U64_TEXT + 1);
+    if (!p)
+        return;
+    if (v < 0)
+        *p++ = '-';
+    written(j, put_u64(p, v < 0 ? 0 - (uint64_t)v : (uint64_t)v));
+}
+
+static bool is_plain(unsigned char c)
+{
+    return c >= ' ' && c < 0x80 && c != '"' && c != '\\';
+}
+
+static char *put_escaped(char *p, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    *p++ = '\\';
+    if (c >= ' ') {
+        *p++ = (char)c;
+        return p;
+    }
+    memcpy(p, "u00", 3);
+    p[3] = hex[c >> 4];
+    p[4] = hex[c & 15];
+    return p + 5;
+}
+
+void jot_text(struct jot *j, const char *key, struct slice s)
+{
+    char *p = s.n < SIZE_MAX / ESCAPED - 2 ? lead(j, key, s.n * ESCAPED + 2) : NULL;
+    if (!p) {
+        j->lost = true;
+        return;
+    }
+    *p++ = '"';
+    while (s.n) {
+        unsigned char c = (unsigned char)*s.p;
+        size_t n = 1;
+        if (is_plain(c)) {
+            *p++ = (char)c;
+        } else if (c < 0x80) {
+            p = put_escaped(p, c);
+        } else if ((n = utf8_length(s))) {
+            memcpy(p, s.p, n);
+            p += n;
+        } else {
+            memcpy(p, "\xef\xbf\xbd", 3);
+            p += 3;
+            n = 1;
+        }
+        s = slice_from(s, n);
+    }
+    *p++ = '"';
+    written(j, p);
+}
+
+void jot_null(struct jot *j, const char *key)
+{
+    char *p = lead(j, key, 4);
+    if (!p)
+        return;
+    memcpy(p, "null", 4);
+    written(j, p + 4);
+}
