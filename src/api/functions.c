@@ -8,35 +8,48 @@ enum { PAGE = 100, KEPT_DAYS = 30 };
 
 struct page {
     const struct api *api;
-    json_t *items;
+    struct jot text;
+    uint32_t count;
     char last[STORE_NAME + 1];
 };
 
 static void add(void *arg, const struct store_function *f)
 {
     struct page *page = arg;
-    json_array_append_new(page->items, shape_function(page->api, f));
+    jot_function(&page->text, page->api, f);
+    page->count++;
     memcpy(page->last, f->name, sizeof page->last);
 }
 
 void functions_list(struct api_request *r)
 {
     struct err e;
+    struct slice text;
     api_drain(r);
     if (kept_answer(r))
         return;
     uint32_t limit = (uint32_t)api_number(r, "limit", PAGE);
     char cursor[STORE_NAME + 1] = "";
     api_query(r, "cursor", cursor, sizeof cursor);
-    struct page page = {.api = r->api, .items = json_array()};
-    if (store_functions(r->api->store, r->project.id, api_flag(r, "deleted"), slice_str(cursor),
-                        limit, add, &page, &e)) {
-        json_decref(page.items);
+    struct page page = {.api = r->api};
+    jot_init(&page.text, (size_t)limit * FUNCTION_MOST + FUNCTION_MOST);
+    jot_open(&page.text, NULL, '{');
+    jot_open(&page.text, "items", '[');
+    enum err_code rc = store_functions(r->api->store, r->project.id, api_flag(r, "deleted"),
+                                       slice_str(cursor), limit, add, &page, &e);
+    jot_close(&page.text, ']');
+    if (page.count == limit)
+        jot_text(&page.text, "next", slice_str(page.last));
+    else
+        jot_null(&page.text, "next");
+    jot_close(&page.text, '}');
+    if (!rc && !jot_slice(&page.text, &text))
+        rc = err_set(&e, ERR_MEMORY, "no memory for a list of functions");
+    if (rc)
         api_fail(r, &e);
-        return;
-    }
-    bool full = json_array_size(page.items) == limit;
-    kept_new(r, shape_list(page.items, full ? json_string(page.last) : NULL));
+    else
+        kept_new(r, text);
+    jot_done(&page.text);
 }
 
 uint64_t functions_kept_since(void)

@@ -71,17 +71,10 @@ static void keep(struct api_request *r, struct slice text)
         drop(api, LIST_ITEM(api->kept.prev, struct kept, node));
 }
 
-void kept_new(struct api_request *r, json_t *body)
+void kept_new(struct api_request *r, struct slice json)
 {
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    if (text) {
-        keep(r, slice_str(text));
-        json_decref(body);
-        api_answer_text(r, 200, slice_str(text));
-    } else {
-        api_answer(r, 200, body);
-    }
-    free(text);
+    keep(r, json);
+    api_answer_text(r, 200, json);
 }
 
 void kept_done(struct api *api)

@@ -12,6 +12,6 @@ enum { KEPT_ANSWERS = 64, KEPT_BYTES = 8 << 20, KEPT_MOST = 1 << 20 /* of one */
 
 /* Gives the kept answer to this request, if there is one: true, and it is answered. */
 bool kept_answer(struct api_request *r) MUST_CHECK;
-/* As api_answer(r, 200, body); and keeps it. */
-void kept_new(struct api_request *r, json_t *body);
+/* As api_answer_text(r, 200, json); and keeps it. */
+void kept_new(struct api_request *r, struct slice json);
 void kept_done(struct api *api);

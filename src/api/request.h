@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "api/schemas.h"
+#include "base/jot.h"
 
 #include <jansson.h>
 
@@ -82,7 +83,7 @@ struct api_request {
     bool over;       /* nothing more will be put in `out` */
     bool gone;
     bool absent; /* the client is gone, but its answer is kept for when it asks again */
-    bool again; /* a read whose COMMIT failed: answered again without writing */
+    bool again;  /* a read whose COMMIT failed: answered again without writing */
     struct store_wait wait;
     struct loop_task free_task;
     uint64_t began_us;
@@ -173,6 +174,8 @@ json_t *shape_uuid(struct uuid id); /* null for zero */
 json_t *shape_digest(const uint8_t digest[DIGEST_BYTES]);
 json_t *shape_scopes(uint32_t scopes);
 json_t *shape_project(const struct store_project *p);
+enum { FUNCTION_MOST = 8192 }; /* bytes of a function's text while it is written */
+void jot_function(struct jot *j, const struct api *api, const struct store_function *f);
 json_t *shape_function(const struct api *api, const struct store_function *f);
 /* With "split", what the versions' shares of its requests are: null if one has them all. */
 enum err_code shape_function_split(const struct api *api, const struct store_function *f,

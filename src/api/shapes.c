@@ -67,14 +67,8 @@ json_t *shape_project(const struct store_project *p)
                      shape_time(p->created_ms), "updated_at", shape_time(p->updated_ms));
 }
 
-json_t *shape_counters(const uint64_t c[STORE_COUNTERS])
+static void jot_counters(struct jot *j, const char *key, const uint64_t c[STORE_COUNTERS])
 {
-    json_t *status = json_object();
-    for (int i = 0; i < 5; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "%dxx", i + 1);
-        json_object_set_new(status, name, json_integer((json_int_t)c[STORE_1XX + i]));
-    }
     static const struct {
         const char *name;
         enum store_counter c;
@@ -94,30 +88,86 @@ json_t *shape_counters(const uint64_t c[STORE_COUNTERS])
         {"egress_bytes_out", STORE_EGRESS_OUT},
         {"log_bytes", STORE_LOG_BYTES},
     };
-    json_t *o = json_object();
+    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+    jot_open(j, key, '{');
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        json_object_set_new(o, names[i].name, json_integer((json_int_t)c[names[i].c]));
-    json_object_set_new(o, "status", status);
-    return o;
+        jot_u64(j, names[i].name, c[names[i].c]);
+    jot_open(j, "status", '{');
+    for (int i = 0; i < 5; i++)
+        jot_u64(j, classes[i], c[STORE_1XX + i]);
+    jot_close(j, '}');
+    jot_close(j, '}');
+}
+
+static void jot_time(struct jot *j, const char *key, uint64_t ms)
+{
+    char text[25];
+    if (!ms) {
+        jot_null(j, key);
+        return;
+    }
+    clock_rfc3339(ms * 1000, text);
+    jot_text(j, key, slice_str(text));
+}
+
+void jot_function(struct jot *j, const struct api *api, const struct store_function *f)
+{
+    char id[UUID_TEXT + 1], digest[DIGEST_TEXT + 1], url[256];
+    bool live = !uuid_is_zero(f->live);
+    uuid_text(f->id, id);
+    jot_open(j, NULL, '{');
+    jot_text(j, "id", slice_make(id, UUID_TEXT));
+    jot_text(j, "name", slice_str(f->name));
+    jot_text(j, "project", slice_str(f->project_name));
+    if (api_function_url(api, f->name, url, sizeof url))
+        jot_text(j, "url", slice_str(url));
+    else
+        jot_null(j, "url");
+    jot_text(j, "state",
+             f->deleted_ms ? SLICE("deleted")
+             : live        ? SLICE("live")
+                           : SLICE("no_version"));
+    if (live) {
+        digest_text(f->digest, digest);
+        jot_u64(j, "version", f->live_number);
+        jot_text(j, "response", slice_str(response_words[f->response]));
+        jot_text(j, "digest", slice_make(digest, DIGEST_TEXT));
+        jot_u64(j, "size", f->size);
+    } else {
+        static const char *const none[] = {"version", "response", "digest", "size"};
+        for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+            jot_null(j, none[i]);
+    }
+    jot_time(j, "created_at", f->created_ms);
+    jot_time(j, "updated_at", f->updated_ms);
+    jot_time(j, "deleted_at", f->deleted_ms);
+    jot_counters(j, "counters", f->counters);
+    jot_close(j, '}');
+}
+
+/* The value that was written; frees the text. NULL: no memory. */
+static json_t *value(struct jot *j)
+{
+    struct slice text;
+    json_t *v = jot_slice(j, &text) ? json_loadb(text.p, text.n, 0, NULL) : NULL;
+    jot_done(j);
+    return v;
+}
+
+json_t *shape_counters(const uint64_t c[STORE_COUNTERS])
+{
+    struct jot j;
+    jot_init(&j, FUNCTION_MOST);
+    jot_counters(&j, NULL, c);
+    return value(&j);
 }
 
 json_t *shape_function(const struct api *api, const struct store_function *f)
 {
-    char url[256];
-    bool live = !uuid_is_zero(f->live);
-    return json_pack(
-        "{s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
-        shape_uuid(f->id), "name", f->name, "project", f->project_name, "url",
-        api_function_url(api, f->name, url, sizeof url) ? json_string(url) : json_null(), "state",
-        f->deleted_ms ? "deleted"
-        : live        ? "live"
-                      : "no_version",
-        "version", live ? json_integer(f->live_number) : json_null(), "response",
-        live ? json_string(response_words[f->response]) : json_null(), "digest",
-        live ? shape_digest(f->digest) : json_null(), "size",
-        live ? json_integer((json_int_t)f->size) : json_null(), "created_at",
-        shape_time(f->created_ms), "updated_at", shape_time(f->updated_ms), "deleted_at",
-        shape_time(f->deleted_ms), "counters", shape_counters(f->counters));
+    struct jot j;
+    jot_init(&j, FUNCTION_MOST);
+    jot_function(&j, api, f);
+    return value(&j);
 }
 
 enum err_code shape_function_split(const struct api *api, const struct store_function *f,
