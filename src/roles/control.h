@@ -39,6 +39,7 @@ struct control {
     /* control_routes.c */
     struct route_table *routes;
     int routes_folder;
+    int touching;  /* the file that counts who died of the table; 0: not open yet */
     bool unsynced; /* the table was changed since it was put on the disk */
     struct loop_timer sync;
     char boot[CONTROL_BOOT_ID]; /* this start of the machine */

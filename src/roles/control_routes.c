@@ -356,27 +356,29 @@ static bool was_lost(struct control *c)
 /* ---- damage ---- */
 
 /* LMDB trusts its file: a page of rubbish may end the process that follows it. So whoever begins to
- * touch the table adds a byte to a file beside it, and who has come through removes that; a start
- * that finds two has seen two processes die of the table, and begins a new one. One may have been
- * killed for any reason. */
-static const char touching[] = "touching";
-
+ * touch the table adds one to the byte in a file beside it, and who has come through sets it to
+ * zero; a start that finds two has seen two processes die of the table, and begins a new one. One
+ * may have been killed for any reason. The file stays open: every change of a function comes along
+ * here. */
 static unsigned begin_touch(struct control *c)
 {
-    struct stat st;
-    int fd = openat(c->routes_folder, touching, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0)
+    uint8_t before = 0;
+    if (c->touching <= 0)
+        c->touching = openat(c->routes_folder, "touching", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (c->touching < 0)
         return 0; /* the disk is full: it is only not counted */
-    unsigned before = fstat(fd, &st) == 0 ? (unsigned)st.st_size : 0;
-    if (write(fd, "+", 1) != 1)
+    if (pread(c->touching, &before, 1, 0) != 1)
+        before = 0;
+    uint8_t now = before < UINT8_MAX ? (uint8_t)(before + 1) : before;
+    if (pwrite(c->touching, &now, 1, 0) != 1)
         log_line(LOG_DEBUG, "routes_touching", "error=%s", strerror(errno));
-    close(fd);
     return before;
 }
 
 static void end_touch(struct control *c)
 {
-    unlinkat(c->routes_folder, touching, 0);
+    if (c->touching > 0 && pwrite(c->touching, "", 1, 0) != 1)
+        log_line(LOG_DEBUG, "routes_touching", "error=%s", strerror(errno));
 }
 
 static enum err_code open_table(struct control *c, uint64_t generation, unsigned died,

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import statistics
 import subprocess
 import threading
 import time
@@ -18,7 +19,8 @@ from benches.common import (CLIENT_CORE, GUESTS, PROGRAMS, ROOT, Goal, Part, bui
 
 PROJECT = "/v1/projects/default"
 FUNCTIONS = 150
-WRITE_BYTES = 3 * 4096  # of the log of the database, for one small row
+WRITE_BYTES = 12 * (4096 + 24)  # of the log of the database, for a function: twelve pages
+LOG_BYTES = 4 << 20  # …until it begins anew
 PROMOTIONS = 200
 
 MAKE = """
@@ -45,18 +47,28 @@ def wrk(url, seconds, connections, token=None, script=None, folder=None):
 
 
 def syncs_per_s(folder, seconds):
-    """How often a second the disk takes a write of a row's size for good."""
+    """How often a second the disk takes a write of a row's size for good, over what a file has already:
+    the log of the database, too, is written again from its beginning."""
     fd = os.open(folder / "synced", os.O_WRONLY | os.O_CREAT, 0o600)
-    os.posix_fallocate(fd, 0, 64 << 20)
+    os.pwrite(fd, bytes(LOG_BYTES), 0)
     os.fsync(fd)
     piece, at, count, begin = os.urandom(WRITE_BYTES), 0, 0, time.perf_counter()
     while (took := time.perf_counter() - begin) < seconds:
         os.pwrite(fd, piece, at)
         os.fdatasync(fd)
-        at = (at + WRITE_BYTES) % (60 << 20)
+        at = (at + WRITE_BYTES) % (LOG_BYTES - WRITE_BYTES)
         count += 1
     os.close(fd)
     return count / took
+
+
+def serial_writes(base, token, folder, seconds):
+    """Writes of one client and syncs of the disk, a second each. By turns: the rate of a disk that is
+    shared changes tenfold within a minute."""
+    url = f"{base}{PROJECT}/functions"
+    wrk(url, 1, 1, token, MAKE % "warm", folder)
+    rates = [(wrk(url, 1, 1, token, MAKE % f"serial-{i}", folder), syncs_per_s(folder, 1)) for i in range(seconds)]
+    return [statistics.mean(rate) for rate in zip(*rates)]
 
 
 def seen_at_once(server, name, folder):
@@ -123,8 +135,7 @@ def measure(options, folder):
         call_api_get(server, f"{PROJECT}/functions?limit=100&cursor={'a' * (fresh % 30 + 1)}{fresh % 997}")
         fresh += 1
     fresh /= time.perf_counter() - begin
-    disk = syncs_per_s(folder, seconds)
-    serial = wrk(f"{base}{PROJECT}/functions", seconds, 1, token, MAKE % "serial", folder)
+    serial, disk = serial_writes(base, token, folder, seconds)
     grouped = wrk(f"{base}{PROJECT}/functions", seconds, 32, token, MAKE % "grouped", folder)
     seen = seen_at_once(server, "seen", folder)
     server.stop()
