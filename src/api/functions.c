@@ -57,22 +57,29 @@ uint64_t functions_kept_since(void)
     return steady_ms() - (uint64_t)KEPT_DAYS * 86400000;
 }
 
+bool functions_room(struct api_request *r)
+{
+    uint64_t most = r->api->options->limits.v[LIMIT_FUNCTIONS];
+    struct err e;
+    bool full;
+    if (store_functions_reach(r->api->store, r->project.id, most, &full, &e)) {
+        api_fail(r, &e);
+        return false;
+    }
+    if (full)
+        api_refuse(r, ERR_QUOTA, "the project has %llu functions already",
+                   (unsigned long long)most);
+    return !full;
+}
+
 void functions_create(struct api_request *r)
 {
     struct store *st = r->api->store;
     struct store_actor who = api_actor(r);
     struct err e;
     struct slice name = api_text(r, "name");
-    uint64_t have;
-    if (store_function_count(st, r->project.id, &have, &e)) {
-        api_fail(r, &e);
+    if (!functions_room(r))
         return;
-    }
-    if (have >= r->api->options->limits.v[LIMIT_FUNCTIONS]) {
-        api_refuse(r, ERR_QUOTA, "the project has %llu functions already",
-                   (unsigned long long)have);
-        return;
-    }
     enum err_code rc = store_begin(st, &e);
     if (rc == ERR_OK) {
         rc = store_function_put(st, r->project.id, uuid_new(), name, functions_kept_since(), &e);

@@ -218,6 +218,8 @@ enum err_code name_check(struct slice name, struct err *e) MUST_CHECK;
 
 /* Functions deleted before this (Unix ms) no longer keep their name (functions.c). */
 uint64_t functions_kept_since(void);
+/* May the project have one more? False: it is answered. */
+bool functions_room(struct api_request *r);
 
 /* ---- handlers, one a row of routes.c ---- */
 

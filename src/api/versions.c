@@ -75,21 +75,14 @@ bool versions_may(struct api_request *r)
 {
     const struct limits *l = &r->api->options->limits;
     struct err e;
-    uint64_t have = 0, deploys = 0;
+    uint64_t deploys = 0;
     if (uuid_is_zero(r->function.id)) {
         if (name_check(r->function_text, &e)) {
             api_refuse_field(r, "name", "%s", e.text);
             return false;
         }
-        if (store_function_count(r->api->store, r->project.id, &have, &e)) {
-            api_fail(r, &e);
+        if (!functions_room(r))
             return false;
-        }
-        if (have >= l->v[LIMIT_FUNCTIONS]) {
-            api_refuse(r, ERR_QUOTA, "the project has %llu functions already",
-                       (unsigned long long)have);
-            return false;
-        }
     }
     /* An operator's import brings a project's whole past at once. */
     bool import = json_object_get(r->json, "number") && strcmp(r->user.role, "operator") == 0;

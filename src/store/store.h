@@ -193,9 +193,9 @@ enum err_code store_functions(struct store *st, struct uuid project, bool delete
                               struct slice after, uint32_t limit,
                               void (*each)(void *arg, const struct store_function *f), void *arg,
                               struct err *e) MUST_CHECK;
-/* Not counting deleted ones. */
-enum err_code store_function_count(struct store *st, struct uuid project, uint64_t *ret_count,
-                                   struct err *e) MUST_CHECK;
+/* Has the project `n` functions or more? Not counting deleted ones. */
+enum err_code store_functions_reach(struct store *st, struct uuid project, uint64_t n,
+                                    bool *ret_reached, struct err *e) MUST_CHECK;
 enum err_code store_function_delete(struct store *st, struct uuid function,
                                     struct err *e) MUST_CHECK;
 enum err_code store_function_undelete(struct store *st, struct uuid function,

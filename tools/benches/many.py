@@ -43,6 +43,7 @@ def fill(data):
     key = (data / "keys/secrets").read_bytes()
     now = int(time.time() * 1000)
     with sqlite3.connect(data / "db.sqlite") as db:
+        db.execute("PRAGMA cache_size = -262144")
         columns = [row[1] for row in db.execute("PRAGMA table_info(versions)")]
         model = dict(zip(columns, db.execute("SELECT * FROM versions").fetchone()))
         project, = db.execute("SELECT project_id FROM functions").fetchone()

@@ -136,15 +136,22 @@ enum err_code store_functions(struct store *st, struct uuid project, bool delete
     return query_end(&q, e);
 }
 
-enum err_code store_function_count(struct store *st, struct uuid project, uint64_t *ret_count,
-                                   struct err *e)
+enum err_code store_functions_reach(struct store *st, struct uuid project, uint64_t n,
+                                    bool *ret_reached, struct err *e)
 {
+    /* Each function was made with a generation of its own: while fewer than n of them were taken,
+     * nothing has to be counted. */
+    uint64_t generation;
+    *ret_reached = false;
+    enum err_code rc = store_generation(st, &generation, e);
+    if (rc || generation < n)
+        return rc;
     struct query q = query(st,
-                           "SELECT count(*) FROM functions"
-                           " WHERE project_id = ? AND deleted_at IS NULL",
-                           "u", project);
+                           "SELECT count(*) FROM (SELECT 1 FROM functions"
+                           " WHERE project_id = ? AND deleted_at IS NULL LIMIT ?)",
+                           "ui", project, n);
     if (query_row(&q))
-        *ret_count = col_u64(&q, 0);
+        *ret_reached = col_u64(&q, 0) >= n;
     return query_end(&q, e);
 }
 
