@@ -23,9 +23,8 @@ ASKED = 5_000  # different functions, more than an edge remembers
 NONCE, TAG = 24, 16
 
 
-def sealed_nothing(key, owner):
+def sealed_nothing(sodium, key, owner):
     """An empty environment as auth/seal.c seals it for a version."""
-    sodium = ctypes.CDLL(ctypes.util.find_library("sodium"))
     out, length, nonce = ctypes.create_string_buffer(TAG), ctypes.c_ulonglong(), os.urandom(NONCE)
     sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
         out, ctypes.byref(length), b"", ctypes.c_ulonglong(0), owner, ctypes.c_ulonglong(len(owner)), None, nonce, key)
@@ -40,6 +39,7 @@ def uuid7(at_ms):
 
 def fill(data):
     """Adds functions like the one that is there, until there are FUNCTIONS."""
+    sodium = ctypes.CDLL(ctypes.util.find_library("sodium"))  # starts a program: once
     key = (data / "keys/secrets").read_bytes()
     now = int(time.time() * 1000)
     with sqlite3.connect(data / "db.sqlite") as db:
@@ -51,7 +51,7 @@ def fill(data):
         marks = ", ".join("?" * len(columns))
         for i in range(1, FUNCTIONS):
             function, version = uuid7(now + i), uuid7(now + i)
-            model |= {"id": version, "function_id": function, "env": sealed_nothing(key, version)}
+            model |= {"id": version, "function_id": function, "env": sealed_nothing(sodium, key, version)}
             db.execute("INSERT INTO functions (id, project_id, name, live_id, last_number, generation)"
                        " VALUES (?, ?, ?, ?, 1, ?)", (function, project, f"many-{i:06d}", version, generation + i))
             db.execute(f"INSERT INTO versions ({', '.join(columns)}) VALUES ({marks})", list(model.values()))
