@@ -392,7 +392,11 @@ static void on_json(struct api_request *r)
     char *near = r->json ? NULL : strstr(error.text, " near ");
     if (near)
         *near = '\0';
-    if (!r->json)
+    if (!r->json && json_error_code(&error) == json_error_numeric_overflow)
+        api_refuse(r, ERR_INVALID,
+                   "the body has a number of more than 64 bits (line %d, column %d)", error.line,
+                   error.column);
+    else if (!r->json)
         api_refuse(r, ERR_BAD_REQUEST, "the body is not JSON: %s (line %d, column %d)", error.text,
                    error.line, error.column);
     else if (!json_is_object(r->json))

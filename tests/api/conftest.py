@@ -6,6 +6,7 @@ WASMCLOUD_GUESTS   a folder for the compiled test guests; build/guests without i
 
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -56,6 +57,8 @@ def serve(tmp_path_factory):
             failures.append(failure)
     if failures:
         raise failures[0]
+    for started in servers:  # hundreds of them would fill a disk
+        shutil.rmtree(started.data, ignore_errors=True)
 
 
 @pytest.fixture

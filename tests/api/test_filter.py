@@ -109,8 +109,9 @@ def test_nobody_reads_it(cli, filter_, source):
     assert process.wait(30) == 128 + signal.SIGPIPE
 
 
-def test_too_large_for_the_version(cli, guest):
+def test_too_large_for_the_version(server, cli, guest):
     """The version's own limit counts, not the node's."""
     small = guest("cwa-echo", limits={"request-body": "1KiB"}).name
-    assert "1 KiB" in cli("invoke", small, stdin=b"x" * 2000, status=125).err
+    answer = server.api.post(f"/v1/projects/default/functions/{small}/invoke", content=b"x" * 2000)
+    assert answer.status_code == 413 and "1 KiB" in answer.json()["detail"]
     assert cli("invoke", small, stdin=b"x" * 1000).bytes == b"x" * 1000
