@@ -139,7 +139,7 @@ def test_followers_see_each_line_once_across_a_crash(serve, guests, events):
         for i in range(1, 11):
             log.get(f"/?lines=15&length={i}")
             if i in (4, 8):
-                os.kill(server.role("control")[0], signal.SIGKILL)
+                os.kill(eventually(lambda: server.role("control"), 30)[0], signal.SIGKILL)
         reader.join(30)
         assert len(seen) == 150
     finally:

@@ -34,14 +34,17 @@ def from_json(line):
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_every_line_of_a_life(serve, guests, form):
-    server = serve(log_level="debug", log_format=form, limits="exec-blank=1", expect_errors=[".*"])
+    server = serve(log_level="debug", log_format=form, limits="exec-blank=1", edges=1, expect_errors=[".*"])
     function = server.deploy("one", guests / "cwa-hello.wasm")
     server.deploy("two", guests / "cwa-unknown-import.wasm", expect=422)
     assert function.get().status == 200
     trap = server.deploy("trap", guests / "cwa-trap.wasm")
     assert trap.get().status == 502
     server.api.get("/v1/projects/default/functions/no%22such%3D%5Cname")
-    for role in (("exec",), ("control",), ("edge", "0")):
+    for pid in server.role("exec"):
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: "exec_died" in server.log(), 30), "the edge says so before it is killed"
+    for role in (("control",), ("edge", "0")):
         os.kill(server.role(*role)[0], signal.SIGKILL)
     assert eventually(lambda: server.role("control") and server.api.get("/readyz").status_code == 200, 30)
     assert eventually(lambda: function.get().status == 200, 30)
