@@ -40,14 +40,15 @@ struct api {
     /* private */
     struct verified verified;
     struct list requests;
-    unsigned open;          /* of those */
-    struct list followers;  /* requests that stream new log lines or runs */
-    struct list onces;      /* running requests with an Idempotency-Key (once.c) */
-    struct map rates;       /* token id → struct rate */
-    struct list rate_order; /* of those, least recently used first */
-    struct list kept;       /* answers to give again (kept.c), the last used first */
+    struct loop_timer watch; /* while there are any (watch.c) */
+    unsigned open;           /* of those */
+    struct list followers;   /* requests that stream new log lines or runs */
+    struct list onces;       /* running requests with an Idempotency-Key (once.c) */
+    struct map rates;        /* token id → struct rate */
+    struct list rate_order;  /* of those, least recently used first */
+    struct list kept;        /* answers to give again (kept.c), the last used first */
     size_t kept_bytes;
-    json_t *openapi;        /* the document; NULL: nobody has asked for it yet */
+    json_t *openapi; /* the document; NULL: nobody has asked for it yet */
 };
 
 /* After the public members are set. */

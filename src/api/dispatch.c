@@ -69,6 +69,7 @@ void api_init(struct api *api)
 
 void api_done(struct api *api)
 {
+    loop_timer_stop(api->loop, &api->watch);
     LIST_EACH(n, &api->requests) request_free(LIST_ITEM(n, struct api_request, node));
     LIST_EACH(n, &api->rate_order) free(LIST_ITEM(n, struct rate, node));
     map_done(&api->rates);
@@ -128,6 +129,24 @@ static const struct api_route *find_route(struct api_request *r, struct slice *p
 
 /* ---- who asks ---- */
 
+/* What the database says of a token now. */
+static enum err_code known_token(const struct api *api, struct uuid id,
+                                 struct store_token *ret_token, struct store_user *ret_user,
+                                 struct err *e)
+{
+    enum err_code rc = store_token(api->store, id, ret_token, e);
+    if (rc == ERR_NOT_FOUND)
+        return err_set(e, ERR_UNAUTHORIZED, "the token is not known here any more");
+    if (rc)
+        return rc;
+    if (ret_token->revoked_ms)
+        return err_set(e, ERR_UNAUTHORIZED, "the token was revoked");
+    if (ret_token->expires_ms <= clock_real_us() / 1000)
+        return err_set(e, ERR_UNAUTHORIZED, "the token has expired");
+    rc = store_user(api->store, ret_token->user, ret_user, e);
+    return rc == ERR_NOT_FOUND ? err_set(e, ERR_UNAUTHORIZED, "the token's user is gone") : rc;
+}
+
 static enum err_code authenticate(struct api_request *r, struct err *e)
 {
     struct slice token = r->authorization, scheme = slice_split(&token, ' ');
@@ -139,21 +158,11 @@ static enum err_code authenticate(struct api_request *r, struct err *e)
     uint64_t now_ms = clock_real_us() / 1000;
     enum err_code rc =
         verified_token(&r->api->verified, &r->api->keys, slice_trim(token), now_ms / 1000, &c, e);
-    if (rc)
-        return rc;
-    rc = store_token(r->api->store, c.id, &r->token, e);
-    if (rc == ERR_NOT_FOUND)
-        return err_set(e, ERR_UNAUTHORIZED, "the token is not known here any more");
-    if (rc)
-        return rc;
-    if (r->token.revoked_ms)
-        return err_set(e, ERR_UNAUTHORIZED, "the token was revoked");
-    if (r->token.expires_ms <= now_ms)
-        return err_set(e, ERR_UNAUTHORIZED, "the token has expired");
-    if (!uuid_eq(r->token.user, c.user) || r->token.scopes != c.scopes)
-        return err_set(e, ERR_UNAUTHORIZED, "the token does not say what the server knows of it");
-    rc = store_user(r->api->store, c.user, &r->user, e);
-    return rc == ERR_NOT_FOUND ? err_set(e, ERR_UNAUTHORIZED, "the token's user is gone") : rc;
+    if (rc == ERR_OK)
+        rc = known_token(r->api, c.id, &r->token, &r->user, e);
+    if (rc == ERR_OK && (!uuid_eq(r->token.user, c.user) || r->token.scopes != c.scopes))
+        rc = err_set(e, ERR_UNAUTHORIZED, "the token does not say what the server knows of it");
+    return rc;
 }
 
 static const char *scope_text(uint32_t scope)
@@ -188,6 +197,29 @@ static enum err_code resolve(struct api_request *r, struct slice project, struct
                                  : err_set(e, rc, "there is no function \"%.*s\"",
                                            (int)(f.n < 64 ? f.n : 64), f.p);
         }
+    }
+    return rc;
+}
+
+enum err_code request_allowed(const struct api_request *r, struct err *e)
+{
+    struct store_token token;
+    struct store_user user;
+    struct store_project project;
+    struct store_function function;
+    char id[UUID_TEXT + 1];
+    enum err_code rc = known_token(r->api, r->token.id, &token, &user, e);
+    if (rc == ERR_OK && !uuid_is_zero(r->project.id)) {
+        uuid_text(r->project.id, id);
+        rc = store_project(r->api->store, user.id, slice_str(id), &project, e);
+        if (rc == ERR_NOT_FOUND)
+            err_set(e, rc, "there is no project \"%s\" any more", r->project.name);
+    }
+    if (rc == ERR_OK && !uuid_is_zero(r->function.id) && !r->route->makes) {
+        uuid_text(r->function.id, id);
+        rc = store_function(r->api->store, r->project.id, slice_str(id), &function, e);
+        if (rc == ERR_NOT_FOUND || (rc == ERR_OK && function.deleted_ms && !r->route->deleted))
+            rc = err_set(e, ERR_NOT_FOUND, "the function \"%s\" was deleted", r->function.name);
     }
     return rc;
 }

@@ -65,14 +65,8 @@ static void batch(struct feed *f)
     if (r->gone)
         return;
     f->reading = false;
-    if (rc && rc != ERR_BUSY) { /* the head is out: what failed can only be said in a row */
-        if (!f->follows)
-            (void)!feed_row(f, 0,
-                            json_pack("{s:{s:s, s:o}}", "problem", "code", err_slug(rc), "detail",
-                                      shape_text(slice_str(e.text))),
-                            &e);
-        feed_gone(r);
-        api_stream_end(r);
+    if (rc && rc != ERR_BUSY) { /* the head is out */
+        request_cut(r, &e);
     } else if (!f->full && more) {
         /* In the next turn: one reader doesn't hold up the loop. */
         loop_timer_start(r->api->loop, &f->next, loop_now(r->api->loop), on_next);
@@ -112,6 +106,21 @@ static void on_room(struct api_request *r)
     feed_more(r);
 }
 
+/* Events end with one that says why, of a name of its own; JSON lines with a row that is no row. */
+static bool feed_cut(struct api_request *r, const struct err *why)
+{
+    struct feed *f = r->state;
+    json_t *problem = json_pack("{s:s, s:i, s:s, s:o}", "title", err_title(why->code), "status",
+                                err_http(why->code), "code", err_slug(why->code), "detail",
+                                shape_text(slice_str(why->text)));
+    char *text = json_dumps(problem, JSON_COMPACT);
+    bool told = text && (f->follows ? buf_addf(&r->out, "event: problem\ndata: %s\n\n", text)
+                                    : buf_addf(&r->out, "{\"problem\":%s}\n", text));
+    json_decref(problem);
+    free(text);
+    return told;
+}
+
 /* A comment now and then shows proxies, and us, that the connection lives. */
 static void on_ping(struct loop_timer *t)
 {
@@ -128,6 +137,7 @@ void feed_begin(struct feed *f, struct api_request *r, enum feed_form form)
     store_wait_init(&f->wait, on_commit);
     r->state = f;
     r->on_gone = feed_gone;
+    r->on_cut = feed_cut;
     r->on_room = on_room;
     if (f->follows) {
         list_push(&r->api->followers, &r->follow);

@@ -3,7 +3,8 @@
  * The run is injected through an edge like any other and leaves a receipt. The
  * answer is 200 with the guest's body streamed; what the guest's own status was,
  * or why it failed before its head, is in header fields. A guest that fails
- * after its head cuts the answer short: the run's record says why. */
+ * after its head cuts the answer short, and the connection with it: the run's
+ * record says why. So does a body that grows over its limit, which ends the run. */
 #include "api/guest.h"
 #include "api/request.h"
 
@@ -99,7 +100,10 @@ static void on_end(struct injection *i, const struct ledger *ledger, const struc
             int n = snprintf(line, sizeof line, "%s\n", v->answer.why);
             if (failed_early && n > 1 && !api_stream_write(r, slice_make(line, (size_t)n)))
                 log_line(LOG_WARNING, "invoke_why", "no memory");
-            api_stream_end(r);
+            if (error && error != ERR_EXIT_STATUS && !failed_early)
+                api_stream_break(r, error);
+            else
+                api_stream_end(r);
         }
     }
     guest_answer_done(&v->answer);
@@ -109,8 +113,14 @@ static void on_end(struct injection *i, const struct ledger *ledger, const struc
 static void on_gone(struct api_request *r)
 {
     struct invocation *v = r->state;
+    char run[UUID_TEXT + 1];
     v->request = NULL;
-    v->api->backend->inject_cancel(&v->injection, ERR_CANCELLED);
+    if (r->cut && !r->answering && !uuid_is_zero(v->run)) {
+        uuid_text(v->run, run);
+        api_header(r, BRAND_HEADER "Run: %s\n", run);
+    }
+    v->api->backend->inject_cancel(&v->injection,
+                                   r->cut == ERR_TOO_LARGE ? ERR_TOO_LARGE : ERR_CANCELLED);
     give_credit(v);
 }
 

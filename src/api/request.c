@@ -26,7 +26,8 @@ enum {
 
 static void send_end(struct api_request *r)
 {
-    struct ledger l = {.head = {.wall_us = clock_mono_us() - r->began_us}};
+    struct ledger l = {.head = {.reason = (uint16_t)(r->broken ? r->cut : ERR_OK),
+                                .wall_us = clock_mono_us() - r->began_us}};
     void *at = channel_place(r->channel, FRAME_END, 0, r->id, ledger_size(&l));
     if (at)
         ledger_write(&l, at);
@@ -286,7 +287,7 @@ void api_stream(struct api_request *r, int status, const char *type)
 {
     if (r->gone || r->answering)
         return;
-    r->answering = true;
+    r->answering = r->streams = true;
     if (!put_head(r, status, type))
         abort();
     push(r);
@@ -306,6 +307,31 @@ void api_stream_end(struct api_request *r)
 {
     r->over = true;
     push(r);
+}
+
+void api_stream_break(struct api_request *r, enum err_code why)
+{
+    r->broken = true;
+    r->cut = why;
+    api_stream_end(r);
+}
+
+void request_cut(struct api_request *r, const struct err *why)
+{
+    bool told = false;
+    r->cut = why->code;
+    r->on_body = NULL;
+    if (r->answering && r->on_cut)
+        told = r->on_cut(r, why);
+    if (r->on_gone)
+        r->on_gone(r);
+    r->on_gone = r->on_room = NULL;
+    if (!r->answering)
+        api_fail(r, why);
+    else if (told)
+        api_stream_end(r);
+    else
+        api_stream_break(r, why->code);
 }
 
 void api_took(struct api_request *r, size_t n)
@@ -361,6 +387,7 @@ void request_begin(struct api *api, struct channel *channel, uint64_t id, bool l
     loop_task_init(&r->free_task, free_later);
     list_push(&api->requests, &r->node);
     api->open++;
+    watch_begin(api);
 
     r->method = api_var(r, "REQUEST_METHOD");
     r->path = api_var(r, "PATH_INFO");
@@ -416,15 +443,10 @@ static void on_body(struct api_request *r, struct slice bytes, bool last)
     r->body_over = last;
     if (r->body_bytes > r->body_most) {
         char most[32];
+        struct err e;
         limit_format(LIMIT_MODULE, r->body_most, most);
-        r->on_body = NULL;
-        if (r->on_gone)
-            r->on_gone(r);
-        r->on_gone = NULL;
-        if (r->answering) /* too late to refuse it: the answer ends here */
-            api_stream_end(r);
-        else
-            api_refuse(r, ERR_TOO_LARGE, "the body is over the limit of %s", most);
+        err_set(&e, ERR_TOO_LARGE, "the body is over the limit of %s", most);
+        request_cut(r, &e);
         return;
     }
     once_body(r, bytes);

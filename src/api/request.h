@@ -82,8 +82,11 @@ struct api_request {
     bool held;       /* …and waits for the COMMIT */
     bool over;       /* nothing more will be put in `out` */
     bool gone;
-    bool absent; /* the client is gone, but its answer is kept for when it asks again */
-    bool again;  /* a read whose COMMIT failed: answered again without writing */
+    enum err_code cut; /* why it is ended before its handler was done: on_gone() may look */
+    bool streams;      /* its answer comes in pieces */
+    bool broken;       /* …and is not whole: the connection is cut */
+    bool absent;       /* the client is gone, but its answer is kept for when it asks again */
+    bool again;        /* a read whose COMMIT failed: answered again without writing */
     struct store_wait wait;
     struct loop_task free_task;
     uint64_t began_us;
@@ -91,6 +94,9 @@ struct api_request {
     char extra[512]; /* header lines for the answer, each with its newline */
 
     void (*on_gone)(struct api_request *r);
+    /* What streams is cut: its last words, before on_gone. True: the client knows now, and the
+     * answer ends as a whole one does. */
+    bool (*on_cut)(struct api_request *r, const struct err *why);
     void (*on_room)(struct api_request *r); /* streaming: the edge took output, `out` has room */
     void *state;                            /* the handler's */
 };
@@ -104,6 +110,10 @@ void request_json_init(void);
 /* dispatch.c: called when the head is there; when r->json is there, too */
 void request_dispatch(struct api_request *r);
 void request_judge_json(struct api_request *r);
+/* May it still be answered? ERR_UNAUTHORIZED or ERR_NOT_FOUND: not any more. */
+enum err_code request_allowed(const struct api_request *r, struct err *e) MUST_CHECK;
+/* watch.c: looks at them from time to time while there are requests. */
+void watch_begin(struct api *api);
 /* The body took a while: finds the function anew and looks at If-Match; false: answered. */
 bool request_again(struct api_request *r);
 /* The function's ETag for an answer of success, if the route has it. */
@@ -127,6 +137,9 @@ void api_refuse(struct api_request *r, enum err_code code, const char *fmt, ...)
 void api_refuse_field(struct api_request *r, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Ends a request that is not answered yet, or whose answer streams: it is refused, or cut short. */
+void request_cut(struct api_request *r, const struct err *why);
+
 /* Adds header lines to the answer that is going to be made; leaves them out if there is no room. */
 void api_header(struct api_request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -135,6 +148,8 @@ void api_header(struct api_request *r, const char *fmt, ...) __attribute__((form
 void api_stream(struct api_request *r, int status, const char *type);
 bool api_stream_write(struct api_request *r, struct slice bytes) MUST_CHECK;
 void api_stream_end(struct api_request *r);
+/* The end of one that is not whole: the client sees its connection cut. */
+void api_stream_break(struct api_request *r, enum err_code why);
 enum { API_STREAM_ROOM = 256 << 10 };
 
 /* Gives credit for `n` bytes of a streamed body. */

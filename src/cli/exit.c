@@ -10,7 +10,7 @@ static const struct {
     {ERR_STACK_OVERFLOW, SIGSEGV}, {ERR_MEMORY_LIMIT, SIGKILL},   {ERR_EXEC_DIED, SIGKILL},
     {ERR_CPU_LIMIT, SIGXCPU},      {ERR_GAS_LIMIT, SIGXCPU},      {ERR_WALL_LIMIT, SIGALRM},
     {ERR_OUTPUT_LIMIT, SIGXFSZ},   {ERR_EGRESS_LIMIT, SIGXFSZ},   {ERR_POLICY, SIGSYS},
-    {ERR_CANCELLED, SIGHUP},
+    {ERR_TOO_LARGE, SIGXFSZ},      {ERR_CANCELLED, SIGHUP},
 };
 
 const char exit_help[] = "0-124  the program's own (2: or wrong usage)\n"
@@ -23,7 +23,7 @@ const char exit_help[] = "0-124  the program's own (2: or wrong usage)\n"
                          "141    nobody reads its output\n"
                          "142    ended at its wall time limit\n"
                          "152    ended at its CPU limit\n"
-                         "153    ended at its output limit\n"
+                         "153    ended at its output limit, or when its input was over its limit\n"
                          "159    ended by its policy";
 
 int exit_of_run(enum err_code cause, int exit_status)

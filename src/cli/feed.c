@@ -17,6 +17,7 @@ struct feed {
     struct buf data;  /* of the event */
     char last[64];    /* id of the last event that was shown */
     char next_id[64]; /* of the event being read */
+    bool ends;        /* that event is the server's last, and says why */
     int failures;     /* in a row */
     bool closed;      /* nobody reads standard output any more */
     struct err problem;
@@ -39,6 +40,15 @@ static bool lines(struct feed *f, struct slice piece,
     }
 }
 
+/* What the server says last when it ends a stream or an export before its time. */
+static void take_problem(struct feed *f, const char *what, const json_t *problem)
+{
+    enum err_code code;
+    if (!err_from_slug(slice_str(answer_text(problem, "code")), &code) || code == ERR_OK)
+        code = ERR_UNAVAILABLE;
+    err_set(&f->problem, code, "%s: %s", what, answer_text(problem, "detail"));
+}
+
 /* ---- following ---- */
 
 /* An event is complete: shows it. Comments and events without data are the server's heartbeat. */
@@ -46,7 +56,9 @@ static void event_done(struct feed *f)
 {
     struct slice data = buf_slice(&f->data);
     json_t *row = data.n ? json_loadb(data.p, data.n, 0, NULL) : NULL;
-    if (row) {
+    if (row && f->ends) {
+        take_problem(f, "the server ended the stream", row);
+    } else if (row) {
         if (f->show) {
             f->show(row);
         } else {
@@ -68,7 +80,7 @@ static bool event_line(struct feed *f, struct slice line)
         line.n--;
     if (line.n == 0) {
         event_done(f);
-        return !f->closed;
+        return !f->closed && !f->ends;
     }
     struct slice value = line, field = slice_split(&value, ':');
     if (value.p && value.n && value.p[0] == ' ')
@@ -76,6 +88,8 @@ static bool event_line(struct feed *f, struct slice line)
     if (slice_eq(field, SLICE("data")))
         return (buf_size(&f->data) == 0 || buf_add(&f->data, "\n", 1)) &&
                buf_add(&f->data, value.p, value.n);
+    if (slice_eq(field, SLICE("event")))
+        f->ends = slice_eq(value, SLICE("problem"));
     if (slice_eq(field, SLICE("id")))
         (void)!slice_copy(value, f->next_id, sizeof f->next_id);
     return true;
@@ -101,6 +115,10 @@ int feed_follow(struct client *c, struct client_request *request, void (*show)(c
         buf_clear(&f.line);
         buf_clear(&f.data);
         rc = client_call(c, request, NULL, NULL, &e);
+        if (f.problem.code) {
+            e = f.problem;
+            break;
+        }
         if (rc == ERR_OK || rc == ERR_UNREACHABLE || rc == ERR_UNAVAILABLE) {
             rc = rc == ERR_OK ? err_set(&e, ERR_UNREACHABLE, "the server ended the stream") : rc;
             if (++f.failures <= RETRIES_MOST)
@@ -120,8 +138,7 @@ static bool export_line(struct feed *f, struct slice line)
 {
     if (slice_starts(line, SLICE("{\"problem\":"))) { /* what ends an answer that failed midway */
         json_t *row = json_loadb(line.p, line.n, 0, NULL);
-        err_set(&f->problem, ERR_UNAVAILABLE, "the export is not whole: %s",
-                answer_text(json_object_get(row, "problem"), "detail"));
+        take_problem(f, "the export is not whole", json_object_get(row, "problem"));
         json_decref(row);
         return false;
     }

@@ -48,6 +48,9 @@ enum {
     EDGE_LOG_PLATFORM = 2,        /* source of the platform's own words in a log (spool_log) */
 };
 
+/* What is said of a run whose request's body grows over its limit. */
+#define EDGE_BODY_OVER "the body is over the limit `request-body`"
+
 /* A row of the route table, counted: its cache and the runs that use it hold it. */
 struct edge_route {
     uint32_t refs;

@@ -167,7 +167,9 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         return;
     case FRAME_CANCEL:
         memcpy(&cause, payload.p, sizeof cause);
-        edge_run_cancel(r, cause && cause < ERR_COUNT ? (enum err_code)cause : ERR_CANCELLED, "");
+        if (!cause || cause >= ERR_COUNT)
+            cause = ERR_CANCELLED;
+        edge_run_cancel(r, (enum err_code)cause, cause == ERR_TOO_LARGE ? EDGE_BODY_OVER : "");
         return;
     default:
         log_line(LOG_ERROR, "control_frame", "type=%s", frame_name(f->type));

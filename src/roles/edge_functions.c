@@ -234,7 +234,7 @@ static struct edge_run *begin_run(struct http_conn *c, const struct http_request
     const struct route_version *v = pick_version(&route->row);
     uint64_t most = v->load.limits.v[LIMIT_REQUEST_BODY];
     if (q->length > 0 && (uint64_t)q->length > most) {
-        edge_refuse(c, ERR_TOO_LARGE, "the body is over the limit `request-body`");
+        edge_refuse(c, ERR_TOO_LARGE, EDGE_BODY_OVER);
         return NULL;
     }
     struct edge_run *r = edge_run_new(e, f, route, v);

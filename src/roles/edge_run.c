@@ -384,7 +384,7 @@ void edge_run_body(struct edge_run *r, struct slice bytes)
     if (r->state == RUN_CANCEL || r->body_last || bytes.n == 0)
         return;
     if (over_body(r, bytes.n)) {
-        edge_run_cancel(r, ERR_TOO_LARGE, "the body is over the limit `request-body`");
+        edge_run_cancel(r, ERR_TOO_LARGE, EDGE_BODY_OVER);
         return;
     }
     bool begun = has_begun(r), keep = !begun || keeps(r);

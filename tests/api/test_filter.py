@@ -115,3 +115,24 @@ def test_too_large_for_the_version(server, cli, guest):
     answer = server.api.post(f"/v1/projects/default/functions/{small}/invoke", content=b"x" * 2000)
     assert answer.status_code == 413 and "1 KiB" in answer.json()["detail"]
     assert cli("invoke", small, stdin=b"x" * 1000).bytes == b"x" * 1000
+
+
+def test_grows_too_large_after_it_has_answered(server, cli, guest):
+    """A run ended by a limit, whatever was answered before: for the filter, its record and its explanation."""
+    small = guest("cwa-echo", limits={"request-body": "64KiB"})
+    process = start(cli, small.name, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b"first\n")
+    process.stdin.flush()
+    assert read_line(process.stdout) == b"first\n"
+    try:
+        process.stdin.write(b"x" * (1 << 20))
+        process.stdin.close()
+    except BrokenPipeError:
+        process.stdin = None
+    with process:
+        said = process.stderr.read().decode()
+    assert process.returncode == 128 + signal.SIGXFSZ and "over the limit" in said, said
+    run = said.split("runs show ")[1].strip()
+    assert small.run(run)["cause"] == "too_large" and "request-body" in small.run(run)["text"]
+    explained = server.api_json(f"/v1/projects/default/runs/{run}/explain")
+    assert explained["causes"][0]["code"] == "too_large" and explained["limit"]["value"] == "64 KiB", explained
