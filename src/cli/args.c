@@ -50,6 +50,20 @@ static bool take(const char *verb, const struct flag *f, const char *value)
     return true;
 }
 
+/* Of a command that has verbs, too, the first word may have been meant for one. */
+static int too_many(const char *verb, const char *first, const char *arg)
+{
+    const struct command *c = command_find(slice_str(verb));
+    const char *names[16], *near;
+    size_t n = 0;
+    for (const struct command *s = c ? c->sub : NULL; s && s->name && n < 16; s++)
+        names[n++] = s->name;
+    near = nearest_word(slice_str(first), names, n);
+    return command_usage(verb, "\"%s\" is one word too many%s%s%s%s%s", arg,
+                         near ? "; did you mean \"" : "", near ? verb : "", near ? " " : "",
+                         near ? near : "", near ? "\"?" : "");
+}
+
 int args_parse(const char *verb, int argc, char **argv, const struct flag *flags,
                struct words *words, size_t least, size_t most)
 {
@@ -60,7 +74,7 @@ int args_parse(const char *verb, int argc, char **argv, const struct flag *flags
         const char *arg = argv[i];
         if (flags_ended || arg[0] != '-' || arg[1] == '\0') {
             if (words->n == most || words->n == WORDS_MAX)
-                return command_usage(verb, "\"%s\" is one word too many", arg);
+                return too_many(verb, words->n ? words->at[0] : "", arg);
             words->at[words->n++] = arg;
             continue;
         }
@@ -101,6 +115,44 @@ int args_parse(const char *verb, int argc, char **argv, const struct flag *flags
     return -1;
 }
 
+/* Columns of a text in UTF-8 whose characters are all one wide. */
+static size_t columns(struct slice text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* The next piece that stays on one line: up to a space outside of brackets. */
+static struct slice usage_piece(struct slice *rest)
+{
+    size_t n = 0;
+    for (int depth = 0; n < rest->n && (depth || rest->p[n] != ' '); n++)
+        depth += (rest->p[n] == '[') - (rest->p[n] == ']');
+    struct slice piece = slice_make(rest->p, n);
+    *rest = slice_from(*rest, n < rest->n ? n + 1 : n);
+    return piece;
+}
+
+void args_usage(FILE *f, const char *verb, const struct command *c)
+{
+    enum { WIDTH = 80, INDENT = sizeof "usage: " BRAND_COMMAND };
+    size_t at = INDENT + columns(slice_str(verb));
+    fprintf(f, "usage: " BRAND_COMMAND " %s", verb);
+    for (struct slice rest = slice_str(c && c->usage ? c->usage : ""); rest.n;) {
+        struct slice piece = usage_piece(&rest);
+        bool fits = at + 1 + columns(piece) <= WIDTH;
+        if (fits)
+            fputc(' ', f);
+        else
+            fprintf(f, "\n%*s", INDENT, "");
+        fprintf(f, "%.*s", SLICE_ARG(piece));
+        at = (fits ? at + 1 : INDENT) + columns(piece);
+    }
+    fputc('\n', f);
+}
+
 static void print_lines(const char *title, const char *text)
 {
     if (text)
@@ -139,8 +191,7 @@ int args_help(const char *verb, const struct flag *flags)
     const struct command *c = command_find(slice_str(verb));
     if (!c)
         return 0;
-    printf("usage: %s %s%s%s\n", BRAND_COMMAND, verb, c->usage ? " " : "",
-           c->usage ? c->usage : "");
+    args_usage(stdout, verb, c);
     if (c->summary)
         printf("\n%s\n", c->summary);
     if (c->sub) {
@@ -157,7 +208,8 @@ int args_help(const char *verb, const struct flag *flags)
                 snprintf(letter, sizeof letter, "-%c, ", f->letter);
             snprintf(left, sizeof left, "%s--%s%s%s", letter, f->name, f->value ? " " : "",
                      f->value ? f->value : "");
-            printf("  %-28s %s\n", left, f->help);
+            size_t wide = columns(slice_str(left));
+            printf("  %s%*s %s\n", left, wide < 28 ? (int)(28 - wide) : 0, "", f->help);
         }
         printf("  %-28s %s\n", "-h, --help", "this text");
     }

@@ -7,6 +7,8 @@
 
 #include "cli/command.h"
 
+#include <stdio.h>
+
 enum { WORDS_MAX = 128 };
 
 struct words {
@@ -40,6 +42,9 @@ struct flag {
  * -1: go on; otherwise the exit status: 0 after --help, 2 after an error that was printed. */
 int args_parse(const char *verb, int argc, char **argv, const struct flag *flags,
                struct words *words, size_t least, size_t most) MUST_CHECK;
+
+/* "usage: wasmcloud VERB …" on lines of at most 80 columns; `c` may be NULL. */
+void args_usage(FILE *f, const char *verb, const struct command *c);
 
 /* What `--help` prints: usage, summary, flags (may be NULL), verbs below it, example. Returns 0. */
 int args_help(const char *verb, const struct flag *flags);

@@ -29,6 +29,7 @@ struct client {
 struct call {
     const struct client_request *request;
     struct client_head head;
+    char location[512];   /* where it redirects to */
     struct buf collected; /* the body, unless it streams */
     bool too_much, stopped;
     bool duplex, starved; /* both bodies flow at once; its input has nothing at the moment */
@@ -92,6 +93,17 @@ static bool add_encoded(struct buf *url, const char *text)
     return true;
 }
 
+/* What names nothing and would change what the path means. */
+static enum err_code judge_segment(const char *text, struct err *e)
+{
+    if (!*text)
+        return err_set(e, ERR_USAGE, "a name or number in the command is empty");
+    if (strchr(text, '/'))
+        return err_set(e, ERR_NOT_FOUND, "there is nothing called \"%.60s\": no name has a slash",
+                       text);
+    return ERR_OK;
+}
+
 /* "." and ".." would be taken for steps in the path and be resolved before they are sent. */
 static bool add_segment(struct buf *url, const char *text)
 {
@@ -105,16 +117,18 @@ static enum err_code make_url(const struct client *c, const struct client_reques
 {
     bool ok = buf_addf(url, "%s/v1/", c->context.url);
     size_t at = 0;
-    for (const char *p = request->path; *p && ok; p++)
-        if (strncmp(p, "{P}", 3) == 0) {
-            ok = buf_addf(url, "projects/") && add_segment(url, c->context.project);
-            p += 2;
-        } else if (strncmp(p, "{}", 2) == 0) {
-            ok = add_segment(url, request->at[at++]);
-            p += 1;
-        } else {
+    for (const char *p = request->path; *p && ok; p++) {
+        bool project = strncmp(p, "{P}", 3) == 0;
+        if (!project && strncmp(p, "{}", 2) != 0) {
             ok = buf_add(url, p, 1);
+            continue;
         }
+        const char *name = project ? c->context.project : request->at[at++];
+        if (judge_segment(name, e))
+            return e->code;
+        ok = (!project || buf_addf(url, "projects/")) && add_segment(url, name);
+        p += project ? 2 : 1;
+    }
     char sep = '?';
     for (size_t i = 0; i < sizeof request->query / sizeof *request->query && ok; i++)
         if (request->query[i].value) {
@@ -167,6 +181,7 @@ static size_t on_field(char *p, size_t size, size_t n, void *ctx)
         {SLICE(BRAND_HEADER "Run"), call->head.run, sizeof call->head.run},
         {SLICE(BRAND_HEADER "Error"), call->head.error, sizeof call->head.error},
         {SLICE("ETag"), call->head.tag, sizeof call->head.tag},
+        {SLICE("Location"), call->location, sizeof call->location},
     };
     struct slice value = slice_make(p, size * n);
     while (value.n && (value.p[value.n - 1] == '\r' || value.p[value.n - 1] == '\n'))
@@ -277,11 +292,24 @@ static enum err_code finish(const struct client *c, struct call *call, json_t **
 {
     struct slice body = buf_slice(&call->collected);
     long status = call->head.status;
-    if (status >= 300 && status < 400)
-        return err_set(e, ERR_BAD_REQUEST, "%s redirects elsewhere; log in at the address it names",
-                       c->context.url);
-    if (!succeeded(status))
-        return client_problem(status, body, e);
+    if (status >= 300 && status < 400) {
+        err_set(
+            e, ERR_UNREACHABLE,
+            "%s is not the API's address: it redirects to %s, which would get the token if that "
+            "were followed",
+            c->context.url, call->location);
+        tame(e->text);
+        return e->code;
+    }
+    if (!succeeded(status)) {
+        enum err_code code = client_problem(status, body, e);
+        if (code == ERR_UNAUTHORIZED && !*c->context.token)
+            err_set(e, code, "you are not logged in at %s", c->context.url);
+        if (code == ERR_NO_FUNCTION && !strstr(call->request->path, "/invoke"))
+            err_set(e, code, "%s is where functions answer; the API has an address of its own",
+                    c->context.url);
+        return code;
+    }
     if (body.n == 0 || !ret_json)
         return ERR_OK;
     json_error_t why;
@@ -475,36 +503,55 @@ enum err_code client_list(struct client *c, const struct client_request *request
     return rc;
 }
 
-/* The command to type next; `path` is what was asked for, "" if that is of no matter. */
-static const char *next_command(enum err_code code, const char *path)
+/* The commands to type next, first match wins. Not all that is missing has a code of its own: what
+ * it is, the server's words say. */
+static const struct hint {
+    enum err_code code;
+    const char *path; /* what was asked for begins with it, or … */
+    const char *says; /* … the error has it in it; NULL: any */
+    const char *next; /* each {} is the first of `at` */
+} hints[] = {
+    {ERR_UNAUTHORIZED, NULL, NULL, "login"},
+    {ERR_FORBIDDEN, NULL, NULL, "whoami"},
+    {ERR_NO_FUNCTION, NULL, "the API has", "context list"},
+    {ERR_NO_FUNCTION, NULL, NULL, "list"},
+    {ERR_NOT_FOUND, NULL, "no name has", "help"},
+    {ERR_NOT_FOUND, NULL, "no project", "project list"},
+    {ERR_NOT_FOUND, "{P}/functions/{}/undelete", NULL, "list --deleted"},
+    {ERR_NOT_FOUND, NULL, "no function", "list"},
+    {ERR_NOT_FOUND, "{P}/functions/{}/", NULL, "versions {}"},
+    {ERR_NOT_FOUND, "{P}/runs", NULL, "runs"},
+    {ERR_NOT_FOUND, "{P}/secrets", NULL, "secret list"},
+    {ERR_NOT_FOUND, "tokens", NULL, "token list"},
+    {ERR_MODULE_LIMIT, NULL, NULL, "limits"},
+    {ERR_QUOTA, NULL, NULL, "limits"},
+};
+
+static bool hint_fits(const struct hint *h, const struct client_request *request,
+                      const struct err *e)
 {
-    static const struct {
-        enum err_code code;
-        const char *path; /* what it begins with */
-        const char *next;
-    } hints[] = {
-        {ERR_UNAUTHORIZED, "", BRAND_COMMAND " login"},
-        {ERR_FORBIDDEN, "", BRAND_COMMAND " whoami"},
-        {ERR_NO_FUNCTION, "", BRAND_COMMAND " list"},
-        {ERR_NOT_FOUND, "{P}/runs", BRAND_COMMAND " runs"},
-        {ERR_NOT_FOUND, "{P}/functions/", BRAND_COMMAND " list"},
-        {ERR_NOT_FOUND, "tokens", BRAND_COMMAND " token list"},
-        {ERR_NOT_FOUND, "", BRAND_COMMAND " project list"},
-        {ERR_MODULE_LIMIT, "", BRAND_COMMAND " limits"},
-        {ERR_QUOTA, "", BRAND_COMMAND " limits"},
-    };
-    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
-        if (hints[i].code == code && strncmp(path, hints[i].path, strlen(hints[i].path)) == 0)
-            return hints[i].next;
-    return NULL;
+    const char *path = request ? request->path : "";
+    return h->code == e->code && (!h->path || strncmp(path, h->path, strlen(h->path)) == 0) &&
+           (!h->says || strstr(e->text, h->says)) &&
+           (!strstr(h->next, "{}") || (request && request->at[0]));
 }
 
 int client_fail(const struct client_request *request, const struct err *e)
 {
     int status = command_fail(e);
-    const char *next = next_command(e->code, request ? request->path : "");
-    if (next)
-        fprintf(stderr, "next: %s\n", next);
+    const char *token = getenv(BRAND_ENV "TOKEN");
+    if (e->code == ERR_UNAUTHORIZED && token && *token) { /* a login would change nothing */
+        fputs("next: unset " BRAND_ENV "TOKEN, or set it to another token\n", stderr);
+        return status;
+    }
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+        if (hint_fits(&hints[i], request, e)) {
+            const char *rest = strstr(hints[i].next, "{}");
+            size_t n = rest ? (size_t)(rest - hints[i].next) : strlen(hints[i].next);
+            fprintf(stderr, "next: " BRAND_COMMAND " %.*s%s\n", (int)n, hints[i].next,
+                    rest ? request->at[0] : "");
+            break;
+        }
     return status;
 }
 

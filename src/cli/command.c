@@ -5,10 +5,13 @@
 #include "base/limits.h"
 #include "roles/roles.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 const struct command commands[] = {
     {.name = "serve",
@@ -68,6 +71,7 @@ const struct command commands[] = {
          BRAND_COMMAND " deploy hello.wasm\n" BRAND_COMMAND
                        " deploy            # what ./function.yaml says\n" BRAND_COMMAND
                        " deploy build/app.wasm --name shop --env LANG=de --limit memory=64MiB"},
+    {.name = "update", .run = cmd_deploy, .usage = "[FILE.wasm|DIR]", .hidden = true},
     {.name = "create",
      .group = GROUP_SHIP,
      .run = cmd_create,
@@ -144,7 +148,7 @@ const struct command commands[] = {
      .sub = runs_commands,
      .usage = "[NAME] [-f] [--failed] [--status 5xx] [--cause CAUSE] [--since 10m] [--until TIME] "
               "[--version N] [--method METHOD] [--path /PATH] [--slower 250ms] [--lines N] "
-              "[--export] [--project P] [--json] | show ID",
+              "[--export] [--project P] [--json] | show|pull ID",
      .summary = "the latest runs, and what one used",
      .example = BRAND_COMMAND " runs hello --failed\n" BRAND_COMMAND
                               " runs show 0199c3de-7c1f-7d5e-8b1c-3b1f5c0e9a42"},
@@ -375,22 +379,35 @@ int command_usage(const char *verb, const char *fmt, ...)
     fprintf(stderr, "%s %s: ", BRAND_COMMAND, verb);
     vfprintf(stderr, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "\nusage: %s %s %s\n", BRAND_COMMAND, verb, c && c->usage ? c->usage : "");
+    fputc('\n', stderr);
+    args_usage(stderr, verb, c);
     return err_cli(ERR_USAGE);
 }
 
-/* `argv[at]` names no row of `table`: says so, with the nearest that does. */
-static int unknown_verb(const struct command *table, const char *parent, const char *verb)
+/* Verbs that the documents speak of and this version doesn't have. */
+static const char *const later[] = {"application",    "domain",          "join",          "plan",
+                                    "project invite", "project members", "project purge", "queue",
+                                    "schedule",       "signup",          "upgrade",       "user"};
+
+int command_unknown(const struct command *parent, const char *verb)
 {
-    const char *names[128];
+    char path[128];
+    const char *names[128], *of = parent ? parent->name : "", *space = parent ? " " : "";
     size_t n = 0;
-    for (const struct command *c = table; c->name && n < 128; c++)
+    snprintf(path, sizeof path, "%s%s%s", of, space, verb);
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (strcmp(path, later[i]) == 0) {
+            fprintf(stderr, "%s: \"%s\" is planned, but not in this version\nnext: %s help%s%s\n",
+                    BRAND_COMMAND, path, BRAND_COMMAND, space, of);
+            return err_cli(ERR_USAGE);
+        }
+    for (const struct command *c = parent ? parent->sub : commands; c && c->name && n < 128; c++)
         if (!c->hidden)
             names[n++] = c->name;
     const char *near = nearest_word(slice_str(verb), names, n);
-    fprintf(stderr, "%s: there is no command \"%s%s%s\"%s%s%s\nnext: %s help%s%s\n", BRAND_COMMAND,
-            parent, *parent ? " " : "", verb, near ? ", did you mean \"" : "", near ? near : "",
-            near ? "\"?" : "", BRAND_COMMAND, *parent ? " " : "", parent);
+    fprintf(stderr, "%s: there is no command \"%s\"%s%s%s\nnext: %s help%s%s\n", BRAND_COMMAND,
+            path, near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "",
+            BRAND_COMMAND, space, of);
     return err_cli(ERR_USAGE);
 }
 
@@ -406,19 +423,32 @@ static int run_command(int argc, char **argv)
         argc = 1, argv = alone;
     const struct command *c = find_in(commands, slice_str(argv[0]));
     if (!c)
-        return unknown_verb(commands, "", argv[0]);
+        return command_unknown(NULL, argv[0]);
     const struct command *sub = argc > 1 ? find_in(c->sub, slice_str(argv[1])) : NULL;
     if (sub)
         return sub->run(argc - 1, argv + 1);
     if (c->run)
         return c->run(argc, argv);
-    if (argc > 1 && argv[1][0] != '-')
-        return unknown_verb(c->sub, c->name, argv[1]);
-    return args_help(c->name, NULL);
+    if (argc == 1 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return args_help(c->name, NULL);
+    if (argv[1][0] == '-')
+        return command_usage(c->name, "a command goes before \"%s\"", argv[1]);
+    return command_unknown(c, argv[1]);
+}
+
+/* A standard stream that is closed would be the next file or socket that is opened. What stands in
+ * for it can't be used either: to write to it is an error, as it should be. */
+static void fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            return;
 }
 
 int command_main(int argc, char **argv)
 {
+    fill_standard_streams();
     prctl(PR_SET_NAME, BRAND_COMMAND); /* else a role is called after the descriptor it came from */
     int status = run_command(argc, argv);
     /* What was printed may still wait in a buffer: a full disk must not look like success. */

@@ -45,6 +45,9 @@ int command_main(int argc, char **argv);
 int command_fail(const struct err *e);
 /* Wrong usage: the text, then the verb's usage line; returns 2. `verb` as for command_find(). */
 int command_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* There is no such verb below `parent` (NULL: none at all): says so, with the nearest one; returns
+ * 2. */
+int command_unknown(const struct command *parent, const char *verb);
 
 /* One prototype a row. */
 int cmd_backup(int argc, char **argv);

@@ -46,21 +46,35 @@ static int print_json(void)
     return 0;
 }
 
+/* Of a verb, or of one below it. */
+static int help_of(const struct words *words)
+{
+    char path[128] = "", verb[64], flag[] = "--help", *argv[] = {verb, flag, NULL};
+    const struct command *c = NULL, *found;
+    for (size_t i = 0; i < words->n; i++, c = found) {
+        size_t n = strlen(path);
+        snprintf(path + n, sizeof path - n, "%s%s", i ? " " : "", words->at[i]);
+        found = command_find(slice_str(path));
+        if (!found || !found->usage) /* roles have none; `ls` and the like do */
+            return command_unknown(c, words->at[i]);
+    }
+    snprintf(verb, sizeof verb, "%s", c->name);
+    return c->run ? c->run(2, argv) : args_help(path, NULL);
+}
+
 int cmd_help(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "--json") == 0)
+    bool json = false;
+    const struct flag flags[] = {
+        {.name = "json", .help = "print all commands as JSON", .on = &json}, {0}};
+    struct words words;
+    int status = args_parse("help", argc, argv, flags, &words, 0, 2);
+    if (status >= 0)
+        return status;
+    if (words.n)
+        return help_of(&words);
+    if (json)
         return print_json();
-    if (argc > 1 && argv[1][0] != '-') {
-        char word[] = "--help", *again[] = {argv[argc - 1], word, NULL}, path[128];
-        snprintf(path, sizeof path, "%s%s%s", argv[1], argc > 2 ? " " : "",
-                 argc > 2 ? argv[2] : "");
-        const struct command *c = command_find(slice_str(path));
-        if (c && !c->hidden && c->run)
-            return c->run(2, again);
-        if (c && !c->hidden)
-            return args_help(path, NULL);
-        return command_usage("help", "there is no command \"%s\"", path);
-    }
     printf("%s runs WebAssembly programs behind HTTP.\n", BRAND_NAME);
     for (int group = GROUP_NONE + 1; group < GROUP_COUNT; group++)
         print_group((enum command_group)group);

@@ -298,17 +298,6 @@ static int report(const struct run_args *a, const struct runner_end *end,
                        : exit_of_run((enum err_code)l->head.reason, l->head.status);
 }
 
-/* A standard stream that was closed would make the next descriptor one. */
-static void fill_standard_streams(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 /* What the run was given and got, its module and its assets: all that a replay needs. */
 static enum err_code keep_capture(const struct run_args *a, struct runner_end *end,
                                   struct slice module, const struct image_cache *cache,
@@ -334,7 +323,6 @@ static enum err_code keep_capture(const struct run_args *a, struct runner_end *e
 
 int cmd_run(int argc, char **argv)
 {
-    fill_standard_streams();
     struct run_args a = {0};
     int status = parse(argc, argv, &a);
     if (status >= 0)

@@ -120,7 +120,7 @@ static void print(const json_t *before, const json_t *now, uint64_t us, bool req
 int cmd_top(int argc, char **argv)
 {
     bool json = false, once = false;
-    const char *project = NULL, *by = "cpu", *every = NULL;
+    const char *project = NULL, *by = NULL, *every = NULL;
     uint64_t seconds = SECONDS;
     const struct flag flags[] = {
         {.name = "once", .help = "print one table and end", .on = &once},
@@ -134,8 +134,8 @@ int cmd_top(int argc, char **argv)
     int status = args_parse("top", argc, argv, flags, &words, 0, 0);
     if (status >= 0)
         return status;
-    bool requests = strcmp(by, "requests") == 0;
-    if (!requests && strcmp(by, "cpu") != 0)
+    bool requests = by && strcmp(by, "requests") == 0;
+    if (by && !requests && strcmp(by, "cpu") != 0)
         return command_usage("top", "--by is cpu or requests");
     if (every && (!slice_u64(slice_str(every), &seconds) || seconds < 1 || seconds > SECONDS_MOST))
         return command_usage("top", "--interval is a number of seconds from 1 to %d", SECONDS_MOST);
