@@ -282,22 +282,43 @@ static enum err_code judge_body(struct api_request *r, struct err *e)
 
 enum { TAG = 48 };
 
-/* Two numbers that change with whatever the function answers with, and with each new version. */
-static void tag_text(const struct store_function *f, char out[TAG])
+static enum err_code read_revision(void *arg, const struct store_secret *s, struct err *e)
 {
-    snprintf(out, TAG, "\"%llu-%u\"", (unsigned long long)f->generation, f->last_number);
+    (void)e;
+    *(struct uuid *)arg = s->revision;
+    return ERR_OK;
+}
+
+/* What the route is about as it is now: false if it isn't there. */
+static bool tag_text(const struct api_request *r, char out[TAG])
+{
+    struct store *st = r->api->store;
+    struct slice name = r->function_text.p ? r->function_text : slice_str(r->function.name);
+    struct store_function f;
+    struct uuid revision;
+    struct err e;
+    switch (r->route->tag) {
+    case TAG_NONE:
+        return false;
+    case TAG_FUNCTION: /* two numbers: of what it answers with, and of its newest version */
+        if (store_function(st, r->project.id, name, &f, &e) || (f.deleted_ms && !r->route->deleted))
+            return false;
+        snprintf(out, TAG, "\"%llu-%u\"", (unsigned long long)f.generation, f.last_number);
+        return true;
+    case TAG_SECRET:
+        if (store_secret(st, r->project.id, r->id_text, read_revision, &revision, &e))
+            return false;
+        shape_revision(revision, out);
+        return true;
+    }
+    return false;
 }
 
 void request_tag(struct api_request *r)
 {
-    struct store_function f;
-    struct err e;
     char tag[TAG];
-    struct slice name = r->function_text.p ? r->function_text : slice_str(r->function.name);
-    if (!r->route || !r->route->tag || store_function(r->api->store, r->project.id, name, &f, &e))
-        return;
-    tag_text(&f, tag);
-    api_header(r, "ETag: %s\n", tag);
+    if (r->route && r->route->tag && tag_text(r, tag))
+        api_header(r, "ETag: %s\n", tag);
 }
 
 /* An entity tag (RFC 9110 8.8.3), weak ones too: those match nothing here. */
@@ -321,42 +342,51 @@ static bool is_tag_list(struct slice list)
     return true;
 }
 
-/* RFC 9110 13.1.1: one of a list of strong tags, or * for anything that is there. */
-static bool matches(const struct api_request *r, struct slice wanted)
-{
-    char tag[TAG];
-    if (uuid_is_zero(r->function.id))
-        return false;
-    tag_text(&r->function, tag);
-    while (wanted.p) {
-        struct slice one = slice_trim(slice_split(&wanted, ','));
-        if (slice_eq(one, slice_str(tag)) || slice_eq(one, SLICE("*")))
-            return true;
-    }
-    return false;
-}
-
 /* False: refused, for it is none. */
 static bool judge_if_match(struct api_request *r)
 {
     struct slice wanted = api_var(r, "HTTP_IF_MATCH");
-    if (!wanted.p || !r->route->tag || is_tag_list(wanted))
+    if (!wanted.p || is_tag_list(wanted))
         return true;
     api_refuse(r, ERR_BAD_REQUEST, "If-Match is *, or a list of what ETag said");
     return false;
+}
+
+/* RFC 9110 13.1.1, for every route: one of a list of strong tags, or * for anything that is there.
+ * What has no tag matches none; whether it is there its handler says. */
+static bool matches(const struct api_request *r, struct slice wanted)
+{
+    char tag[TAG];
+    bool star = slice_eq(slice_trim(wanted), SLICE("*"));
+    if (r->route->tag == TAG_NONE || !tag_text(r, tag))
+        return star && r->route->tag == TAG_NONE;
+    while (wanted.p && !star)
+        if (slice_eq(slice_trim(slice_split(&wanted, ',')), slice_str(tag)))
+            return true;
+    return star;
 }
 
 /* False: refused. */
 static bool judge_match(struct api_request *r)
 {
     struct slice wanted = api_var(r, "HTTP_IF_MATCH");
-    bool writes = !slice_eq(slice_str(r->route->method), SLICE("GET"));
-    if (!wanted.p || !writes || !r->route->tag || matches(r, wanted))
+    struct slice name = r->route->tag == TAG_SECRET ? r->id_text : r->function_text;
+    if (!wanted.p || matches(r, wanted))
         return true;
-    api_refuse(r, ERR_PRECONDITION,
-               "\"%.*s\" is not as If-Match says: read it again, then change that",
-               (int)(r->function_text.n < 64 ? r->function_text.n : 64), r->function_text.p);
+    if (r->route->tag == TAG_NONE)
+        api_refuse(r, ERR_PRECONDITION,
+                   "there is no ETag of this, so If-Match can't be met: send it without");
+    else
+        api_refuse(r, ERR_PRECONDITION,
+                   "\"%.*s\" is not as If-Match says: read it again, then change that",
+                   (int)(name.n < 64 ? name.n : 64), name.p);
     return false;
+}
+
+bool request_held(const struct api_request *r)
+{
+    struct slice wanted = api_var(r, "HTTP_IF_MATCH");
+    return wanted.p && !slice_eq(slice_trim(wanted), SLICE("*"));
 }
 
 bool request_again(struct api_request *r)

@@ -113,8 +113,6 @@ static bool may_fail_with(const struct api_route *route, int status)
                route->takes == TAKES_JSON; /* a body may name things, too */
     case 409:
         return !is_get(route) || has_parameters(route);
-    case 412:
-        return route->tag && !is_get(route);
     case 411:
     case 415:
         return route->takes != TAKES_NOTHING;
@@ -136,12 +134,16 @@ static void set_header(json_t *headers, const char *name, const char *help)
         json_pack("{s:s, s:{s:s}}", "description", help, "schema", "type", "string"));
 }
 
+static const char *const tag_help[] = {
+    [TAG_FUNCTION] = "of the function: for If-Match of what changes it",
+    [TAG_SECRET] = "of the secret: for If-Match of what changes it"};
+
 static json_t *success(const struct api_route *route, int status)
 {
     json_t *o = json_pack("{s:s}", "description", route->summary), *types = json_object();
     json_t *headers = json_object();
     if (route->tag && status != 204)
-        set_header(headers, "ETag", "of the function: for If-Match of what changes it");
+        set_header(headers, "ETag", tag_help[route->tag]);
     if (once_takes(route))
         set_header(headers, "Idempotency-Replayed", "true: the answer of the first request");
     if (json_object_size(headers))
@@ -204,11 +206,10 @@ static void add_fields(json_t *list, const struct api_route *route)
                             "sent again within a day, the same request with the same key changes "
                             "nothing and gets the same answer"));
     if (route->tag && !is_get(route))
-        json_array_append_new(list,
-                              parameter("If-Match", "header", false,
-                                        json_pack("{s:s, s:s}", "type", "string", "pattern",
-                                                  "^(\\*|\"[!#-+\\--~]{0,40}\")$"),
-                                        "an ETag of the function: 412 if it was changed since"));
+        json_array_append_new(list, parameter("If-Match", "header", false,
+                                              json_pack("{s:s, s:s}", "type", "string", "pattern",
+                                                        "^(\\*|\"[!#-+\\--~]{0,40}\")$"),
+                                              "an ETag of it: 412 if it was changed since"));
 }
 
 /* What a parameter of a path is called: ":id" after "runs" is "run_id". False: it is none. */

@@ -24,6 +24,8 @@ enum api_takes {
     TAKES_ANY,     /* any media type, streamed to on_body */
 };
 
+enum api_tag { TAG_NONE, TAG_FUNCTION, TAG_SECRET };
+
 struct api_route {
     const char *method;
     const char *path; /* segments; ":name" takes one: project, function and id are known names */
@@ -34,8 +36,8 @@ struct api_route {
     bool operators;                         /* only for an operator's token for all projects */
     bool makes;                             /* the function need not be there */
     bool deleted;                           /* a deleted function will do */
-    bool tag;                               /* its answer has the function's ETag; of writes:
-                                               If-Match is looked at */
+    enum api_tag tag;                       /* its answer has the ETag of this, which If-Match is
+                                               held against; without one nothing matches but * */
     void (*handler)(struct api_request *r); /* streamed bodies: called before the first byte */
     const char *summary;
     /* What comes and goes, as OpenAPI says it and the dispatcher and the tests hold it to be. */
@@ -116,8 +118,10 @@ enum err_code request_allowed(const struct api_request *r, struct err *e) MUST_C
 void watch_begin(struct api *api);
 /* The body took a while: finds the function anew and looks at If-Match; false: answered. */
 bool request_again(struct api_request *r);
-/* The function's ETag for an answer of success, if the route has it. */
+/* The ETag for an answer of success, if the route has one. */
 void request_tag(struct api_request *r);
+/* Does If-Match name a state that must last until the change is made? */
+bool request_held(const struct api_request *r);
 /* fields.c: judges the query by the route's row; false: answered. */
 bool request_judge_query(struct api_request *r);
 
@@ -186,6 +190,7 @@ void api_drain(struct api_request *r);
 json_t *shape_text(struct slice s); /* invalid UTF-8 becomes U+FFFD */
 json_t *shape_time(uint64_t ms);    /* null for 0 */
 json_t *shape_uuid(struct uuid id); /* null for zero */
+void shape_revision(struct uuid revision, char out[UUID_TEXT + 3]); /* as an ETag */
 json_t *shape_digest(const uint8_t digest[DIGEST_BYTES]);
 json_t *shape_scopes(uint32_t scopes);
 json_t *shape_project(const struct store_project *p);

@@ -210,7 +210,8 @@ static const struct schema functions_using = {
     .type = SCHEMA_LIST, .items = &text, .help = "that answer with it, at most 100 names"};
 OBJECT(schema_secret_put, "SecretPut", HAS("value", secret_value, NULL));
 OBJECT(schema_secret, "Secret", HAS("name", text, NULL), HAS("functions", functions_using, NULL),
-       HAS("created_at", when, NULL), HAS("updated_at", when, NULL));
+       HAS("etag", text, "for If-Match; changes with each value"), HAS("created_at", when, NULL),
+       HAS("updated_at", when, NULL));
 PAGE_OF(schema_secret_list, "SecretList", schema_secret);
 static const struct schema cursor_secret = {
     .type = SCHEMA_TEXT, .most = SEAL_NAME, .help = "`next` of the page before"};

@@ -148,8 +148,10 @@ static enum err_code add_item(void *arg, const struct store_secret *s, struct er
 {
     struct listing *l = arg;
     json_t *uses = json_object_getn(l->uses, s->name.p, s->name.n);
-    json_t *o = json_pack("{s:o, s:o, s:o, s:o}", "name", shape_text(s->name), "functions",
-                          uses ? json_incref(uses) : json_array(), "created_at",
+    char tag[UUID_TEXT + 3];
+    shape_revision(s->revision, tag);
+    json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o}", "name", shape_text(s->name), "functions",
+                          uses ? json_incref(uses) : json_array(), "etag", tag, "created_at",
                           shape_time(s->created_ms), "updated_at", shape_time(s->updated_ms));
     if (!o || json_array_append_new(l->items, o))
         return err_set(e, ERR_MEMORY, "no memory for the secrets");

@@ -45,6 +45,13 @@ json_t *shape_uuid(struct uuid id)
     return json_string(text);
 }
 
+void shape_revision(struct uuid revision, char out[UUID_TEXT + 3])
+{
+    char text[UUID_TEXT + 1];
+    uuid_text(revision, text);
+    snprintf(out, UUID_TEXT + 3, "\"%s\"", text);
+}
+
 json_t *shape_digest(const uint8_t digest[DIGEST_BYTES])
 {
     char text[DIGEST_TEXT + 1];

@@ -208,7 +208,7 @@ struct deployment *versions_deployment(struct api_request *r)
         slice_copy(r->function_text, d->name, sizeof d->name);
     else
         memcpy(d->name, r->function.name, sizeof d->name);
-    d->matched = api_var(r, "HTTP_IF_MATCH").p != NULL;
+    d->matched = request_held(r);
     d->generation = r->function.generation;
     d->last_number = r->function.last_number;
     d->on_done = on_deployed;

@@ -200,3 +200,44 @@ def test_a_change_during_the_upload_is_seen(server, guests):
         wire.send(module)
         assert wire.answer().status == 412
     assert server.api_json(function.path)["version"] == 2
+
+
+def test_a_secret_has_a_tag_of_its_own(server):
+    path = "/v1/projects/default/secrets/TAGGED"
+    made = server.api.put(path, json={"value": "one"})
+    tag = made.headers["ETag"]
+    assert made.status_code == 200 and made.json()["etag"] == tag
+    listed = {item["name"]: item["etag"] for item in server.api_list("/v1/projects/default/secrets")}
+    assert listed["TAGGED"] == tag
+    again = server.api.put(path, json={"value": "one"}, headers={"If-Match": tag})
+    assert again.status_code == 200 and again.headers["ETag"] != tag, "each setting is a change"
+    for answer in (server.api.put(path, json={"value": "two"}, headers={"If-Match": tag}),
+                   server.api.delete(path, headers={"If-Match": tag})):
+        assert answer.status_code == 412 and "TAGGED" in answer.json()["detail"]
+    assert server.api.delete(path, headers={"If-Match": again.headers["ETag"]}).status_code == 204
+    for method, more in ("PUT", {"json": {"value": "x"}}), ("DELETE", {}):
+        answer = server.api.request(method, path, headers={"If-Match": "*"}, **more)
+        assert answer.status_code == 412, "it is not there any more"
+
+
+def test_the_star_is_met_by_what_has_no_tag(server):
+    made = server.api.post("/v1/tokens", json={"name": "star", "scopes": ["read"]}, headers={"If-Match": "*"})
+    assert made.status_code == 201 and "ETag" not in made.headers
+    path = f"/v1/tokens/{made.json()['id']}"
+    refused = server.api.delete(path, headers={"If-Match": '"1"'})
+    assert refused.status_code == 412 and "no ETag" in refused.json()["detail"]
+    assert server.api.delete(path, headers={"If-Match": "*"}).status_code == 204
+
+
+def test_the_star_holds_a_deploy_to_nothing_more(server, guests):
+    """A change during the upload, where any state will do."""
+    function = server.deploy("starred-slow", guests / "cwa-bare.wasm")
+    module = (guests / "wasi-echo.wasm").read_bytes()
+    with server.platform_wire() as wire:
+        wire.send(head(f"{function.path}/module?check=none", "PUT", [
+            ("Authorization", f"Bearer {server.token}"), ("Content-Type", "application/wasm"),
+            ("If-Match", "*"), ("Content-Length", len(module)), ("Expect", "100-continue")], host=wire.host))
+        assert wire.head().status == 100
+        assert server.api.post(f"{function.path}/versions", json={"env": {"A": "1"}}).status_code == 201
+        wire.send(module)
+        assert wire.answer().status == 201

@@ -104,6 +104,13 @@ def test_revoked(server, closed, target, make):
         all_refused(server, client, closed, 401, target)
 
 
+def test_with_the_tag_of_something_else(server, closed, target):
+    """If-Match counts for every route, also for what has no tag: nothing is done against what it says."""
+    with server.client(server.token) as client:
+        client.headers["If-Match"] = '"somebody-else"'
+        all_refused(server, client, closed, 412, target)
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_without_the_scope(server, closed, target, make, scope):
     """A token that has every other one."""
