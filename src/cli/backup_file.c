@@ -2,6 +2,7 @@
 
 #include "base/brand.h"
 #include "blob/blob.h"
+#include "cli/files.h"
 #include "module/module.h"
 #include "module/tar.h"
 #include "store/store.h"
@@ -247,37 +248,13 @@ static enum err_code judge_database(struct unpacking *u, const char *path, struc
     return rc;
 }
 
-static enum err_code map_file(const char *file, struct slice *ret_bytes, struct err *e)
-{
-    struct stat st;
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? err_set(e, ERR_NOT_FOUND, "there is no file %s", file)
-                               : err_errno(e, "can't read %s", file);
-    enum err_code rc = ERR_OK;
-    void *p = MAP_FAILED;
-    if (fstat(fd, &st) < 0)
-        rc = err_errno(e, "can't read %s", file);
-    else if (!S_ISREG(st.st_mode) || st.st_size == 0)
-        rc = err_set(e, ERR_DAMAGED, "%s is no backup: it is %s", file,
-                     S_ISREG(st.st_mode) ? "empty" : "no file");
-    else if ((p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-        rc = err_errno(e, "can't read %s", file);
-    close(fd);
-    if (rc == ERR_OK) {
-        madvise(p, (size_t)st.st_size, MADV_SEQUENTIAL);
-        *ret_bytes = slice_make(p, (size_t)st.st_size);
-    }
-    return rc;
-}
-
 enum err_code backup_unpack(const char *file, int folder, const char *path,
                             struct backup_facts *ret_facts, struct err *e)
 {
     struct backup_facts facts = {0};
     struct unpacking u = {.folder = folder, .facts = &facts};
     struct slice archive;
-    enum err_code rc = map_file(file, &archive, e);
+    enum err_code rc = file_map(file, "a backup", &archive, e);
     if (rc)
         return rc;
     facts.bytes = archive.n;

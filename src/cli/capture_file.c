@@ -1,10 +1,11 @@
 #include "cli/capture_file.h"
 
+#include "cli/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_LINE "wasmcloud capture 1\n"
@@ -86,25 +87,13 @@ enum err_code capture_file_parts(struct slice bytes, struct capture_file *ret, s
 enum err_code capture_file_read(const char *path, struct capture_file *ret_file, struct err *e)
 {
     struct capture_file f = {0};
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return err_set(e, ERR_NOT_FOUND, "there is no file \"%s\"", path);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        enum err_code rc = err_errno(e, "can't open \"%s\"", path);
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    size_t size = st.st_size > FILE_MOST || !S_ISREG(st.st_mode) ? 0 : (size_t)st.st_size, n = 0;
-    f.bytes = malloc(size + 1);
-    for (ssize_t got = 1; f.bytes && n < size && got > 0; n += got > 0 ? (size_t)got : 0)
-        got = read(fd, f.bytes + n, size - n);
-    close(fd);
-    enum err_code rc = !f.bytes ? err_set(e, ERR_MEMORY, "no memory to read \"%s\"", path)
-                                : capture_file_parts(slice_make(f.bytes, n), &f, e);
+    struct err why;
+    buf_init(&f.bytes, FILE_MOST);
+    enum err_code rc = file_read(path, &f.bytes, e);
+    if (!rc && (rc = capture_file_parts(buf_slice(&f.bytes), &f, &why)))
+        err_set(e, rc, "\"%s\": %s", path, why.text);
     if (rc)
-        free(f.bytes);
+        buf_done(&f.bytes);
     else
         *ret_file = f;
     return rc;
@@ -112,6 +101,6 @@ enum err_code capture_file_read(const char *path, struct capture_file *ret_file,
 
 void capture_file_done(struct capture_file *f)
 {
-    free(f->bytes);
+    buf_done(&f->bytes);
     *f = (struct capture_file){0};
 }

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 
 struct capture_file {
-    char *bytes;                       /* what the parts point into */
+    struct buf bytes;                  /* what the parts point into */
     struct slice tape, module, bundle; /* bundle may be empty */
 };
 

@@ -1,12 +1,8 @@
 #include "cli/dev_secrets.h"
 
-#include "base/buf.h"
+#include "cli/files.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sodium.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { FILE_MOST = 256 << 10 };
 
@@ -23,23 +19,6 @@ bool dev_secrets_find(struct slice text, const char *name, struct slice *ret_val
         return true;
     }
     return false;
-}
-
-static enum err_code read_file(struct buf *out, struct err *e)
-{
-    int fd = open(DEV_SECRETS, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return ERR_OK;
-    char *to = fd < 0 ? NULL : buf_reserve(out, FILE_MOST);
-    ssize_t n = to ? read(fd, to, FILE_MOST) : -1;
-    if (n >= 0)
-        buf_commit(out, (size_t)n);
-    enum err_code rc = n < 0 ? err_errno(e, "can't read " DEV_SECRETS) : ERR_OK;
-    if (n == FILE_MOST)
-        rc = err_set(e, ERR_INVALID, DEV_SECRETS " has over %d KiB", FILE_MOST >> 10);
-    if (fd >= 0)
-        close(fd);
-    return rc;
 }
 
 static enum err_code give(struct client *c, const char *name, struct slice text, struct err *e)
@@ -74,8 +53,10 @@ enum err_code dev_secrets(const struct context *server, const struct manifest *m
     size_t i;
     if (json_array_size(names) == 0)
         return ERR_OK;
-    buf_init(&text, FILE_MOST);
-    enum err_code rc = read_file(&text, e);
+    buf_init_private(&text, FILE_MOST);
+    enum err_code rc = file_read(DEV_SECRETS, &text, e);
+    if (rc == ERR_NOT_FOUND) /* they may all be in the environment */
+        rc = ERR_OK;
     if (rc == ERR_OK)
         rc = client_open_as(server, &c, e);
     json_array_foreach(names, i, name)
@@ -84,8 +65,6 @@ enum err_code dev_secrets(const struct context *server, const struct manifest *m
             rc = give(c, json_string_value(name), buf_slice(&text), e);
     }
     client_close(c);
-    if (buf_size(&text))
-        sodium_memzero(buf_data(&text), buf_size(&text));
     buf_done(&text);
     return rc;
 }

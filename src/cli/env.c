@@ -5,6 +5,7 @@
  * variable, too: its name belongs to the version, its value to the project. */
 #include "base/brand.h"
 #include "cli/args.h"
+#include "cli/of_version.h"
 #include "cli/pairs.h"
 #include "cli/prompt.h"
 #include "cli/settle.h"
@@ -173,12 +174,20 @@ static int env_unset(int argc, char **argv)
     return status;
 }
 
-static void print_variables(const json_t *version)
+static int print_variables(const json_t *version, bool json)
 {
     bool terminal = show_on_terminal();
     const char *name;
     json_t *v;
     size_t i;
+    if (json) {
+        json_t *shown = json_pack("{s:O, s:O, s:O}", "version", json_object_get(version, "number"),
+                                  "env", json_object_get(version, "env"), "secrets",
+                                  json_object_get(version, "secrets"));
+        show_json(shown);
+        json_decref(shown);
+        return 0;
+    }
     json_object_foreach(json_object_get(version, "env"), name, v)
     {
         printf("%s=", name);
@@ -189,43 +198,12 @@ static void print_variables(const json_t *version)
         printf(terminal ? "%s (a secret)\n" : "# %s is a secret\n", json_string_value(v));
     if (terminal && !json_object_size(json_object_get(version, "env")) && i == 0)
         puts("No variables.");
+    return 0;
 }
 
 static int env_list(int argc, char **argv)
 {
-    bool json = false;
-    const char *project = NULL, *number = NULL;
-    const struct flag flags[] = {
-        {.name = "version",
-         .value = "NUMBER",
-         .help = "of that version, not of the live one",
-         .text = &number},
-        FLAG_PROJECT(project),
-        FLAG_JSON(json),
-        {0},
-    };
-    struct words words;
-    int status = args_parse("env list", argc, argv, flags, &words, 1, 1);
-    if (status >= 0)
-        return status;
-    json_t *version = NULL;
-    status = client_once(project,
-                         &(struct client_request){.path = "{P}/functions/{}/versions/{}",
-                                                  .at = {words.at[0], number ? number : "live"}},
-                         CLIENT_ONE, &version);
-    if (status)
-        return status;
-    if (json) {
-        json_t *shown = json_pack("{s:O, s:O, s:O}", "version", json_object_get(version, "number"),
-                                  "env", json_object_get(version, "env"), "secrets",
-                                  json_object_get(version, "secrets"));
-        show_json(shown);
-        json_decref(shown);
-    } else {
-        print_variables(version);
-    }
-    json_decref(version);
-    return 0;
+    return of_version("env list", argc, argv, print_variables);
 }
 
 const struct command env_commands[] = {

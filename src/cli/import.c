@@ -9,16 +9,15 @@
 #include "base/brand.h"
 #include "base/buf.h"
 #include "cli/args.h"
+#include "cli/files.h"
 #include "cli/project_file.h"
 #include "cli/show.h"
 #include "ipc/spec.h"
 #include "module/bundle.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -152,61 +151,28 @@ static enum err_code set_secrets(struct import *m, const char *path, struct err 
 {
     if (!path)
         return ERR_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_errno(e, "can't read %s", path);
     struct buf all;
-    ssize_t n = 1;
-    buf_init(&all, SECRETS_MOST);
-    while (n > 0) {
-        char *room = buf_reserve(&all, 4096);
-        n = room ? read(fd, room, 4096) : -1;
-        if (n > 0)
-            buf_commit(&all, (size_t)n);
-    }
-    enum err_code rc = n < 0 ? err_errno(e, "can't read %s", path) : ERR_OK;
-    close(fd);
+    buf_init_private(&all, SECRETS_MOST);
+    enum err_code rc = file_read(path, &all, e);
     for (struct slice rest = buf_slice(&all); rc == ERR_OK && rest.p;) {
         struct slice line = slice_split(&rest, '\n');
         if (line.n && line.p[line.n - 1] == '\r')
             line.n--;
         rc = set_secret(m, line, e);
     }
-    if (buf_size(&all))
-        explicit_bzero(buf_data(&all), buf_size(&all));
     buf_done(&all);
     return rc;
 }
 
 /* ---- modules and assets ---- */
 
-static enum err_code as_file(struct slice bytes, int *ret_fd, struct err *e)
-{
-    int fd = memfd_create("upload", MFD_CLOEXEC);
-    while (fd >= 0 && bytes.n) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-        if (n < 0 && errno != EINTR)
-            break;
-        bytes = slice_from(bytes, n > 0 ? (size_t)n : 0);
-    }
-    if (fd < 0 || bytes.n) {
-        enum err_code rc = err_errno(e, "no memory for an upload");
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    *ret_fd = fd;
-    return ERR_OK;
-}
-
-/* What the server takes is the archive of which it makes the bundle. */
 static enum err_code unmake(struct slice bytes, int *ret_fd, struct err *e)
 {
     struct bundle *bundle = NULL;
     struct buf tar;
     char path[64];
     int fd;
-    enum err_code rc = as_file(bytes, &fd, e);
+    enum err_code rc = file_of(bytes, &fd, e);
     if (rc)
         return rc;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -217,7 +183,7 @@ static enum err_code unmake(struct slice bytes, int *ret_fd, struct err *e)
     bundle_close(bundle);
     close(fd);
     if (rc == ERR_OK)
-        rc = as_file(buf_slice(&tar), ret_fd, e);
+        rc = file_of(buf_slice(&tar), ret_fd, e);
     buf_done(&tar);
     return rc;
 }
@@ -228,7 +194,7 @@ static enum err_code upload(void *arg, bool assets, const char *digest, struct s
     struct import *m = arg;
     json_t *stored = NULL;
     int fd;
-    enum err_code rc = assets ? unmake(bytes, &fd, e) : as_file(bytes, &fd, e);
+    enum err_code rc = assets ? unmake(bytes, &fd, e) : file_of(bytes, &fd, e);
     if (rc)
         return rc;
     rc = call(

@@ -274,7 +274,7 @@ int cmd_inspect(int argc, char **argv)
     struct policy *policy = NULL;
     lift(&lifted);
     lifted.v[LIMIT_MODULE] = limit_rows[LIMIT_MODULE].maximum;
-    buf_init(&bytes, lifted.v[LIMIT_MODULE] + LOCAL_READ);
+    buf_init(&bytes, lifted.v[LIMIT_MODULE]);
     enum err_code rc = local_options(limits.at, limits.n, &options, &e);
     if (!rc && file)
         rc = policy_file(file, policy_file_note, (void *)file, &policy, &e);

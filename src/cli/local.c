@@ -2,11 +2,9 @@
 
 #include "base/brand.h"
 #include "cli/command.h"
+#include "cli/files.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 int local_status(enum err_code code)
@@ -70,40 +68,14 @@ void local_policy_limits(const struct policy *policy, struct limits *limits)
 enum err_code local_read(const char *path, const struct limits *limits, enum limit_id id,
                          struct buf *out, struct err *e)
 {
-    int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return err_set(e, ERR_NOT_FOUND, "there is no file \"%s\"", path);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(e, "can't open \"%s\"", path);
-    enum err_code rc = ERR_OK;
-    if (S_ISDIR(st.st_mode)) {
-        rc = err_set(e, ERR_NOT_A_MODULE, "\"%s\" is a folder", path);
-        goto out;
+    enum err_code rc = file_read(path, out, e);
+    if (rc == ERR_TOO_LARGE) {
+        char text[32];
+        limit_format(id, limits->v[id], text);
+        err_set(e, rc, "%s is over the limit \"%s\": allowed are %s",
+                strcmp(path, "-") ? path : "standard input", limit_rows[id].name, text);
     }
-    for (;;) {
-        char *to = buf_reserve(out, LOCAL_READ);
-        if (!to) {
-            rc = err_set(e, ERR_MEMORY, "no memory to read \"%s\"", path);
-            break;
-        }
-        ssize_t got = read(fd, to, LOCAL_READ);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            rc = err_errno(e, "can't read \"%s\"", path);
-        if (got <= 0)
-            break;
-        buf_commit(out, (size_t)got);
-        if (buf_size(out) > limits->v[id]) {
-            char text[32];
-            limit_format(id, limits->v[id], text);
-            rc = err_set(e, ERR_TOO_LARGE, "%s is over the limit \"%s\": allowed are %s",
-                         strcmp(path, "-") ? path : "standard input", limit_rows[id].name, text);
-            break;
-        }
-    }
-out:
-    close(fd);
+    if (rc == ERR_INVALID) /* a folder */
+        rc = e->code = ERR_NOT_A_MODULE;
     return rc;
 }

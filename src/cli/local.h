@@ -20,8 +20,7 @@ enum err_code local_options(const char *const *limits, size_t n, struct options 
 /* Lowers the limits to what the policy says of memory and gas (Olin's): the smallest counts. */
 void local_policy_limits(const struct policy *policy, struct limits *limits);
 
-enum { LOCAL_READ = 1 << 16 /* bytes read at once */ };
-/* Reads the file, of at most as many bytes as the limit `id` says (ERR_TOO_LARGE), into `out`,
- * which must hold LOCAL_READ more. "-" is standard input. ERR_NOT_FOUND if there is none. */
+/* Reads the file into `out`, which holds as many bytes as the limit `id` says: ERR_TOO_LARGE. "-"
+ * is standard input. ERR_NOT_FOUND if there is none. */
 enum err_code local_read(const char *path, const struct limits *limits, enum limit_id id,
                          struct buf *out, struct err *e) MUST_CHECK;

@@ -3,9 +3,9 @@
 #include "api/settings.h"
 #include "base/brand.h"
 #include "base/limits.h"
+#include "cli/files.h"
 #include "cli/policy_file.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -441,40 +441,22 @@ enum err_code manifest_parse(struct slice text, const char *file, policy_note no
     return rc;
 }
 
-static enum err_code read_file(const char *file, struct buf *out, struct err *e)
-{
-    enum err_code rc = ERR_OK;
-    FILE *f = fopen(file, "re");
-    if (!f)
-        return errno == ENOENT || errno == ENOTDIR
-                   ? err_set(e, ERR_NOT_FOUND, "there is no file %s", file)
-                   : err_errno(e, "can't open %s", file);
-    for (char piece[4096]; !rc;) {
-        size_t n = fread(piece, 1, sizeof piece, f);
-        if (n == 0)
-            break;
-        if (!buf_add(out, piece, n))
-            rc = err_set(e, ERR_INVALID, "%s: it has at most %d KiB", file, MANIFEST_TEXT >> 10);
-    }
-    if (!rc && ferror(f))
-        rc = err_errno(e, "can't read %s", file);
-    fclose(f);
-    return rc;
-}
-
 enum err_code manifest_read(const char *file, struct manifest **ret_manifest, struct err *e)
 {
     struct manifest *m = NULL;
     struct buf text;
     char *policy = NULL;
     buf_init(&text, MANIFEST_TEXT);
-    enum err_code rc = read_file(file, &text, e);
+    enum err_code rc = file_read(file, &text, e);
     if (!rc)
         rc = manifest_parse(buf_slice(&text), file, policy_file_note, (void *)file, &m, e);
     if (!rc && m->policy_path) {
         policy = manifest_at(m, m->policy_path);
         rc = policy ? policy_file(policy, policy_file_note, policy, &m->policy, e)
                     : err_set(e, ERR_MEMORY, "no memory for reading %s", file);
+        if (rc == ERR_NOT_FOUND) /* the manifest itself is there */
+            rc =
+                err_set(e, ERR_INVALID, "%s: there is no file \"%s\" for its policy", file, policy);
     }
     buf_done(&text);
     free(policy);

@@ -2,12 +2,12 @@
 
 #include "base/uuid.h"
 #include "cgi/meta.h"
+#include "cli/files.h"
 #include "cli/local.h"
 #include "http/response.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum { PAIRS = 60 << 10 /* bytes of meta-variables: they fit into a BEGIN */ };
@@ -19,25 +19,20 @@ static enum err_code take_body(const char *file, const struct limits *limits, ui
 {
     struct buf body;
     enum err_code rc = ERR_OK;
-    buf_init(&body, limits->v[LIMIT_REQUEST_BODY] + LOCAL_READ);
+    buf_init(&body, limits->v[LIMIT_REQUEST_BODY]);
     if (file || !isatty(STDIN_FILENO))
         rc = local_read(file ? file : "-", limits, LIMIT_REQUEST_BODY, &body, e);
     if (rc == ERR_TOO_LARGE) /* the request is wrong, not the module */
         e->code = rc = ERR_USAGE;
-    size_t n = buf_size(&body), at = 0;
-    int fd = rc ? -1 : memfd_create("body", MFD_CLOEXEC);
-    while (fd >= 0 && at < n) {
-        ssize_t w = pwrite(fd, buf_data(&body) + at, n - at, (off_t)at);
-        if (w < 0 && errno != EINTR)
-            break;
-        at += w > 0 ? (size_t)w : 0;
-    }
-    if (!rc && (fd < 0 || at < n || dup2(fd, STDIN_FILENO) < 0))
+    int fd = -1;
+    if (!rc)
+        rc = file_of(buf_slice(&body), &fd, e);
+    if (!rc && dup2(fd, STDIN_FILENO) < 0)
         rc = err_errno(e, "can't keep the request's body");
     if (fd >= 0)
         close(fd);
+    *ret_length = buf_size(&body);
     buf_done(&body);
-    *ret_length = n;
     return rc;
 }
 

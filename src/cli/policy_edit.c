@@ -7,6 +7,7 @@
 #include "cli/policy_file.h"
 
 #include "base/brand.h"
+#include "cli/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -154,7 +155,7 @@ enum err_code policy_file_allow(const char *path, const char *url, bool *ret_cha
     buf_init(&changed, TEXT);
     enum err_code rc = policy_file(path, NULL, NULL, &before, e);
     if (rc == ERR_OK)
-        rc = policy_file_text(path, &text, e);
+        rc = file_read(path, &text, e);
     else if (rc == ERR_NOT_FOUND)
         rc = ERR_OK;
     if (rc == ERR_OK)

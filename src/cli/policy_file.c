@@ -1,33 +1,9 @@
 #include "cli/policy_file.h"
 
 #include "base/brand.h"
+#include "cli/files.h"
 
-#include <errno.h>
 #include <stdio.h>
-
-enum err_code policy_file_text(const char *path, struct buf *out, struct err *e)
-{
-    bool input = strcmp(path, "-") == 0;
-    FILE *f = input ? stdin : fopen(path, "re");
-    enum err_code rc = ERR_OK;
-    if (!f)
-        return errno == ENOENT || errno == ENOTDIR
-                   ? err_set(e, ERR_NOT_FOUND, "there is no file \"%s\"", path)
-                   : err_errno(e, "can't open \"%s\"", path);
-    for (char piece[4096]; !rc;) {
-        size_t n = fread(piece, 1, sizeof piece, f);
-        if (n == 0)
-            break;
-        if (!buf_add(out, piece, n))
-            rc =
-                err_set(e, ERR_INVALID, "%s: a policy has at most %d KiB", path, POLICY_TEXT >> 10);
-    }
-    if (!rc && ferror(f))
-        rc = err_errno(e, "can't read \"%s\"", path);
-    if (!input)
-        fclose(f);
-    return rc;
-}
 
 enum err_code policy_file_as(const char *path, enum policy_form form, policy_note note, void *arg,
                              struct policy **ret_policy, struct err *e)
@@ -37,7 +13,9 @@ enum err_code policy_file_as(const char *path, enum policy_form form, policy_not
     size_t line, column;
     int reason = 0;
     buf_init(&text, POLICY_TEXT);
-    enum err_code rc = policy_file_text(path, &text, e);
+    enum err_code rc = file_read(path, &text, e);
+    if (rc == ERR_TOO_LARGE) /* the policy is wrong, not the module that it is for */
+        rc = e->code = ERR_INVALID;
     if (rc)
         goto out;
     rc = policy_parse(buf_slice(&text), form, note, arg, ret_policy, &why);

@@ -12,8 +12,6 @@ enum err_code policy_file(const char *path, policy_note note, void *arg, struct 
 enum err_code policy_file_as(const char *path, enum policy_form form, policy_note note, void *arg,
                              struct policy **ret_policy, struct err *e) MUST_CHECK;
 
-/* Appends the text of the file (POLICY_TEXT bytes at most) as it is. */
-enum err_code policy_file_text(const char *path, struct buf *out, struct err *e) MUST_CHECK;
 /* Adds a rule as policy_allow() does, to a file that need not be there yet. Its comments and order
  * stay where it is YAML in block style; else it is written anew. *ret_changed: it was not allowed
  * before. Olin's form is not changed: ERR_USAGE. */

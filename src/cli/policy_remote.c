@@ -5,6 +5,7 @@
  * promoted as any other. `allow --file` changes a file here instead. */
 #include "base/brand.h"
 #include "cli/args.h"
+#include "cli/of_version.h"
 #include "cli/opens.h"
 #include "cli/policy_commands.h"
 #include "cli/policy_file.h"
@@ -38,36 +39,18 @@ int policy_show(const struct policy *p, bool json)
     return ok ? 0 : err_cli(ERR_MEMORY);
 }
 
-int policy_get(int argc, char **argv)
+static int show_policy(const json_t *version, bool json)
 {
-    bool json = false;
-    const char *project = NULL, *number = NULL;
-    const struct flag flags[] = {
-        {.name = "version",
-         .value = "NUMBER",
-         .help = "of that version, not of the live one",
-         .text = &number},
-        FLAG_PROJECT(project),
-        FLAG_JSON(json),
-        {0},
-    };
-    struct words words;
-    int status = args_parse("policy get", argc, argv, flags, &words, 1, 1);
-    if (status >= 0)
-        return status;
-    json_t *version = NULL;
-    status = client_once(project,
-                         &(struct client_request){.path = "{P}/functions/{}/versions/{}",
-                                                  .at = {words.at[0], number ? number : "live"}},
-                         CLIENT_ONE, &version);
-    if (status)
-        return status;
     struct policy *p = NULL;
     struct err e;
-    status = opens_of_version(version, &p, &e) ? command_fail(&e) : policy_show(p, json);
+    int status = opens_of_version(version, &p, &e) ? command_fail(&e) : policy_show(p, json);
     policy_free(p);
-    json_decref(version);
     return status;
+}
+
+int policy_get(int argc, char **argv)
+{
+    return of_version("policy get", argc, argv, show_policy);
 }
 
 /* The policy that a change starts from. */

@@ -1,17 +1,15 @@
 #include "cli/project_file.h"
 
 #include "base/brand.h"
+#include "cli/files.h"
 #include "ipc/spec.h"
 #include "module/module.h"
 #include "module/tar.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { JSON_MOST = 256 << 20, BLOBS_MOST = 1 << 20, BLOBS_FIRST = 64 };
@@ -156,32 +154,12 @@ static enum err_code judge(const struct project_file *f, struct err *e)
 
 /* ---- the file ---- */
 
-static enum err_code map(const char *path, struct slice *ret_bytes, struct err *e)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? err_set(e, ERR_NOT_FOUND, "there is no file %s", path)
-                               : err_errno(e, "can't read %s", path);
-    void *p = MAP_FAILED;
-    bool file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
-    if (file)
-        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    enum err_code rc = !file ? err_set(e, ERR_DAMAGED, "%s is no archive of a project", path)
-                       : p == MAP_FAILED ? err_errno(e, "can't read %s", path)
-                                         : ERR_OK;
-    close(fd);
-    if (rc == ERR_OK)
-        *ret_bytes = slice_make(p, (size_t)st.st_size);
-    return rc;
-}
-
 enum err_code project_file_open(const char *path, struct project_file **ret_file, struct err *e)
 {
     struct project_file *f = calloc(1, sizeof *f);
     if (!f)
         return err_set(e, ERR_MEMORY, "no memory for the archive");
-    enum err_code rc = map(path, &f->archive, e);
+    enum err_code rc = file_map(path, "an archive of a project", &f->archive, e);
     if (rc == ERR_OK)
         rc = take_entries(f, e);
     if (rc == ERR_OK)

@@ -351,7 +351,7 @@ int cmd_run(int argc, char **argv)
                              ? replay_version(&replay, &a.env, &options.limits, &v, rc ? NULL : &e)
                              : run_version_make(&source, &options, &v, rc ? NULL : &e);
     rc = rc ? rc : made;
-    buf_init(&bytes, options.limits.v[LIMIT_MODULE] + LOCAL_READ);
+    buf_init(&bytes, options.limits.v[LIMIT_MODULE]);
     v.load.trace = a.trace;
     if (!rc && a.file)
         rc = local_read(a.file, &options.limits, LIMIT_MODULE, &bytes, &e);

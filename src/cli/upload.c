@@ -2,11 +2,9 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "cli/files.h"
 #include "module/bundle.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,33 +63,16 @@ enum err_code upload_open_module(const char *file, int *ret_fd, struct err *e)
         *ret_fd = STDIN_FILENO;
         return ERR_OK;
     }
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? err_set(e, ERR_NOT_FOUND, "there is no file %s", file)
-                               : err_errno(e, "can't read %s", file);
-    enum err_code rc = judge_module(file, fd, e);
+    int fd;
+    enum err_code rc = file_open(file, &fd, e);
+    if (rc)
+        return rc;
+    rc = judge_module(file, fd, e);
     if (rc)
         close(fd);
     else
         *ret_fd = fd;
     return rc;
-}
-
-/* The bytes as a file without a name, from its start. */
-static int file_of(struct slice bytes)
-{
-    int fd = memfd_create("assets", MFD_CLOEXEC);
-    while (fd >= 0 && bytes.n) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-        if (n <= 0) {
-            close(fd);
-            return -1;
-        }
-        bytes = slice_from(bytes, (size_t)n);
-    }
-    if (fd >= 0)
-        lseek(fd, 0, SEEK_SET);
-    return fd;
 }
 
 static enum err_code digest_of(int fd, char ret_digest[DIGEST_TEXT + 1], struct err *e)
@@ -118,9 +99,10 @@ enum err_code upload_open_assets(const char *folder, int *ret_fd, char ret_diges
     enum err_code rc = bundle_pack(folder, &most, &tar, e);
     if (rc == ERR_OK)
         rc = bundle_make(buf_slice(&tar), &most, &bundle, &files, e);
-    if (rc == ERR_OK &&
-        ((made = file_of(buf_slice(&bundle))) < 0 || (fd = file_of(buf_slice(&tar))) < 0))
-        rc = err_errno(e, "can't pack %s", folder);
+    if (rc == ERR_OK)
+        rc = file_of(buf_slice(&bundle), &made, e);
+    if (rc == ERR_OK)
+        rc = file_of(buf_slice(&tar), &fd, e);
     if (rc == ERR_OK)
         rc = digest_of(made, ret_digest, e);
     buf_done(&tar);

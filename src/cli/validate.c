@@ -36,7 +36,7 @@ int cmd_validate(int argc, char **argv)
     uint8_t digest[DIGEST_BYTES];
     struct buf bytes;
     enum err_code rc = local_options(limits.at, limits.n, &options, &e);
-    buf_init(&bytes, options.limits.v[LIMIT_MODULE] + LOCAL_READ);
+    buf_init(&bytes, options.limits.v[LIMIT_MODULE]);
     if (rc)
         goto out;
     rc = local_read(file, &options.limits, LIMIT_MODULE, &bytes, &e);
