@@ -141,7 +141,9 @@ struct deployment {
 struct api_state {
     unsigned edges; /* functions edges that are connected */
     unsigned jobs;  /* compile jobs at work or waiting */
-    bool routes_current;
+    enum err_code
+        routes_behind;  /* why the route table lacks the latest changes; ERR_OK: it doesn't */
+    uint64_t published; /* generation that it has */
 };
 
 /* A spool's ring, now. */

@@ -27,7 +27,7 @@ void health_ready(struct api_request *r)
     if (trouble)
         n += (size_t)snprintf(why + n, sizeof why - n, "the database can't be written: %s",
                               err_title(trouble));
-    if (!state.routes_current)
+    if (state.routes_behind)
         n += (size_t)snprintf(why + n, sizeof why - n, "%sthe route table can't be written",
                               n ? "; " : "");
     if (!state.edges)

@@ -139,7 +139,7 @@ static void metric_writable(struct page *p)
 
 static void metric_routes(struct page *p)
 {
-    sample(p, "", p->api->backend->state(p->api).routes_current);
+    sample(p, "", !p->api->backend->state(p->api).routes_behind);
 }
 
 static void metric_database(struct page *p)

@@ -145,6 +145,7 @@ static const char *reason(int status)
 
 static bool put_head(struct api_request *r, int status, const char *type)
 {
+    r->status = status;
     if (status < API_STATUSES)
         r->api->counts.answers[status]++;
     char id[UUID_TEXT + 1];
@@ -155,14 +156,49 @@ static bool put_head(struct api_request *r, int status, const char *type)
            (!type || buf_addf(&r->out, "Content-Type: %s\n", type)) && buf_add(&r->out, "\n", 1);
 }
 
+/* What was answered is not so. */
+static void take_back(struct api_request *r)
+{
+    if (r->status < API_STATUSES)
+        r->api->counts.answers[r->status]--;
+    buf_clear(&r->out);
+    r->extra[0] = '\0';
+    r->answering = r->over = false;
+}
+
+/* Is what it changed in the database, but not in the route table? Then visitors don't see it yet.
+ */
+static enum err_code behind(const struct api_request *r)
+{
+    struct slice name = r->function_text.p ? r->function_text : slice_str(r->function.name);
+    struct store_function f;
+    struct err e;
+    if (!r->route || !r->route->publishes || r->status >= 300)
+        return ERR_OK;
+    struct api_state state = r->api->backend->state(r->api);
+    if (state.routes_behind && name.n &&
+        store_function(r->api->store, r->project.id, name, &f, &e) == ERR_OK &&
+        f.generation <= state.published)
+        return ERR_OK;
+    return state.routes_behind;
+}
+
 static void on_commit(struct store_wait *w, enum err_code rc)
 {
     struct api_request *r = LIST_ITEM(w, struct api_request, wait);
     r->held = false;
+    enum err_code why = rc ? ERR_OK : behind(r);
+    if (why) {
+        take_back(r);
+        api_refuse(r, why == ERR_DISK_FULL ? why : ERR_UNAVAILABLE,
+                   "it is done and kept, and counts as soon as the route table can be written, "
+                   "which is tried every second: %s",
+                   err_title(why));
+        return;
+    }
     if (rc) {
         struct err e;
-        buf_clear(&r->out);
-        r->answering = r->over = false;
+        take_back(r);
         if (slice_eq(r->method, SLICE("GET")) && !r->again) {
             r->again = true;
             r->route->handler(r);

@@ -38,6 +38,8 @@ struct api_route {
     bool deleted;                           /* a deleted function will do */
     enum api_tag tag;                       /* its answer has the ETag of this, which If-Match is
                                                held against; without one nothing matches but * */
+    bool publishes;                         /* what it changes is in the route table before its
+                                               answer is out; if not, the answer says so */
     void (*handler)(struct api_request *r); /* streamed bodies: called before the first byte */
     const char *summary;
     /* What comes and goes, as OpenAPI says it and the dispatcher and the tests hold it to be. */
@@ -81,6 +83,7 @@ struct api_request {
     struct buf out;
     uint64_t credit; /* bytes of output that the edge still takes */
     bool answering;  /* a head was made */
+    int status;      /* …with this */
     bool held;       /* …and waits for the COMMIT */
     bool over;       /* nothing more will be put in `out` */
     bool gone;

@@ -302,6 +302,8 @@ void secrets_delete(struct api_request *r)
     enum err_code rc = store_begin(st, &e);
     if (rc == ERR_OK) {
         rc = store_secret_uses(st, r->project.id, r->id_text, refuse_use, NULL, &e);
+        if (rc == ERR_OK) /* previews lose it at once, too */
+            rc = store_secret_touch(st, r->project.id, r->id_text, &e);
         if (rc == ERR_OK)
             rc = store_secret_delete(st, r->project.id, r->id_text, &e);
         if (rc == ERR_OK)

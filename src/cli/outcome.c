@@ -74,28 +74,47 @@ static void print_kept(const char *name, const json_t *answer)
             BRAND_COMMAND, name, number);
 }
 
+/* A text of several lines, each below the other; the first behind a word. */
+static void print_lines(const char *word, const char *text)
+{
+    struct slice rest = slice_str(text);
+    while (rest.p) {
+        fprintf(stderr, "  %-8s", word);
+        show_text(stderr, slice_split(&rest, '\n'));
+        fputc('\n', stderr);
+        word = "";
+    }
+}
+
+/* The platform's own line in the log says why, too, and may say more. */
+static bool is_logged(const json_t *logs, const char *why)
+{
+    const json_t *line;
+    size_t i;
+    json_array_foreach(logs, i, line)
+    {
+        if (slice_starts(slice_str(answer_text(line, "text")), slice_str(why)))
+            return true;
+    }
+    return false;
+}
+
 static void print_failed_check(const char *name, const json_t *answer, const json_t *run)
 {
     const json_t *version = json_object_get(answer, "version"),
-                 *check = json_object_get(answer, "check"), *line;
-    const char *record = answer_text(check, "run");
+                 *check = json_object_get(answer, "check"), *logs = json_object_get(run, "logs"),
+                 *line;
+    const char *record = answer_text(check, "run"), *why = answer_text(check, "text");
     size_t i;
     fprintf(stderr, "%s: version %ju of %s is kept, but it is not live: its check ", BRAND_COMMAND,
             (uintmax_t)answer_count(version, "number"), name);
     show_text(stderr, slice_str(answer_text(version, "check")));
     fprintf(stderr, " failed (%s)\n",
             *answer_text(check, "error") ? answer_text(check, "error") : "no answer");
-    if (*answer_text(check, "text")) {
-        fputs("  ", stderr);
-        show_text(stderr, slice_str(answer_text(check, "text")));
-        fputc('\n', stderr);
-    }
-    json_array_foreach(json_object_get(run, "logs"), i, line)
-    {
-        fprintf(stderr, "  %-8s", answer_text(line, "level"));
-        show_text(stderr, slice_str(answer_text(line, "text")));
-        fputc('\n', stderr);
-    }
+    json_array_foreach(logs, i, line)
+        print_lines(answer_text(line, "level"), answer_text(line, "text"));
+    if (*why && !is_logged(logs, why))
+        print_lines("", why);
     if (*record)
         fprintf(stderr, "next: %s runs show %s, or deploy with --no-check\n", BRAND_COMMAND,
                 record);

@@ -24,7 +24,8 @@
 static struct api_state control_state(struct api *api)
 {
     struct control *c = control_of(api);
-    struct api_state state = {.edges = control_edges_count(c), .routes_current = !c->behind};
+    struct api_state state = {
+        .edges = control_edges_count(c), .routes_behind = c->behind, .published = c->published};
     LIST_EACH(n, &c->jobs)
     state.jobs++;
     LIST_EACH(n, &c->bundling)
@@ -144,7 +145,8 @@ static int refuse(const struct err *e)
 
 int role_control(int argc, char **argv)
 {
-    static struct control c = {.data = CONTROL_DATA, .images = -1, .spool_folder = -1, .routes_folder = -1};
+    static struct control c = {
+        .data = CONTROL_DATA, .images = -1, .spool_folder = -1, .routes_folder = -1};
     struct err e;
     int at = 1;
     umask(077);

@@ -45,7 +45,7 @@ struct control {
     char boot[CONTROL_BOOT_ID]; /* this start of the machine */
     uint64_t checked_us;        /* when the table was last looked through */
     uint64_t published;         /* generation that the table has */
-    bool behind;                /* a publication failed: tried again by the timer */
+    enum err_code behind;       /* why a publication failed: tried again by the timer */
     struct loop_timer publish_again;
 
     /* control_images.c */

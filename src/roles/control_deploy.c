@@ -50,16 +50,10 @@ static void deploy_end(struct deployment *d, const struct err *failure)
 static void on_promoted(struct store_wait *w, enum err_code rc)
 {
     struct deployment *d = LIST_ITEM(w, struct deployment, wait);
-    struct control *c = d->control;
     struct err e;
     if (rc) {
         err_set(&e, rc, "version %u was stored but could not be promoted: %s", d->number,
                 err_title(rc));
-        deploy_end(d, &e);
-    } else if (d->promoted && c->behind) {
-        err_set(&e, ERR_DISK_FULL,
-                "version %u is promoted and will answer as soon as the route table can be written",
-                d->number);
         deploy_end(d, &e);
     } else {
         deploy_end(d, NULL);

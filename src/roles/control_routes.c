@@ -234,7 +234,7 @@ void control_routes_publish(void *control)
         if (c->published == generation)
             rc = ERR_OK;
     }
-    c->behind = rc != ERR_OK;
+    c->behind = rc;
     if (rc) {
         log_line(LOG_ERROR, "routes_publish", "error=\"%s\"", e.text);
         loop_timer_start(c->loop, &c->publish_again, loop_now(c->loop) + AGAIN_US, on_again);

@@ -171,3 +171,31 @@ def test_every_change_is_in_the_audit_trail(old):
     actions = {row[0] for row in old.database("SELECT action FROM audit")}
     assert {"server.first_start", "token.create", "function.create", "version.create",
             "version.promote"} <= actions
+
+
+def test_a_change_that_the_route_table_lacks_says_so(serve, guests):
+    """It is in the database, so nothing is undone; but visitors don't see it yet, and nobody is told they do."""
+    server = serve(expect_errors=["routes_publish"])
+    path = "/v1/projects/default/secrets/WORD"
+    before = server.api.put(path, json={"value": "old"}).json()["etag"]
+    function = server.deploy("behind", guests / "wasi-env.wasm", secrets=["WORD"])
+    spare = server.deploy("spare", guests / "cwa-bare.wasm")
+    unsynced = server.data / "routes/unsynced"
+    assert eventually(lambda: not unsynced.exists(), 10)
+    unsynced.mkdir()  # it can't be made, and so nothing may be written to the table
+    try:
+        key = {"Idempotency-Key": "behind-1"}
+        for answer in (server.api.put(path, json={"value": "new"}, headers=key),
+                       server.api.put(path, json={"value": "new"}, headers=key),
+                       server.api.post(f"{function.path}/versions", json={"env": {"A": "1"}, "check": "none"}),
+                       server.api.delete(spare.path)):
+            assert answer.status_code == 503 and answer.json()["code"] == "unavailable", answer.text
+            assert "done and kept" in answer.json()["detail"] and "Retry-After" in answer.headers
+        assert b"WORD=old" in function.get().body and spare.get().status == 200
+        assert server.api.get("/readyz").status_code == 503
+    finally:
+        unsynced.rmdir()
+    again = eventually(lambda: (a := server.api.put(path, json={"value": "new"}, headers=key)).status_code == 200
+                       and a, 20)
+    assert again.headers["Idempotency-Replayed"] == "true" and again.json()["etag"] != before
+    assert b"WORD=new" in function.get().body and function.record()["version"] == 2 and spare.get().status == 404

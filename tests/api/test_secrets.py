@@ -46,7 +46,7 @@ def test_from_the_pipe_to_the_guest(cli, server, deployed):
     body = function.get().body.decode()
     assert "API_KEY=battery staple\nof two lines\n" in body and live(server, "secretive")["number"] == 2
     shown = next(s for s in cli("secret", "list", "--json").json["items"] if s["name"] == "API_KEY")
-    assert shown["functions"] == ["secretive"] and set(shown) == {"name", "functions", "created_at", "updated_at"}
+    assert shown["functions"] == ["secretive"] and set(shown) == {"etag", "name", "functions", "created_at", "updated_at"}
     assert cli("env", "list", "secretive").lines == ["LANG=de", "# API_KEY is a secret"]
     # Unset only when nothing that answers names it.
     refused = cli("secret", "unset", "API_KEY", status=1)
@@ -240,3 +240,15 @@ def test_an_audit_row_without_the_value(server):
         rows = db.execute("SELECT action, object, detail FROM audit WHERE object = 'AUDITED'").fetchall()
     assert rows == [("secret.set", "AUDITED", "")]
     assert "canary-audited" not in server.log()
+
+
+def test_a_preview_loses_an_unset_secret_at_once(server, guests):
+    server.api.put(f"{P}/secrets/PREVIEWED", json={"value": "seen"})
+    function = server.deploy("previews-secret", guests / "wasi-env.wasm")
+    made = server.api.post(f"{function.path}/versions", json={"secrets": ["PREVIEWED"], "preview": "public",
+                                                              "promote": False})
+    assert made.status_code == 201, made.text
+    with server.wire(host=f"2--previews-secret.localhost:{server.port}") as wire:
+        assert b"PREVIEWED=seen" in wire.ask().body
+        assert server.api.delete(f"{P}/secrets/PREVIEWED").status_code == 204
+        assert b"PREVIEWED" not in wire.ask().body

@@ -182,6 +182,7 @@ def test_promote_runs_the_check_that_was_not_passed(server, function, cli):
     function("v-check", "cwa-trap", status=1)
     failed = cli("promote", "v-check", "2", status=1)
     assert "its check GET / failed (trap)" in failed.err
+    assert failed.err.count("unreachable instruction") == 1, failed.err
     assert asked(server, "v-check").status == 200
     runs = len(server.api_list("/v1/projects/default/functions/v-check/runs"))
     cli("promote", "v-check", "1")  # it has passed, so it isn't asked again
