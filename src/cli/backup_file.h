@@ -12,6 +12,9 @@
 
 #include <jansson.h>
 
+/* In a data folder: a restore into it is at work, or was broken off. */
+#define RESTORE_PART "restore.part"
+
 enum { BACKUP_KEYS = 3, BACKUP_KEY_BYTES = 32, BACKUP_HASH = 32 };
 extern const char *const backup_keys[BACKUP_KEYS];
 

@@ -1,38 +1,20 @@
 #include "cli/dev_secrets.h"
 
-#include "cli/files.h"
+#include "cli/secrets_file.h"
 
 #include <stdlib.h>
 
-enum { FILE_MOST = 256 << 10 };
-
-bool dev_secrets_find(struct slice text, const char *name, struct slice *ret_value)
+static enum err_code give(struct client *c, const char *name, const struct secrets_file *file,
+                          struct err *e)
 {
-    while (text.p) {
-        struct slice value = slice_split(&text, '\n'), key = slice_split(&value, '=');
-        key = slice_trim(key);
-        if (!value.p || slice_starts(key, SLICE("#")) || !slice_eq(key, slice_str(name)))
-            continue;
-        if (value.n && value.p[value.n - 1] == '\r')
-            value.n--;
-        *ret_value = value;
-        return true;
-    }
-    return false;
-}
-
-static enum err_code give(struct client *c, const char *name, struct slice text, struct err *e)
-{
-    struct slice value;
+    const struct field *line = secrets_find(file, name);
     const char *own = getenv(name);
-    if (!dev_secrets_find(text, name, &value)) {
-        if (!own)
-            return err_set(e, ERR_NOT_FOUND,
-                           "the secret %s has no value: put a line `%s=…` into " DEV_SECRETS
-                           ", or export %s",
-                           name, name, name);
-        value = slice_str(own);
-    }
+    if (!line && !own)
+        return err_set(e, ERR_NOT_FOUND,
+                       "the secret %s has no value: put a line `%s=…` into " DEV_SECRETS
+                       ", or export %s",
+                       name, name, name);
+    struct slice value = line ? line->value : slice_str(own);
     json_t *body = json_pack("{s:s%}", "value", value.p, value.n);
     if (!body)
         return err_set(e, ERR_INVALID, "the secret %s is not UTF-8", name);
@@ -49,22 +31,21 @@ enum err_code dev_secrets(const struct context *server, const struct manifest *m
 {
     const json_t *names = json_object_get(m->settings, "secrets"), *name;
     struct client *c = NULL;
-    struct buf text;
+    struct secrets_file file = {.count = 0};
     size_t i;
     if (json_array_size(names) == 0)
         return ERR_OK;
-    buf_init_private(&text, FILE_MOST);
-    enum err_code rc = file_read(DEV_SECRETS, &text, e);
-    if (rc == ERR_NOT_FOUND) /* they may all be in the environment */
+    enum err_code rc = secrets_read(DEV_SECRETS, false, &file, e);
+    if (rc == ERR_NOT_FOUND)
         rc = ERR_OK;
     if (rc == ERR_OK)
         rc = client_open_as(server, &c, e);
     json_array_foreach(names, i, name)
     {
         if (rc == ERR_OK)
-            rc = give(c, json_string_value(name), buf_slice(&text), e);
+            rc = give(c, json_string_value(name), &file, e);
     }
     client_close(c);
-    buf_done(&text);
+    secrets_done(&file);
     return rc;
 }

@@ -7,10 +7,6 @@
 
 #define DEV_SECRETS ".wasmcloud/secrets.env"
 
-/* The value of `name` among lines NAME=VALUE (empty ones and those that begin with # are not looked
- * at); false if it isn't there. Borrows. */
-bool dev_secrets_find(struct slice text, const char *name, struct slice *ret_value);
-
 /* Gives the server the value of each secret that the manifest names. ERR_NOT_FOUND: one has none.
  */
 enum err_code dev_secrets(const struct context *server, const struct manifest *m,

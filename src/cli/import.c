@@ -3,14 +3,17 @@
  * Versions keep their numbers and become what they were, setting by setting; then what was live or
  * split becomes so. A version is made from the one before it (the server keeps what a request
  * doesn't name), so whatever that one has and this one has not is taken away by name, and what the
- * server shows at the end is compared with the archive. */
+ * server shows at the end is compared with the archive.
+ *
+ * An import that was broken off goes on when it is repeated: functions whose versions are the first
+ * ones of the archive's, and which nobody has promoted otherwise, are taken for its own. Archive,
+ * secrets and what is on the server are judged before anything changes. */
 #include "cli/import.h"
 
 #include "base/brand.h"
 #include "base/buf.h"
 #include "cli/args.h"
 #include "cli/files.h"
-#include "cli/project_file.h"
 #include "cli/show.h"
 #include "ipc/spec.h"
 #include "module/bundle.h"
@@ -23,7 +26,6 @@
 
 enum {
     TRIES = 20, /* a second each, while the server says that it is too much at once */
-    SECRETS_MOST = 1 << 20,
     ARCHIVE_MOST = 1 << 30
 };
 
@@ -31,6 +33,9 @@ struct import {
     struct client *client;
     const struct project_file *file;
     struct import_done *done;
+    bool fresh;    /* there is no such project yet */
+    json_t *had;   /* by function that is there: its versions, oldest first */
+    json_t *shown; /* … as the server shows it */
 };
 
 static enum err_code call(struct import *m, const struct client_request *request, json_t **ret_json,
@@ -52,115 +57,169 @@ static enum err_code call(struct import *m, const struct client_request *request
 static enum err_code find_project(struct import *m, struct err *e)
 {
     enum err_code rc = call(m, &(struct client_request){.path = "{P}"}, NULL, e);
-    if (rc != ERR_NOT_FOUND)
-        return rc;
+    m->fresh = rc == ERR_NOT_FOUND;
+    return m->fresh ? ERR_OK : rc;
+}
+
+static enum err_code make_project(struct import *m, struct err *e)
+{
+    if (!m->fresh)
+        return ERR_OK;
     json_t *body = json_pack("{s:s}", "name", m->done->project);
-    rc = call(m, &(struct client_request){.method = "POST", .path = "projects", .json = body}, NULL,
-              e);
+    enum err_code rc = call(
+        m, &(struct client_request){.method = "POST", .path = "projects", .json = body}, NULL, e);
     json_decref(body);
+    return rc;
+}
+
+/* The first setting in which the two differ; NULL: they are the same. */
+static const char *difference(const json_t *wanted, const json_t *made)
+{
+    for (size_t i = 0; project_settings[i]; i++)
+        if (!json_equal(json_object_get(wanted, project_settings[i]),
+                        json_object_get(made, project_settings[i])))
+            return project_settings[i];
+    if (strcmp(answer_text(wanted, "digest"), answer_text(made, "digest")) != 0)
+        return "digest";
+    return json_equal(json_object_get(wanted, "number"), json_object_get(made, "number"))
+               ? NULL
+               : "number";
+}
+
+/* Is what is there the beginning of what the archive has, with nothing else done to it? */
+static bool is_begun(const json_t *f, const json_t *shown, const json_t *had)
+{
+    json_t *versions = json_object_get(f, "versions"), *v;
+    json_t *live = json_object_get(shown, "version"), *split = json_object_get(shown, "split");
+    size_t i, n = json_array_size(versions), last = json_array_size(had);
+    json_array_foreach(had, i, v)
+    {
+        const json_t *wanted = json_array_get(versions, i);
+        bool disabled = *answer_text(v, "disabled_at"),
+             want = json_is_true(json_object_get(wanted, "disabled"));
+        if (!wanted || difference(wanted, v) || (disabled && !want) ||
+            (want && !disabled && i + 1 < last))
+            return false;
+    }
+    if (json_is_null(live))
+        return json_is_null(split);
+    return last == n && json_equal(live, json_object_get(f, "live")) &&
+           (json_is_null(split) || json_equal(split, json_object_get(f, "split")));
+}
+
+static enum err_code find_function(struct import *m, const json_t *f, struct err *e)
+{
+    const char *name = answer_text(f, "name");
+    json_t *shown = NULL, *list = NULL, *had = json_array(), *v;
+    size_t i;
+    enum err_code rc =
+        call(m, &(struct client_request){.path = "{P}/functions/{}", .at = {name}}, &shown, e);
+    if (rc == ERR_NOT_FOUND) {
+        json_decref(had);
+        return ERR_OK;
+    }
+    if (rc == ERR_OK)
+        rc = client_list(
+            m->client, &(struct client_request){.path = "{P}/functions/{}/versions", .at = {name}},
+            0, &list, e);
+    json_array_foreach(json_object_get(list, "items"), i, v) json_array_insert(had, 0, v);
+    if (rc == ERR_OK && !is_begun(f, shown, had))
+        rc = err_set(e, ERR_CONFLICT,
+                     "the project \"%s\" has a function \"%s\" already, and it is another: import "
+                     "into another project or server, or delete it there",
+                     m->done->project, name);
+    if (rc == ERR_OK) {
+        json_object_set(m->had, name, had);
+        json_object_set(m->shown, name, shown);
+    }
+    json_decref(had);
+    json_decref(list);
+    json_decref(shown);
     return rc;
 }
 
 static enum err_code find_functions(struct import *m, struct err *e)
 {
     json_t *functions = json_object_get(project_file_json(m->file), "functions"), *f;
+    enum err_code rc = ERR_OK;
     size_t i;
     json_array_foreach(functions, i, f)
     {
-        const char *name = answer_text(f, "name");
-        enum err_code rc =
-            call(m, &(struct client_request){.path = "{P}/functions/{}", .at = {name}}, NULL, e);
-        if (rc == ERR_OK)
-            return err_set(e, ERR_CONFLICT,
-                           "the project \"%s\" has a function \"%s\" already: import into another "
-                           "server, or delete it there",
-                           m->done->project, name);
-        if (rc != ERR_NOT_FOUND)
-            return rc;
+        if (rc == ERR_OK && !m->fresh)
+            rc = find_function(m, f, e);
     }
-    return ERR_OK;
+    return rc;
 }
 
-static json_t *secrets_named(const struct import *m)
+static json_t *secrets_named(const struct project_file *file)
 {
     json_t *set = json_object(), *f, *v, *name;
     size_t i, j, k;
-    json_array_foreach(json_object_get(project_file_json(m->file), "functions"), i, f)
+    json_array_foreach(json_object_get(project_file_json(file), "functions"), i, f)
         json_array_foreach(json_object_get(f, "versions"), j, v)
             json_array_foreach(json_object_get(v, "secrets"), k, name)
     {
-        if (json_is_string(name))
-            json_object_set_new(set, json_string_value(name), json_true());
+        json_object_set_new(set, json_string_value(name), json_true());
     }
     return set;
 }
 
-/* The archive has the names of secrets only: each must have a value on the server. */
-static enum err_code find_secrets(struct import *m, struct err *e)
+/* The archive has the names of secrets only: each must have a value in the file or in the project,
+ * of which `have` is the list (NULL: it has none). */
+static enum err_code judge_secrets(const struct import_source *s, const char *project,
+                                   const json_t *have, struct err *e)
 {
-    json_t *missing = secrets_named(m), *have = NULL, *s, *yes;
+    json_t *missing = secrets_named(s->file), *one, *yes;
+    char text[320] = "";
     const char *name;
-    size_t i;
-    enum err_code rc = ERR_OK;
-    if (json_object_size(missing))
-        rc = client_list(m->client, &(struct client_request){.path = "{P}/secrets"}, 0, &have, e);
-    json_array_foreach(json_object_get(have, "items"), i, s)
-        json_object_del(missing, answer_text(s, "name"));
-    if (rc == ERR_OK && json_object_size(missing)) {
-        char text[320] = "";
-        size_t n = 0;
-        json_object_foreach(missing, name, yes)
-        {
-            if (n < sizeof text)
-                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? ", " : "", name);
-        }
-        rc = err_set(e, ERR_INVALID,
-                     "versions in the archive use secrets that the project \"%s\" doesn't have: "
-                     "%s\n  set each with `%s secret set NAME`, or give a file of NAME=VALUE lines "
-                     "with --secrets",
-                     m->done->project, text, BRAND_COMMAND);
+    size_t i, n = 0;
+    json_array_foreach(json_object_get(have, "items"), i, one)
+        json_object_del(missing, answer_text(one, "name"));
+    for (i = 0; i < s->secrets.count; i++)
+        json_object_deln(missing, s->secrets.lines[i].name.p, s->secrets.lines[i].name.n);
+    json_object_foreach(missing, name, yes)
+    {
+        if (n < sizeof text)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? ", " : "", name);
     }
     json_decref(missing);
+    return n == 0 ? ERR_OK
+                  : err_set(e, ERR_INVALID,
+                            "versions in the archive use secrets that the project \"%s\" doesn't "
+                            "have: %s\n  set each with `%s secret set NAME`, or give a file of "
+                            "NAME=VALUE lines with --secrets",
+                            project, text, BRAND_COMMAND);
+}
+
+static enum err_code find_secrets(struct import *m, const struct import_source *s, struct err *e)
+{
+    json_t *have = NULL;
+    enum err_code rc =
+        m->fresh
+            ? ERR_OK
+            : client_list(m->client, &(struct client_request){.path = "{P}/secrets"}, 0, &have, e);
+    if (rc == ERR_OK)
+        rc = judge_secrets(s, m->done->project, have, e);
     json_decref(have);
     return rc;
 }
 
-/* ---- secrets from a file ---- */
-
-static enum err_code set_secret(struct import *m, struct slice line, struct err *e)
+static enum err_code set_secrets(struct import *m, const struct secrets_file *given, struct err *e)
 {
-    struct slice value = line, name = slice_trim(slice_split(&value, '='));
-    char text[128];
-    if (!name.n || name.p[0] == '#')
-        return ERR_OK;
-    json_t *body = value.p ? json_pack("{s:s%}", "value", value.p, value.n) : NULL;
-    if (!body || !slice_copy(name, text, sizeof text)) {
+    enum err_code rc = ERR_OK;
+    for (size_t i = 0; i < given->count && rc == ERR_OK; i++) {
+        const struct field *line = &given->lines[i];
+        char name[SECRET_LINE_MOST + 1];
+        json_t *body = json_pack("{s:s%}", "value", line->value.p, line->value.n);
+        if (!body || !slice_copy(line->name, name, sizeof name))
+            rc = err_set(e, ERR_MEMORY, "no memory for a secret");
+        else
+            rc = call(m,
+                      &(struct client_request){
+                          .method = "PUT", .path = "{P}/secrets/{}", .at = {name}, .json = body},
+                      NULL, e);
         json_decref(body);
-        return err_set(e, ERR_INVALID, "the file of secrets has a line that is not NAME=VALUE");
     }
-    enum err_code rc =
-        call(m,
-             &(struct client_request){
-                 .method = "PUT", .path = "{P}/secrets/{}", .at = {text}, .json = body},
-             NULL, e);
-    json_decref(body);
-    return rc;
-}
-
-static enum err_code set_secrets(struct import *m, const char *path, struct err *e)
-{
-    if (!path)
-        return ERR_OK;
-    struct buf all;
-    buf_init_private(&all, SECRETS_MOST);
-    enum err_code rc = file_read(path, &all, e);
-    for (struct slice rest = buf_slice(&all); rc == ERR_OK && rest.p;) {
-        struct slice line = slice_split(&rest, '\n');
-        if (line.n && line.p[line.n - 1] == '\r')
-            line.n--;
-        rc = set_secret(m, line, e);
-    }
-    buf_done(&all);
     return rc;
 }
 
@@ -208,7 +267,7 @@ static enum err_code upload(void *arg, bool assets, const char *digest, struct s
     if (rc == ERR_OK && strcmp(answer_text(stored, "digest"), digest) != 0)
         rc = err_set(e, ERR_CONFLICT, "the server made another bundle of the assets %s", digest);
     json_decref(stored);
-    m->done->blobs++;
+    m->done->blobs += rc == ERR_OK;
     return rc;
 }
 
@@ -244,16 +303,18 @@ static json_t *body_of(json_t *version, json_t *base)
     return body;
 }
 
-/* The first setting in which the two differ; NULL: they are the same. */
-static const char *difference(const json_t *wanted, const json_t *made)
+static enum err_code disable(struct import *m, const char *function, const json_t *version,
+                             struct err *e)
 {
-    for (size_t i = 0; project_settings[i]; i++)
-        if (!json_equal(json_object_get(wanted, project_settings[i]),
-                        json_object_get(made, project_settings[i])))
-            return project_settings[i];
-    return json_equal(json_object_get(wanted, "number"), json_object_get(made, "number"))
-               ? NULL
-               : "number";
+    char number[24];
+    if (!json_is_true(json_object_get(version, "disabled")))
+        return ERR_OK;
+    snprintf(number, sizeof number, "%ju", (uintmax_t)answer_count(version, "number"));
+    return call(m,
+                &(struct client_request){.method = "POST",
+                                         .path = "{P}/functions/{}/versions/{}/disable",
+                                         .at = {function, number}},
+                NULL, e);
 }
 
 static enum err_code make_version(struct import *m, const char *function, json_t *version,
@@ -273,15 +334,11 @@ static enum err_code make_version(struct import *m, const char *function, json_t
                      "version %s of \"%s\" came out with another %s than the archive has: the "
                      "server's limits may be lower",
                      number, function, other);
-    if (rc == ERR_OK && json_is_true(json_object_get(version, "disabled")))
-        rc = call(m,
-                  &(struct client_request){.method = "POST",
-                                           .path = "{P}/functions/{}/versions/{}/disable",
-                                           .at = {function, number}},
-                  NULL, e);
+    m->done->versions += rc == ERR_OK;
+    if (rc == ERR_OK)
+        rc = disable(m, function, version, e);
     json_decref(made);
     json_decref(body);
-    m->done->versions++;
     return rc;
 }
 
@@ -291,61 +348,85 @@ static enum err_code promote(struct import *m, const json_t *f, struct err *e)
     char number[24];
     snprintf(number, sizeof number, "%ju", (uintmax_t)answer_count(f, "live"));
     json_t *body = json_pack("{s:b}", "skip_check", 1);
-    json_t *split = json_object_get(f, "split"), *promoted = NULL;
     enum err_code rc = call(m,
                             &(struct client_request){.method = "POST",
                                                      .path = "{P}/functions/{}/versions/{}/promote",
                                                      .at = {name, number},
                                                      .json = body},
-                            &promoted, e);
-    json_decref(promoted);
-    json_decref(body);
-    if (rc || !json_is_object(split))
-        return rc;
-    body = json_pack("{s:O}", "versions", split);
-    rc = call(m,
-              &(struct client_request){
-                  .method = "POST", .path = "{P}/functions/{}/split", .at = {name}, .json = body},
-              NULL, e);
+                            NULL, e);
     json_decref(body);
     return rc;
 }
 
+static enum err_code split(struct import *m, const json_t *f, struct err *e)
+{
+    json_t *body = json_pack("{s:O}", "versions", json_object_get(f, "split"));
+    enum err_code rc = call(m,
+                            &(struct client_request){.method = "POST",
+                                                     .path = "{P}/functions/{}/split",
+                                                     .at = {answer_text(f, "name")},
+                                                     .json = body},
+                            NULL, e);
+    json_decref(body);
+    return rc;
+}
+
+/* Makes what of it isn't there: of a function that is, is_begun() has said that it may go on. */
 static enum err_code make_function(struct import *m, json_t *f, struct err *e)
 {
     const char *name = answer_text(f, "name");
+    json_t *had = json_object_get(m->had, name), *shown = json_object_get(m->shown, name);
+    json_t *live = json_object_get(f, "live"), *shares = json_object_get(f, "split");
     json_t *versions = json_object_get(f, "versions"), *version, *base = NULL;
     json_t *body = json_pack("{s:s}", "name", name);
-    size_t i;
-    enum err_code rc =
-        call(m, &(struct client_request){.method = "POST", .path = "{P}/functions", .json = body},
-             NULL, e);
+    size_t i, there = json_array_size(had);
+    bool same = there == json_array_size(versions) &&
+                json_equal(json_object_get(shown, "version"), live) &&
+                json_equal(json_object_get(shown, "split"), shares);
+    enum err_code rc = ERR_OK;
+    if (!had)
+        rc = call(m,
+                  &(struct client_request){.method = "POST", .path = "{P}/functions", .json = body},
+                  NULL, e);
     json_decref(body);
     json_array_foreach(versions, i, version)
     {
-        if (rc == ERR_OK)
+        if (rc == ERR_OK && i >= there)
             rc = make_version(m, name, version, base, e);
+        else if (rc == ERR_OK && i + 1 == there &&
+                 !*answer_text(json_array_get(had, i), "disabled_at"))
+            rc = disable(m, name, version, e);
         base = version;
     }
-    if (rc == ERR_OK && json_is_integer(json_object_get(f, "live")))
+    if (rc == ERR_OK && !same && json_is_integer(live) &&
+        !json_equal(json_object_get(shown, "version"), live))
         rc = promote(m, f, e);
-    m->done->functions++;
+    if (rc == ERR_OK && !same && json_is_object(shares))
+        rc = split(m, f, e);
+    if (rc == ERR_OK)
+        *(same ? &m->done->found : &m->done->functions) += 1;
     return rc;
 }
 
 /* ---- all of it ---- */
 
-static enum err_code import_all(struct import *m, const struct import_wish *wish, struct err *e)
+/* Nothing changes here. */
+static enum err_code find_all(struct import *m, const struct import_source *source, struct err *e)
 {
-    json_t *functions = json_object_get(project_file_json(m->file), "functions"), *f;
-    size_t i;
     enum err_code rc = find_project(m, e);
     if (rc == ERR_OK)
         rc = find_functions(m, e);
+    return rc ? rc : find_secrets(m, source, e);
+}
+
+static enum err_code make_all(struct import *m, const struct import_source *source, struct err *e)
+{
+    json_t *functions = json_object_get(project_file_json(m->file), "functions"), *f;
+    size_t i;
+    m->done->begun = true;
+    enum err_code rc = make_project(m, e);
     if (rc == ERR_OK)
-        rc = set_secrets(m, wish->secrets, e);
-    if (rc == ERR_OK)
-        rc = find_secrets(m, e);
+        rc = set_secrets(m, &source->secrets, e);
     if (rc == ERR_OK)
         rc = project_file_each(m->file, upload, m, e);
     json_array_foreach(functions, i, f)
@@ -356,72 +437,115 @@ static enum err_code import_all(struct import *m, const struct import_wish *wish
     return rc;
 }
 
-enum err_code import_project(const struct context *server, const struct import_wish *wish,
-                             struct import_done *ret_done, struct err *e)
+enum err_code import_open(const char *file, const char *secrets, struct import_source *ret,
+                          struct err *e)
 {
-    struct project_file *file = NULL;
-    struct import_done done = {.functions = 0};
-    struct import m = {.done = &done};
-    struct context context = *server;
-    enum err_code rc = project_file_open(wish->file, &file, e);
+    struct import_source s = {.file = NULL};
+    enum err_code rc = secrets ? secrets_read(secrets, true, &s.secrets, e) : ERR_OK;
+    if (rc == ERR_OK)
+        rc = project_file_open(file, &s.file, e);
     if (rc)
-        return rc;
-    m.file = file;
-    const char *name =
-        wish->project ? wish->project : answer_text(project_file_json(file), "project");
-    if (!slice_copy(slice_str(name), done.project, sizeof done.project))
+        import_close(&s);
+    else
+        *ret = s;
+    return rc;
+}
+
+void import_close(struct import_source *s)
+{
+    project_file_close(s->file);
+    secrets_done(&s->secrets);
+}
+
+enum err_code import_judge_new(const struct import_source *s, struct err *e)
+{
+    return judge_secrets(s, answer_text(project_file_json(s->file), "project"), NULL, e);
+}
+
+enum err_code import_project(const struct context *server, const struct import_source *source,
+                             const char *project, struct import_done *ret_done, struct err *e)
+{
+    struct import m = {
+        .file = source->file, .done = ret_done, .had = json_object(), .shown = json_object()};
+    struct context context = *server;
+    enum err_code rc = ERR_OK;
+    *ret_done = (struct import_done){.functions = 0};
+    if (!project)
+        project = answer_text(project_file_json(source->file), "project");
+    if (!slice_copy(slice_str(project), ret_done->project, sizeof ret_done->project))
         rc = err_set(e, ERR_INVALID, "the project's name is too long");
     if (rc == ERR_OK) {
-        slice_copy(slice_str(done.project), context.project, sizeof context.project);
+        slice_copy(slice_str(ret_done->project), context.project, sizeof context.project);
         rc = client_open_as(&context, &m.client, e);
     }
     if (rc == ERR_OK)
-        rc = import_all(&m, wish, e);
-    client_close(m.client);
-    project_file_close(file);
+        rc = find_all(&m, source, e);
     if (rc == ERR_OK)
-        *ret_done = done;
+        rc = make_all(&m, source, e);
+    client_close(m.client);
+    json_decref(m.had);
+    json_decref(m.shown);
     return rc;
+}
+
+/* What an import that was broken off has left. */
+static void say_rest(const struct import_done *done)
+{
+    if (done->begun)
+        fprintf(stderr,
+                "made so far: %ju functions and %ju versions of others; none of these answers\n"
+                "next: the same command again goes on from there\n",
+                (uintmax_t)done->functions, (uintmax_t)done->versions);
+}
+
+static void print_done(const struct import_done *d, bool json)
+{
+    if (json) {
+        json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I}", "project", d->project, "functions",
+                              (json_int_t)d->functions, "versions", (json_int_t)d->versions,
+                              "blobs", (json_int_t)d->blobs, "found", (json_int_t)d->found);
+        show_json(o);
+        json_decref(o);
+        return;
+    }
+    printf("%s: %ju functions with %ju versions\n", d->project, (uintmax_t)d->functions,
+           (uintmax_t)d->versions);
+    if (d->found)
+        printf("%ju functions were there already, the same\n", (uintmax_t)d->found);
 }
 
 int cmd_import(int argc, char **argv)
 {
     bool json = false;
-    struct import_wish wish = {.file = NULL};
+    const char *project = NULL, *secrets = NULL;
     const struct flag flags[] = {
-        {.name = "project",
-         .value = "P",
-         .help = "instead of the archive's",
-         .text = &wish.project},
+        {.name = "project", .value = "P", .help = "instead of the archive's", .text = &project},
         {.name = "secrets",
          .value = "FILE",
-         .help = "NAME=VALUE lines: secrets to set first",
-         .text = &wish.secrets},
+         .help = "NAME=VALUE lines: secrets to set first; a file of mode 0600",
+         .text = &secrets},
         FLAG_JSON(json),
         {0},
     };
     struct words words;
-    struct import_done done;
+    struct import_source source = {.file = NULL};
+    struct import_done done = {.begun = false};
     struct context context;
     struct err e;
     int status = args_parse("import", argc, argv, flags, &words, 1, 1);
     if (status >= 0)
         return status;
-    wish.file = words.at[0];
     enum err_code rc = context_find(&context, &e);
     if (rc == ERR_OK)
-        rc = import_project(&context, &wish, &done, &e);
-    if (rc)
-        return client_fail(NULL, &e);
-    if (json) {
-        json_t *o = json_pack("{s:s, s:I, s:I, s:I}", "project", done.project, "functions",
-                              (json_int_t)done.functions, "versions", (json_int_t)done.versions,
-                              "blobs", (json_int_t)done.blobs);
-        show_json(o);
-        json_decref(o);
-    } else {
-        printf("%s: %ju functions with %ju versions\n", done.project, (uintmax_t)done.functions,
-               (uintmax_t)done.versions);
+        rc = import_open(words.at[0], secrets, &source, &e);
+    if (rc == ERR_OK)
+        rc = import_project(&context, &source, project, &done, &e);
+    import_close(&source);
+    if (rc) {
+        status = client_fail(NULL, &e);
+        say_rest(&done);
+        return status;
     }
+    print_done(&done, json);
     return 0;
 }

@@ -1,8 +1,9 @@
 /* `wasmcloud restore`: a data folder from a backup, for `serve --data DIR`.
  *
  * The archive is unpacked into DIR/restore.part and judged as `backup verify` does; only then its
- * parts take their places, the database last. Images, the route table and the first token are made
- * again by the server's first start. */
+ * parts take their places, the database last. As long as there is a restore.part no server starts
+ * on the folder (serve_from.c), and the next restore starts over. Images, the route table and the
+ * first token are made again by the server's first start. */
 #include "base/brand.h"
 #include "cli/args.h"
 #include "cli/backup_file.h"
@@ -14,15 +15,30 @@
 #include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char part[] = "restore.part";
+static const char part[] = RESTORE_PART;
 
-/* Opens the folder, made if need be; it must be empty. */
-static enum err_code open_target(const char *path, int *ret_fd, struct err *e)
+/* What put_in_place() puts there, the database last. */
+static const char *const places[] = {"blobs", "keys", "db.sqlite", NULL};
+
+static bool is_of_backup(const char *name)
 {
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+    for (const char *const *p = places; *p; p++)
+        if (strcmp(*p, name) == 0)
+            return true;
+    return false;
+}
+
+/* Opens the folder, made if need be; it must be empty, but for what a restore has left that was
+ * broken off (*ret_again). */
+static enum err_code open_target(const char *path, bool *ret_made, int *ret_fd, bool *ret_again,
+                                 struct err *e)
+{
+    *ret_made = mkdir(path, 0700) == 0;
+    if (!*ret_made && errno != EEXIST)
         return err_errno(e, "can't make the folder %s", path);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int again = fd < 0 ? -1 : openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -33,11 +49,19 @@ static enum err_code open_target(const char *path, int *ret_fd, struct err *e)
             close(fd);
         return rc;
     }
-    bool empty = true;
-    for (struct dirent *f; (f = readdir(d));)
-        empty = empty && (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0);
+    bool empty = true, foreign = false;
+    *ret_again = false;
+    for (struct dirent *f; (f = readdir(d));) {
+        if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
+            continue;
+        empty = false;
+        if (strcmp(f->d_name, part) == 0)
+            *ret_again = true;
+        else if (!is_of_backup(f->d_name))
+            foreign = true;
+    }
     closedir(d);
-    if (!empty) {
+    if (!empty && (!*ret_again || foreign)) {
         close(fd);
         return err_set(e, ERR_CONFLICT,
                        "the folder %s is not empty: restore into a new one, and keep the old one "
@@ -99,14 +123,34 @@ static enum err_code bring_keys(const char *from, const struct backup_facts *f, 
 
 static enum err_code put_in_place(int part_fd, int data, struct err *e)
 {
-    static const char *const parts[] = {"blobs", "keys", "db.sqlite"};
     if (syncfs(part_fd) < 0)
         return err_errno(e, "writing to disk");
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (renameat(part_fd, parts[i], data, parts[i]) < 0)
-            return err_errno(e, "putting %s in its place", parts[i]);
+    for (const char *const *p = places; *p; p++)
+        if (renameat(part_fd, *p, data, *p) < 0)
+            return err_errno(e, "putting %s in its place", *p);
     if (unlinkat(data, part, AT_REMOVEDIR) < 0 || fsync(data) < 0)
         return err_errno(e, "writing to disk");
+    return ERR_OK;
+}
+
+/* The folder restore.part, ours alone while its descriptor is open; what an earlier restore has
+ * left goes. */
+static enum err_code open_part(int target, const char *data, bool again, int *ret_fd, struct err *e)
+{
+    if (!again && mkdirat(target, part, 0700) < 0)
+        return err_errno(e, "can't write to the folder %s", data);
+    int fd = openat(target, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, "can't write to the folder %s", data);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        return err_set(e, ERR_CONFLICT, "another restore is filling the folder %s", data);
+    }
+    if (again) {
+        backup_unpack_remove(fd);
+        backup_unpack_remove(target);
+    }
+    *ret_fd = fd;
     return ERR_OK;
 }
 
@@ -115,27 +159,30 @@ static enum err_code restore(const char *file, const char *data, const char *key
 {
     char path[PATH_MAX];
     int target = -1, folder = -1;
+    bool made = false, again = false;
     if ((size_t)snprintf(path, sizeof path, "%s/%s", data, part) >= sizeof path)
         return err_set(e, ERR_INVALID, "the folder's name is too long");
-    enum err_code rc = open_target(data, &target, e);
+    enum err_code rc = open_target(data, &made, &target, &again, e);
     if (rc)
         return rc;
-    if (mkdirat(target, part, 0700) < 0 ||
-        (folder = openat(target, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-        rc = err_errno(e, "can't write to the folder %s", data);
+    rc = open_part(target, data, again, &folder, e);
+    bool ours = rc == ERR_OK;
     if (rc == ERR_OK)
         rc = backup_unpack(file, folder, path, ret_facts, e);
     if (rc == ERR_OK)
         rc = bring_keys(keys, ret_facts, folder, e);
     if (rc == ERR_OK)
         rc = put_in_place(folder, target, e);
-    if (rc && folder >= 0)
+    if (rc && ours) {
         backup_unpack_remove(folder);
-    if (rc)
+        backup_unpack_remove(target);
         unlinkat(target, part, AT_REMOVEDIR);
+    }
     if (folder >= 0)
         close(folder);
     close(target);
+    if (rc && made)
+        rmdir(data);
     return rc;
 }
 

@@ -121,7 +121,8 @@ def test_without_keys(original, serve, tmp_path):
     for key in (original.data / "keys").iterdir():
         assert key.read_bytes() not in bare.read_bytes(), key
     refused = cli("restore", bare, "--data", tmp_path / "data", status=2)
-    assert "--keys-from" in refused.err and not list((tmp_path / "data").iterdir())
+    assert "--keys-from" in refused.err and not (tmp_path / "data").exists()
+    (tmp_path / "data").mkdir()
     wrong = tmp_path / "wrong"
     wrong.mkdir()
     for name in ("signing", "secrets", "node"):
@@ -207,7 +208,7 @@ def test_damaged_archives_are_refused(original, tmp_path):
         refused = cli("backup", "verify", path, status=1)
         assert text in refused.err, (name, refused)
         cli("restore", path, "--data", tmp_path / "data", status=1)
-        assert not list((tmp_path / "data").iterdir()), name
+        assert not (tmp_path / "data").exists(), name
     for name, content in {"cut": whole[:len(whole) // 2], "cut at the end": whole[:-2000],
                           "more behind it": whole + b"x" * 512, "empty": b"",
                           "a link": b"", "no archive": os.urandom(4096)}.items():

@@ -1,6 +1,7 @@
 """Export and import: the same functions, the same version numbers, byte-equal answers, on another
 server."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -110,8 +111,62 @@ def test_import_into_another_server(original, serve, tmp_path):
     same(original, server)
     cli("export", "default", tmp_path / "again.tar")
     assert (tmp_path / "again.tar").read_bytes() == original.file.read_bytes()
-    assert "already" in cli("import", original.file, status=1).err
+    again = cli("import", original.file, "--json").json
+    assert again["found"] == 5 and again["functions"] == again["versions"] == 0
     assert state(server) == state(original)
+    assert server.api.post(f"{P}/functions/env/versions/2/promote", json={"skip_check": True}).status_code == 200
+    changed = state(server)
+    refused = cli("import", original.file, status=1).err
+    assert '"env" already, and it is another' in refused and "made so far" not in refused
+    assert state(server) == changed
+
+
+def described(entries, project):
+    return entries | {"project.json": json.dumps(project).encode()}
+
+
+def begun(entries, functions, versions):
+    """What an import of the archive has made when it is broken off somewhere, as an archive."""
+    project = json.loads(entries["project.json"])
+    project["functions"] = project["functions"][:functions]
+    project["functions"][-1]["versions"] = project["functions"][-1]["versions"][:versions]
+    project["functions"][-1] |= {"live": None, "split": None}
+    return described(entries, project)
+
+
+def test_import_goes_on_where_it_was_broken_off(original, serve, tmp_path):
+    server = serve()
+    cli = Cli(tmp_path, server)
+    good = members(original.file)
+    order = [f["name"] for f in json.loads(good["project.json"])["functions"]]
+    assert order[:3] == ["back", "echo", "env"]
+    for functions, versions in ((1, 0), (1, 2), (2, 2), (3, 3)):
+        cli("import", pack(tmp_path / "part.tar", begun(good, functions, versions)))
+    process = cli.start("import", original.file)  # and one that is really killed
+    eventually(lambda: process.poll() is not None or
+               server.api.get(f"{P}/functions/{order[3]}").status_code == 200)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    process.stderr.close()
+    cli("import", original.file)
+    same(original, server)
+    assert cli("import", original.file, "--json").json["found"] == 5
+
+
+def test_import_says_what_it_has_made(original, serve, tmp_path):
+    """The server refuses what no schema can: then the rest can be made when that is mended."""
+    server = serve()
+    cli = Cli(tmp_path, server)
+    good = members(original.file)
+    project = json.loads(good["project.json"])
+    wrong = json.loads(good["project.json"])
+    next(f for f in wrong["functions"] if f["name"] == "env")["versions"][2]["limits"] = {"memory": "1TiB"}
+    failed = cli("import", pack(tmp_path / "wrong.tar", described(good, wrong)), status=2)
+    assert "memory" in failed.err and "made so far: 2 functions" in failed.err and "again goes on" in failed.err
+    assert state(server)["env"][0] is None, "nothing half made is live"
+    assert cli("import", pack(tmp_path / "right.tar", described(good, project)), "--json").json["found"] == 2
+    same(original, server)
 
 
 def test_every_version_answers_the_same(original, serve, tmp_path):
@@ -160,13 +215,81 @@ def test_serve_from_without_a_folder(original, tmp_path):
     assert not list(tmp_path.glob("wasmcloud-from-*"))
 
 
-def test_serve_from_a_broken_archive(original, tmp_path):
-    (tmp_path / "bad.tar").write_bytes(original.file.read_bytes()[:5000])
-    done = subprocess.run([binary(), "serve", "--from", tmp_path / "bad.tar", "--data", tmp_path / "data",
-                           "--listen-platform=127.0.0.1:0", "--listen-functions=localhost:0"],
-                          capture_output=True, timeout=60,
-                          env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]})
-    assert done.returncode == 1 and b"archive" in done.stderr, done.stderr
+def start(folder, *words):
+    """`serve` of what ends by itself."""
+    return subprocess.run([binary(), "serve", "--data", folder / "data", "--listen-platform=127.0.0.1:0",
+                           "--listen-functions=localhost:0", *words], capture_output=True, timeout=60,
+                          env={"HOME": str(folder), "PATH": os.environ["PATH"]})
+
+
+def test_serve_from_leaves_a_folder_as_it_was(original, tmp_path):
+    """Whether the archive is refused before the server begins, or by the server."""
+    good = members(original.file)
+    wrong = json.loads(good["project.json"])
+    wrong["functions"][0]["versions"][0]["limits"] = {"memory": "1TiB"}
+    secret = json.loads(good["project.json"])
+    secret["functions"][0]["versions"][0]["secrets"] = ["KEY"]
+    (tmp_path / "cut.tar").write_bytes(original.file.read_bytes()[:5000])
+    cases = [(tmp_path / "cut.tar", b"archive"), (tmp_path / "none.tar", b"no file"),
+             (pack(tmp_path / "secret.tar", described(good, secret)), b"use secrets"),
+             (pack(tmp_path / "wrong.tar", described(good, wrong)), b"memory")]
+    for file, text in cases:
+        for there in (False, True):
+            done = start(tmp_path, "--from", file)
+            assert done.returncode in (1, 2, 3) and text in done.stderr, done.stderr
+            assert (tmp_path / "data").exists() == there
+            assert not there or not list((tmp_path / "data").iterdir())
+            if not there:
+                (tmp_path / "data").mkdir()
+        (tmp_path / "data").rmdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/precious").write_text("mine")
+    assert b"not new" in start(tmp_path, "--from", original.file).stderr
+    assert [p.name for p in (tmp_path / "data").iterdir()] == ["precious"]
+
+
+def test_no_server_begins_with_half_a_project(original, serve, tmp_path):
+    data = tmp_path / "data"
+    (data / "keys").mkdir(parents=True)
+    (data / "from.part").touch()
+    (data / "db.sqlite").write_text("half")
+    (data / "keys/node").write_bytes(bytes(32))
+    refused = start(tmp_path)
+    assert refused.returncode == 1 and b"half filled" in refused.stderr and b"serve --from FILE" in refused.stderr
+    assert (data / "db.sqlite").read_text() == "half"
+    with open(data / "from.part") as filling:
+        fcntl.flock(filling, fcntl.LOCK_EX)
+        assert b"another server is filling" in start(tmp_path, "--from", original.file).stderr
+    assert (data / "db.sqlite").read_text() == "half"
+    server = serve(tmp_path, **{"from": original.file})
+    assert not (data / "from.part").exists()
+    same(original, server)
+
+
+def test_secrets_of_an_import(serve, guests, tmp_path):
+    """A file is judged as a whole, and before anything changes; its values are in no message."""
+    source, target = serve(), serve()
+    assert source.api.put(f"{P}/secrets/KEY", json={"value": "the-first"}).status_code == 200
+    source.deploy("env", guests / "cwa-env.wasm", secrets=["KEY"])
+    Cli(tmp_path, source)("export", "default", tmp_path / "it.tar")
+    cli, file = Cli(tmp_path, target), tmp_path / "secrets"
+    file.write_text("KEY=hunter2\n")
+    file.chmod(0o644)
+    cases = [("", None, 2, "doesn't have: KEY"), ("KEY=hunter2", 0o644, 4, "chmod 600"),
+             ("KEY=hunter2", 0o640, 4, "chmod 600"), ("OTHER=hunter2", 0o600, 2, "doesn't have: KEY"),
+             ("KEY=hunter2\nhunter2", 0o600, 2, "line 2"), ("KEY=hunter2\nKEY=hunter2", 0o600, 2, "line 2"),
+             ("KEY=", 0o600, 2, "no value"), ("KEY=hunter2\0", 0o600, 2, "NUL"),
+             ("KEY=" + "hunter2" * 1000, 0o600, 2, "5 KiB")]
+    for text, mode, status, says in cases:
+        words = ["--secrets", file] if mode else []
+        file.write_text(text)
+        file.chmod(mode or 0o600)
+        refused = cli("import", tmp_path / "it.tar", "--project", "fresh", *words, status=status)
+        assert says in refused.err and "hunter2" not in refused.err and "made so far" not in refused.err
+        assert target.api.get("/v1/projects/fresh").status_code == 404, text
+    file.write_text("# its own\nKEY=the-second\n")
+    cli("import", tmp_path / "it.tar", "--secrets", file)
+    assert invoke(target, "env", target="/?KEY") == (200, b"the-second")
 
 
 def test_damaged_archives_are_refused_before_anything_changes(original, serve, tmp_path):
@@ -176,8 +299,8 @@ def test_damaged_archives_are_refused_before_anything_changes(original, serve, t
     module = next(n for n in good if n.startswith("modules/"))
     project = json.loads(good["project.json"])
 
-    def described(**changes):
-        return good | {"project.json": json.dumps(project | changes).encode()}
+    def changed(**changes):
+        return described(good, project | changes)
 
     backwards = json.loads(json.dumps(project["functions"]))
     next(f for f in backwards if f["name"] == "env")["versions"].reverse()
@@ -185,16 +308,16 @@ def test_damaged_archives_are_refused_before_anything_changes(original, serve, t
         "a bit": ({n: flip(c) if n == module else c for n, c in good.items()}, "damaged"),
         "a module is missing": ({n: c for n, c in good.items() if n != module}, "lacks"),
         "no description": ({n: c for n, c in good.items() if n != "project.json"}, "none of a project"),
-        "another format": (described(format=2), "another format"),
-        "no functions": (described(functions=None), "describes no project"),
-        "versions out of order": (described(functions=backwards), "not in order"),
+        "another format": (changed(format=2), "another format"),
+        "no functions": (changed(functions=None), "describes no project"),
+        "versions out of order": (changed(functions=backwards), "not in order"),
         "a name from elsewhere": (good | {"../x": b""}, "none of a project"),
         "no JSON": (good | {"project.json": b"{]"}, "not readable"),
     }
     for name, (entries, text) in cases.items():
-        refused = cli("import", pack(tmp_path / "bad.tar", entries), status=1)
+        refused = cli("import", pack(tmp_path / "bad.tar", entries), "--project", "fresh", status=1)
         assert text in refused.err, (name, refused)
-        assert state(server) == {}, name
+        assert server.api.get("/v1/projects/fresh").status_code == 404, name
 
 
 def test_another_project_and_quota(original, serve, tmp_path):
