@@ -129,7 +129,7 @@ static bool read_query(struct api_request *r, struct store_usage_query *q)
     if (!api_query(r, "function", text, sizeof text))
         return true;
     if (store_function(r->api->store, r->project.id, slice_str(text), &f, &e)) {
-        api_refuse_field(r, "function", "there is no function \"%s\" in this project", text);
+        api_refuse(r, ERR_NOT_FOUND, "there is no function \"%s\"", text);
         return false;
     }
     q->function = f.id;

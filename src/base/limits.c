@@ -90,8 +90,8 @@ enum err_code limits_set(struct limits *l, struct slice name, struct slice value
             names[i] = limit_rows[i].name;
         const char *near = nearest_word(name, names, LIMIT_COUNT);
         return err_set(e, ERR_INVALID,
-                       "there is no limit \"%.*s\"%s%s%s; `" BRAND_COMMAND " limits` lists them",
-                       SLICE_ARG(name), near ? ", did you mean \"" : "", near ? near : "",
+                       "there is no limit \"%.*s\"%s%s%s `" BRAND_COMMAND " limits` lists them",
+                       SLICE_ARG(name), near ? ", did you mean \"" : ";", near ? near : "",
                        near ? "\"?" : "");
     }
     const struct limit_row *row = &limit_rows[id];

@@ -56,7 +56,7 @@ static json_t *row_json(const struct command *c, const char *path)
         json_array_append_new(row.words, json_string("--json"));
     else if (c->run)
         args_flags(c, path, add_flag, &row);
-    row.functions = c->run && wants(c, "NAME") && !names_another(path);
+    row.functions = c->run && ((wants(c, "NAME") && !names_another(path)) || wants(c, "FUNCTION"));
     row.files = c->run && (wants(c, "FILE") || wants(c, "DIR"));
     return json_pack("{s:s, s:o, s:o, s:b, s:b}", "path", path, "words", row.words, "values",
                      row.values, "functions", row.functions, "files", row.files);

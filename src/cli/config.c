@@ -89,7 +89,11 @@ static int check_command(int argc, char **argv)
     enum err_code rc = config_check(l.path, add, &l, &e);
     if (rc && rc != ERR_USAGE) {
         json_decref(l.problems);
-        return command_fail(&e);
+        int failed = command_fail(&e);
+        if (rc == ERR_NOT_FOUND)
+            fprintf(stderr, "next: " BRAND_COMMAND " config init%s%s\n", words.n ? " " : "",
+                    words.n ? l.path : "");
+        return failed;
     }
     if (json) {
         json_t *o = json_pack("{s:s, s:b, s:o}", "file", l.path, "good", rc == ERR_OK, "problems",

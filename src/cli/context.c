@@ -327,6 +327,8 @@ enum err_code context_use(const char *text, struct err *e)
     struct choice c = {.text = text};
     struct err ignored;
     struct context now;
+    if (!*text)
+        return err_set(e, ERR_USAGE, "an address, or a part of one, is expected");
     if (context_url(text, c.url, sizeof c.url, &ignored))
         c.url[0] = '\0';
     enum err_code rc = context_each(choose, &c, e);

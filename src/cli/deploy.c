@@ -95,8 +95,8 @@ static enum err_code make_patch(struct deploy *d, struct err *e)
 static enum err_code take_manifest(struct deploy *d, const char *folder, struct err *e)
 {
     char *file;
-    bool here = strcmp(folder, ".") == 0;
-    if (asprintf(&file, "%s%s%s", here ? "" : folder, here ? "" : "/", MANIFEST_FILE) < 0)
+    bool here = strcmp(folder, ".") == 0, slash = here || folder[strlen(folder) - 1] == '/';
+    if (asprintf(&file, "%s%s%s", here ? "" : folder, slash ? "" : "/", MANIFEST_FILE) < 0)
         return err_set(e, ERR_MEMORY, "out of memory");
     enum err_code rc = manifest_read(file, &d->manifest, e);
     struct manifest *m = d->manifest;
@@ -150,8 +150,9 @@ static int prepare(struct deploy *d, struct err *e)
 
 /* ---- where folder and server differ ---- */
 
+/* *ret_new: there is no version to differ from. */
 static enum err_code find_drift(struct client *c, const struct deploy *d, json_t **ret_drift,
-                                struct err *e)
+                                bool *ret_new, struct err *e)
 {
     json_t *base = NULL, *after = json_copy(d->patch), *policy = NULL;
     char digest[DIGEST_TEXT + 1];
@@ -167,6 +168,7 @@ static enum err_code find_drift(struct client *c, const struct deploy *d, json_t
         json_object_set(after, "policy", policy);
     if (rc == ERR_OK && !(*ret_drift = drift_find(base, after)))
         rc = err_set(e, ERR_MEMORY, "out of memory");
+    *ret_new = base == NULL;
     json_decref(base);
     json_decref(after);
     json_decref(policy);
@@ -246,17 +248,18 @@ static int deploy(struct deploy *d)
     struct client *c = NULL;
     struct err e;
     json_t *answer = NULL, *drift = NULL;
+    bool new = false;
     int status = prepare(d, &e);
     if (status >= 0)
         return status;
     enum err_code rc = client_open(d->project, &c, &e);
     if (rc == ERR_OK && (d->manifest || d->dry_run || d->exact))
-        rc = find_drift(c, d, &drift, &e);
+        rc = find_drift(c, d, &drift, &new, &e);
     if (rc == ERR_OK && d->exact)
         drift_take_away(drift, d->patch);
     if (rc == ERR_OK && d->dry_run && d->json)
         show_json(drift);
-    else if (rc == ERR_OK)
+    else if (rc == ERR_OK && (d->dry_run || !new))
         drift_show(d->name, drift, d->dry_run);
     if (rc == ERR_OK && d->dry_run)
         goto out;
@@ -355,8 +358,19 @@ int cmd_deploy(int argc, char **argv)
     int status = args_parse("deploy", argc, argv, flags, &words, 0, 1);
     if (status >= 0)
         return status;
-    if (d.response && strcmp(d.response, "cgi") && strcmp(d.response, "text"))
-        return command_usage("deploy", "--response is cgi or text, not \"%s\"", d.response);
+    /* the same as in a manifest, and as early */
+    const struct client_pair same[] = {{"name", d.name},
+                                       {"check", d.check},
+                                       {"response", d.response},
+                                       {"preview", d.preview},
+                                       {"capture", d.capture}};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        struct err why, e;
+        if (same[i].value && manifest_judge(same[i].name, slice_str(same[i].value), &why)) {
+            err_set(&e, why.code, "--%s: %s", same[i].name, why.text);
+            return command_fail(&e);
+        }
+    }
     d.file = words.n ? words.at[0] : NULL;
     d.typed.verb = "deploy";
     d.typed.argc = argc;

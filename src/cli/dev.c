@@ -162,7 +162,7 @@ static enum err_code start_server(struct dev *d, struct err *e)
                                 "--spool-size",
                                 "4194304",
                                 "--limits",
-                                "deploys-per-hour=0,api-rate=0,drain=1s",
+                                "deploys-per-hour=0,api-rate=0,drain=3s",
                                 NULL};
     int ready[2];
     if (pipe2(ready, O_CLOEXEC))
@@ -326,10 +326,11 @@ static int dev(struct dev *d, const char *folder)
     struct err e;
     enum err_code rc = ERR_OK;
     if (chdir(folder))
-        rc = err_errno(&e, "can't enter the folder %s", folder);
-    if (!rc)
-        rc = manifest_read(MANIFEST_FILE, &m, &e);
-    if (rc == ERR_NOT_FOUND)
+        rc = errno == ENOENT
+                 ? err_set(&e, ERR_NOT_FOUND, "there is no folder %s: make one with `%s new NAME`",
+                           folder, BRAND_COMMAND)
+                 : err_errno(&e, "can't enter the folder %s", folder);
+    else if ((rc = manifest_read(MANIFEST_FILE, &m, &e)) == ERR_NOT_FOUND)
         err_set(&e, rc, "there is no %s in %s: make a folder with `%s new NAME`", MANIFEST_FILE,
                 folder, BRAND_COMMAND);
     if (!rc)

@@ -135,6 +135,8 @@ int cmd_logs(int argc, char **argv)
         json_t *items = json_object_get(answer, "items");
         for (size_t i = 0; i < json_array_size(items) && !json; i++)
             print_line(json_array_get(items, i));
+        if (!json && show_on_terminal() && json_array_size(items) == 0)
+            puts("No lines.");
         if (json)
             show_json(answer);
         else if (answer_count(answer, "lost"))

@@ -123,27 +123,39 @@ static enum err_code no_memory(const struct reader *r)
     return err_set(r->err, ERR_MEMORY, "no memory for %s", r->m->file);
 }
 
+static enum err_code judge_text(const struct manifest_key *k, struct slice text, struct err *e)
+{
+    char list[128] = "";
+    size_t n = 0, used = 0;
+    if (k->judge && k->judge(text, e))
+        return e->code;
+    for (; k->words && k->words[n]; n++) {
+        if (slice_eq(text, slice_str(k->words[n])))
+            return ERR_OK;
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "", k->words[n]);
+    }
+    const char *near = nearest_word(text, k->words, n);
+    return n ? err_set(e, ERR_INVALID, "%s is one of %s%s%s%s", k->name, list,
+                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "")
+             : ERR_OK;
+}
+
+enum err_code manifest_judge(const char *key, struct slice text, struct err *e)
+{
+    for (const struct manifest_key *k = manifest_keys; k->name; k++)
+        if (strcmp(k->name, key) == 0)
+            return judge_text(k, text, e);
+    return ERR_OK;
+}
+
 static enum err_code read_text(struct reader *r, const struct manifest_key *k)
 {
     struct err why = {0};
     enum err_code rc = plain_text(r, k->name);
     struct slice text = text_of(r);
-    if (rc == ERR_OK && k->judge)
-        rc = judged(r, k->judge(text, &why), &why);
-    if (rc == ERR_OK && k->words) {
-        size_t n = 0;
-        char list[128] = "";
-        for (size_t i = 0, used = 0; k->words[i]; i++, n++)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
-                                     k->words[i]);
-        size_t i = 0;
-        while (i < n && !slice_eq(text, slice_str(k->words[i])))
-            i++;
-        const char *near = i == n ? nearest_word(text, k->words, n) : NULL;
-        if (i == n)
-            rc = AT(r, "%s is one of %s%s%s%s", k->name, list, near ? "; did you mean \"" : "",
-                    near ? near : "", near ? "\"?" : "");
-    }
+    if (rc == ERR_OK)
+        rc = judged(r, judge_text(k, text, &why), &why);
     if (rc)
         return rc;
     if (k->kind == MANIFEST_SETTING)

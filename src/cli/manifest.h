@@ -57,6 +57,9 @@ enum err_code manifest_read(const char *file, struct manifest **ret_manifest,
                             struct err *e) MUST_CHECK;
 void manifest_free(struct manifest *m); /* accepts NULL */
 
+/* Is this a value of the key, which is one of text? ERR_INVALID with the reason. */
+enum err_code manifest_judge(const char *key, struct slice text, struct err *e) MUST_CHECK;
+
 /* `path` as seen from where we are; the caller's. NULL without memory. */
 char *manifest_at(const struct manifest *m, const char *path);
 

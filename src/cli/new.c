@@ -182,7 +182,9 @@ int cmd_new(int argc, char **argv)
         show_json(made);
         json_decref(made);
     } else {
-        printf("made %s/\nnext: cd %s && %s dev\n", path, path, BRAND_COMMAND);
+        printf("made %s/\nnext: cd ", path);
+        show_word(stdout, path);
+        printf(" && " BRAND_COMMAND " dev\n");
     }
     return 0;
 }

@@ -80,30 +80,15 @@ static void list_rule(void *arg, const char *rule)
     fputc('\n', stderr);
 }
 
-/* In single quotes, unless it is plain (POSIX shell, 2.2.2). */
-static bool add_quoted(struct buf *out, const char *word)
-{
-    static const char plain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@%+,";
-    if (*word && word[strspn(word, plain)] == '\0')
-        return buf_addf(out, " %s", word);
-    bool ok = buf_add(out, " '", 2);
-    for (; *word && ok; word++)
-        ok = *word == '\'' ? buf_addf(out, "'\\''") : buf_add(out, word, 1);
-    return ok && buf_add(out, "'", 1);
-}
-
 /* The command line that agrees. */
 static void print_next(const struct opens *typed)
 {
-    struct buf line;
-    buf_init(&line, 64 << 10);
-    bool ok = true;
-    for (int i = 1; i < typed->argc && ok; i++)
-        ok = add_quoted(&line, typed->argv[i]);
-    if (ok && buf_add(&line, "", 1))
-        fprintf(stderr, "next: %s %s --yes%s\n", BRAND_COMMAND, typed->verb, buf_data(&line));
-    buf_done(&line);
+    fprintf(stderr, "next: %s %s --yes", BRAND_COMMAND, typed->verb);
+    for (int i = 1; i < typed->argc; i++) {
+        putc(' ', stderr);
+        show_word(stderr, typed->argv[i]);
+    }
+    putc('\n', stderr);
 }
 
 static bool ask(void)
@@ -147,8 +132,8 @@ enum err_code opens_agreed(struct client *c, const char *name, const struct poli
         typed->refused = !ask();
         return typed->refused ? err_set(e, ERR_NEEDS_AGREEMENT, "nothing was changed") : ERR_OK;
     }
-    return err_set(e, ERR_NEEDS_AGREEMENT, "%s was not deployed: nobody agreed to what it newly opens",
-                   name);
+    return err_set(e, ERR_NEEDS_AGREEMENT,
+                   "%s was not deployed: nobody agreed to what it newly opens", name);
 }
 
 enum err_code opens_version_agreed(struct client *c, const char *name, const char *number,

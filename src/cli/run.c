@@ -292,7 +292,10 @@ static int report(const struct run_args *a, const struct runner_end *end,
     if (a->ledger || a->json)
         print_ledger(l, a->json, judged);
     json_decref(judged);
-    if (!same && !end->signal)
+    if (end->broken)
+        fprintf(stderr, "%s: can't write to standard output: %s\n", BRAND_COMMAND,
+                strerror(end->broken));
+    if (end->broken || (!same && !end->signal))
         return EXIT_OWN_FAILURE;
     return end->signal ? 128 + end->signal
                        : exit_of_run((enum err_code)l->head.reason, l->head.status);

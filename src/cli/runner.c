@@ -250,10 +250,12 @@ static void move_output(struct runner *r)
             buf_consume(&r->output, (size_t)w);
             written += (uint32_t)w;
         } else if (errno != EINTR && errno != EAGAIN) {
-            if (errno != EPIPE)
-                fprintf(stderr, "standard output: %s\n", strerror(errno));
             r->out.open = false; /* what it prints further is of no use */
-            give_up(r, SIGPIPE);
+            if (errno != EPIPE)
+                r->result->broken = errno;
+            else if (!r->result->signal)
+                r->result->signal = SIGPIPE;
+            cancel(r, ERR_CANCELLED);
         }
     }
     uint32_t free = r->gratis < written ? (uint32_t)r->gratis : written;
@@ -565,7 +567,7 @@ enum err_code runner_run(const struct runner_job *job, struct runner_end *ret_en
         .e = e,
         .result = ret_end,
     };
-    ret_end->signal = 0;
+    ret_end->signal = ret_end->broken = 0;
     buf_init(&ret_end->capture, TAPE_MOST);
     crypto_hash_sha256_init(&r.hash);
     buf_init(&r.output, FRAME_CREDIT_INITIAL + PLAY_HEAD);

@@ -34,6 +34,7 @@ struct runner_end {
     struct buf capture; /* the tape of a run that was to be kept: the caller's, buf_done(); may be
                            empty */
     int signal; /* SIGINT, SIGTERM: somebody ended it; SIGPIPE: nobody read its output; else 0 */
+    int broken; /* errno, where its output could not be written; else 0 */
 };
 
 /* Runs it to its end. ERR_OK: *ret_end says how it ended, whatever that was. Otherwise the

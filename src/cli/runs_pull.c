@@ -113,8 +113,13 @@ int runs_pull(int argc, char **argv)
         json_decref(all);
         return 0;
     }
-    printf("%s: %u records%s\n", file, tape.count,
+    if (!show_on_terminal()) {
+        puts(file);
+        return 0;
+    }
+    printf("%s: %u records%s\nnext: " BRAND_COMMAND " run --replay ", file, tape.count,
            tape.whole ? "" : ", cut at the limit \"capture\"");
-    printf("replay it: " BRAND_COMMAND " run --replay %s\n", file);
+    show_word(stdout, file);
+    putchar('\n');
     return 0;
 }

@@ -4,6 +4,7 @@
  * never from the command line, where every process of the machine and the
  * shell's history have it. One that is typed there all the same is refused and
  * not repeated. */
+#include "api/settings.h"
 #include "base/brand.h"
 #include "cli/args.h"
 #include "cli/client.h"
@@ -64,6 +65,8 @@ static int secret_set(int argc, char **argv)
                              "and give the new one on standard input or at the prompt");
     struct buf value;
     struct err e;
+    if (settings_variable(slice_str(words.at[0]), &e)) /* before anybody types a value for it */
+        return command_usage("secret set", "%s", e.text);
     buf_init_private(&value, VALUE_MOST);
     if (prompt_value(words.at[0], &value, &e))
         status = command_fail(&e);

@@ -15,6 +15,9 @@ bool show_on_terminal(void);
 /* Writes text from a guest or server; on a terminal each control byte as \xNN. */
 void show_text(FILE *f, struct slice text);
 
+/* Writes a word as a POSIX shell takes it (2.2.2): in single quotes, unless it is plain. */
+void show_word(FILE *f, const char *word);
+
 /* "1.2 MiB", "640 B"; "412 µs", "1.2 ms", "3.4 s". Return `out`. */
 const char *show_bytes(uint64_t bytes, char out[24]);
 const char *show_us(uint64_t us, char out[24]);

@@ -172,7 +172,9 @@ static enum err_code read_file(struct reader *r, FILE *file)
     if (!yaml_parser_initialize(&parser))
         return err_set(r->err, ERR_MEMORY, "no memory for reading %s", r->path);
     yaml_parser_set_input_file(&parser, file);
-    if (!yaml_parser_load(&parser, &r->doc)) {
+    if (!yaml_parser_load(&parser, &r->doc) && ferror(file)) {
+        rc = err_errno(r->err, "can't read the configuration file %s", r->path);
+    } else if (parser.error) {
         rc = at_mark(r, parser.problem_mark, parser.problem ? parser.problem : "can't be read");
     } else {
         rc = read_document(r);

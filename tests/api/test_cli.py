@@ -1,6 +1,7 @@
 """The command line as somebody meets it who has just found it: what is typed wrongly, what is missing."""
 
 import os
+import shlex
 import subprocess
 
 from server import binary
@@ -29,8 +30,9 @@ def test_misspelt(bare_cli):
 
 
 def test_names_that_are_none(cli):
-    for words in (("get", ""), ("list", "--project", ""), ("deploy", os.devnull, "--name", "")):
+    for words in (("get", ""), ("list", "--project", "")):
         assert "is empty" in cli(*words, status=2).err
+    assert "--name: " in cli("deploy", os.devnull, "--name", "", status=2).err
     for words in (("logs", "a/b"), ("list", "--project", "../x")):
         assert "has a slash" in cli(*words, status=3).err
 
@@ -57,6 +59,32 @@ def test_the_other_address(cli, server):
 
 def test_top_by(cli):
     assert cli("top", "--once", "--by", "requests", "--interval", "1", "--json").json["items"] is not None
+
+
+def test_deploy_judges_before_it_builds(cli, tmp_path):
+    (tmp_path / "function.yaml").write_text("module: x.wasm\nbuild: touch built\n")
+    for flag, value, reason in (("--name", "A_B", "a-z"), ("--check", "x", "GET /healthz"), ("--preview", "pubic", "public"),
+                                ("--capture", "al", 'did you mean "all"?'), ("--response", "txt", "text")):
+        assert reason in cli("deploy", flag, value, status=2).err
+    (tmp_path / "function.yaml").write_text("module: x.wasm\nbuild: touch built\npolicy: none.yaml\n")
+    assert 'no file "none.yaml" for its policy' in cli("deploy", status=2).err
+    assert not (tmp_path / "built").exists()
+
+
+def test_a_name_is_judged_before_a_secret_is_typed(cli):
+    assert "digit" in cli.on_terminal("secret", "set", "1KEY", status=2, typed=b"", prompt=b"").out
+
+
+def test_a_folder_with_an_odd_name(bare_cli, tmp_path):
+    line = bare_cli("new", "it's  one", "--lang", "text").lines[-1]
+    assert shlex.split(line.removeprefix("next: "))[:2] == ["cd", "it's  one"]
+
+
+def test_a_full_disk_below_standard_output(cli, guests):
+    for words, status in ((("list",), 1), (("version",), 1), (("run", guests / "cwa-echo.wasm"), 125)):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([str(binary()), *map(str, words)], env=cli.env, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        assert done.returncode == status and b"can't write to standard output: No space" in done.stderr, done
 
 
 def test_standard_streams_that_are_closed(cli):

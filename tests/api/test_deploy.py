@@ -159,7 +159,7 @@ def test_deploy_of_no_file(cli, tmp_path):
     (["--limit", "memroy=64MiB"], 'did you mean "memory"'), (["--limit", "memory=lots"], "64MiB"),
     (["--limit", "memory=2GiB"], "1 GiB"), (["--limit", "queue=3"], "project"), (["--limit", "memory"], "NAME=VALUE"),
     (["--env", "novalue"], "NAME=VALUE"), (["--env", "REQUEST_METHOD=x"], "REQUEST_METHOD"),
-    (["--env", "9=x"], "name"), (["--response", "html"], "cgi or text"), (["--name", "Not_Valid"], "a-z"),
+    (["--env", "9=x"], "name"), (["--response", "html"], "one of cgi, text"), (["--name", "Not_Valid"], "a-z"),
     (["--name", "a--b"], "--"), (["--name", "www"], "reserved"), (["--name", "x" * 41], "40")])
 def test_deploy_with_wrong_settings(cli, guests, words, said):
     refused = cli("deploy", guests / "cwa-bare.wasm", *(["--name", "wrong"] if "--name" not in words else []), *words,

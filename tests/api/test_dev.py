@@ -107,7 +107,7 @@ def test_dev_refuses(bare_cli, tmp_path):
     assert "wasmcloud new" in bare_cli("dev", status=3).err
     (tmp_path / "function.yaml").write_text("modul: x\n")
     assert "function.yaml:1:1: " in bare_cli("dev", status=2).err
-    assert "can't enter" in bare_cli("dev", "missing", status=1).err
+    assert "no folder missing" in bare_cli("dev", "missing", status=3).err
 
 
 def test_dev_has_secrets(cli, dev, guests, tmp_path):
