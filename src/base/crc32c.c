@@ -27,6 +27,7 @@ uint32_t crc32c_by_table(uint32_t sum, struct slice bytes)
 }
 
 #ifdef __x86_64__
+#include <cpuid.h>
 #include <immintrin.h>
 
 enum { LANE = 4096 };
@@ -70,9 +71,15 @@ FAST static uint32_t by_instruction(uint32_t sum, struct slice bytes)
     return ~(uint32_t)s;
 }
 
+/* Asked once, when it is needed: the compiler's own table of what the CPU can do is filled at each
+ * start of a process by twenty cpuids, each a way out of a virtual machine. */
 static bool has_instruction(void)
 {
-    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+    static unsigned known; /* leaf 1's ecx */
+    unsigned a, b, d;
+    if (!known)
+        __cpuid(1, a, b, known, d);
+    return (known & bit_SSE4_2) && (known & bit_PCLMUL);
 }
 #else
 #define by_instruction crc32c_by_table
