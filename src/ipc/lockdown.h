@@ -5,10 +5,10 @@
  * machine allows it. tables/fences.def lists them; `doctor` prints them.
  *
  * The order for an exec is:
- *   engine up
- *   lockdown_exec_start()   namespaces, an empty root, Landlock, no capability, rlimits
+ *   lockdown_exec_start()   namespaces, an empty root, no capability, Landlock
+ *   engine up               (it would read what /proc says of CPU quotas, again and again)
  *   the CPU timer is made   (it needs timer_create, which seccomp refuses)
- *   lockdown_exec_seal()    seccomp: a call that isn't on the list kills the process
+ *   lockdown_exec_seal()    rlimits; seccomp: a call that isn't on the list kills the process
  *   … blank, waiting for BIND …
  *   lockdown_exec_bind()    Landlock for one project's images; a tighter seccomp filter
  *
@@ -44,15 +44,16 @@ bool fence_probe(enum fence_id id, char why[128]);
 /* 0 if the kernel has none. */
 int landlock_abi(void);
 
-/* All of an exec's fences but seccomp, in the architecture's order. `images_fd` is the folder
- * DATA/images/ENGINE; it is replaced in place by the same folder inside the new root. Missing
+/* All of an exec's fences but rlimits and seccomp, in the architecture's order. `images_fd` is the
+ * folder DATA/images/ENGINE; it is replaced in place by the same folder inside the new root. Missing
  * required fences: ERR_NO_FENCE naming the first; with `relaxed` a warning is logged instead.
  * Needs the leash at ROLE_LEASH (roles.h): if the parent is gone already, the process ends. */
-enum err_code lockdown_exec_start(int images_fd, const struct limits *limits, bool relaxed,
-                                  struct err *e) MUST_CHECK;
+enum err_code lockdown_exec_start(int images_fd, bool relaxed, struct err *e) MUST_CHECK;
 
-/* seccomp, first filter. Any other call kills the process. */
-enum err_code lockdown_exec_seal(bool relaxed, struct err *e) MUST_CHECK;
+/* rlimits, EXEC_MEMORY being what the process may have in all, the engine's part included; seccomp,
+ * first filter. Any other call kills the process. */
+enum err_code lockdown_exec_seal(const struct limits *limits, bool relaxed,
+                                 struct err *e) MUST_CHECK;
 
 /* One project for life: its folder below images_fd (the uuid as text) becomes the only thing
  * that can be opened, for reading, and the working directory: open images by their bare names.

@@ -124,8 +124,7 @@ static bool dies_with_parent(void)
     return true;
 }
 
-enum err_code lockdown_exec_start(int images_fd, const struct limits *limits, bool relaxed,
-                                  struct err *e)
+enum err_code lockdown_exec_start(int images_fd, bool relaxed, struct err *e)
 {
     const struct landlock_place images = {images_fd, LANDLOCK_READ};
     enum err_code rc = namespaces(images_fd, relaxed, e);
@@ -136,8 +135,6 @@ enum err_code lockdown_exec_start(int images_fd, const struct limits *limits, bo
         rc = fence_missing(FENCE_NO_NEW_PRIVS, relaxed, "prctl", e);
     if (rc == ERR_OK && !step_landlock(&images, 1, LANDLOCK_NET_NONE))
         rc = fence_missing(FENCE_LANDLOCK, relaxed, "landlock", e);
-    if (rc == ERR_OK && !limit_all(limits))
-        rc = fence_missing(FENCE_RLIMITS, relaxed, "setrlimit", e);
     if (rc == ERR_OK && !(step_not_dumpable() && dies_with_parent()))
         rc = fence_missing(FENCE_DUMPABLE, relaxed, "prctl", e);
     return rc;
@@ -165,8 +162,12 @@ static const char exec_calls[] =
 static const char bind_calls[] =
     "landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp fchdir";
 
-enum err_code lockdown_exec_seal(bool relaxed, struct err *e)
+enum err_code lockdown_exec_seal(const struct limits *limits, bool relaxed, struct err *e)
 {
+    enum err_code rc =
+        limit_all(limits) ? ERR_OK : fence_missing(FENCE_RLIMITS, relaxed, "setrlimit", e);
+    if (rc)
+        return rc;
     scmp_filter_ctx f = filter_new(SCMP_ACT_KILL_PROCESS);
     bool built = filter_rules(f, SCMP_ACT_ALLOW, exec_calls) &&
                  filter_rules(f, SCMP_ACT_ALLOW, bind_calls) && filter_memory(f) &&

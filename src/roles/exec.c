@@ -592,17 +592,17 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
     /* The leash first: by it master learns why we can't start. */
     enum err_code rc = leash_init(&x->leash, x->loop, ROLE_LEASH, true, e);
     if (rc == ERR_OK)
+        rc = lockdown_exec_start(EXEC_IMAGES, x->relaxed, e);
+    if (rc == ERR_OK)
         rc = engine_new(x->kind, x->one ? ENGINE_TO_RUN_ONE : ENGINE_TO_RUN, &o->limits, &x->engine,
                         e);
     /* The limit is what guests may add: the pool's stacks and tables are reserved, not used. */
     if (limits.v[LIMIT_EXEC_MEMORY])
         limits.v[LIMIT_EXEC_MEMORY] += read_statm(x).data;
     if (rc == ERR_OK)
-        rc = lockdown_exec_start(EXEC_IMAGES, &limits, x->relaxed, e);
-    if (rc == ERR_OK)
         rc = engine_tick_start(x->engine, e);
     if (rc == ERR_OK)
-        rc = lockdown_exec_seal(x->relaxed, e);
+        rc = lockdown_exec_seal(&limits, x->relaxed, e);
     if (rc == ERR_OK)
         rc = channel_init(&x->edge, x->loop, EXEC_FRAMES, FRAME_FRONT, e);
     if (rc == ERR_OK && has_egress)

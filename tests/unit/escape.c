@@ -390,8 +390,8 @@ static int role_escape(int argc, char **argv)
     limits_init(&limits, false);
     if (strcmp(argv[2], "unlocked") == 0) {
         keep_damage_here();
-    } else if (lockdown_exec_start(EXEC_IMAGES, &limits, false, &e) ||
-               lockdown_exec_seal(false, &e) ||
+    } else if (lockdown_exec_start(EXEC_IMAGES, false, &e) ||
+               lockdown_exec_seal(&limits, false, &e) ||
                lockdown_exec_bind(EXEC_IMAGES, "mine", false, &e)) {
         dprintf(STDERR_FILENO, "%s\n", e.text);
         return EXIT_BROKEN;

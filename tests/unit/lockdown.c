@@ -43,7 +43,7 @@ static int locked(bool bound, int (*attempt)(void))
         struct limits limits;
         struct err e = {0};
         limits_init(&limits, false);
-        if (lockdown_exec_start(images, &limits, false, &e) || lockdown_exec_seal(false, &e) ||
+        if (lockdown_exec_start(images, false, &e) || lockdown_exec_seal(&limits, false, &e) ||
             (bound && lockdown_exec_bind(images, "mine", false, &e))) {
             dprintf(2, "%s\n", e.text);
             _exit(200);
