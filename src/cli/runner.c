@@ -479,7 +479,12 @@ static enum err_code start_exec(struct runner *r, const struct runner_job *job, 
 {
     int frames[2] = {-1, -1}, leash[2] = {-1, -1}, egress[2] = {-1, -1};
     bool fuel = job->load->kind == ENGINE_FUEL;
-    const char *own[] = {"exec", fuel ? "fuel" : "one", fuel ? "one" : NULL, NULL};
+    const char *own[4] = {"exec"};
+    int n = 1;
+    if (fuel)
+        own[n++] = "fuel";
+    if (!job->again) /* several runs are to be as a server's */
+        own[n++] = "one";
     const char **words = role_words(own, job->options);
     enum err_code rc = ERR_OK;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, frames) < 0 ||

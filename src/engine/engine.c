@@ -70,8 +70,10 @@ const char *engine_name(void)
     return name;
 }
 
-static void set_pool(wasm_config_t *config, const struct limits *node, uint32_t places)
+static void set_pool(wasm_config_t *config, const struct limits *node, enum engine_use use)
 {
+    uint32_t places =
+        use == ENGINE_TO_RUN ? (uint32_t)limit_rows[LIMIT_PROJECT_CONCURRENCY].maximum : 1;
     wasmtime_pooling_allocation_config_t *pool = wasmtime_pooling_allocation_config_new();
     wasmtime_pooling_allocation_config_total_core_instances_set(pool, places);
     wasmtime_pooling_allocation_config_total_memories_set(pool, places);
@@ -82,9 +84,11 @@ static void set_pool(wasm_config_t *config, const struct limits *node, uint32_t 
     wasmtime_pooling_allocation_config_max_tables_per_module_set(pool, TABLES);
     wasmtime_pooling_allocation_config_table_elements_set(pool, TABLE_ELEMENTS);
     wasmtime_pooling_allocation_config_max_memory_size_set(pool, limit_rows[LIMIT_MEMORY].maximum);
-    wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(pool, KEEP_MEMORY);
-    wasmtime_pooling_allocation_config_async_stack_keep_resident_set(pool, KEEP_STACK);
-    wasmtime_pooling_allocation_config_table_keep_resident_set(pool, KEEP_TABLE);
+    if (use == ENGINE_TO_RUN) { /* wiping what is kept touches each page of it */
+        wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(pool, KEEP_MEMORY);
+        wasmtime_pooling_allocation_config_async_stack_keep_resident_set(pool, KEEP_STACK);
+        wasmtime_pooling_allocation_config_table_keep_resident_set(pool, KEEP_TABLE);
+    }
     wasmtime_pooling_allocation_strategy_set(config, pool);
     wasmtime_pooling_allocation_config_delete(pool);
 }
@@ -114,8 +118,7 @@ enum err_code engine_new(enum engine_kind kind, enum engine_use use, const struc
     size_t stack = node->v[LIMIT_STACK];
     wasmtime_config_max_wasm_stack_set(config, stack);
     wasmtime_config_async_stack_size_set(config, stack + HOST_STACK);
-    set_pool(config, node,
-             use == ENGINE_TO_RUN ? (uint32_t)limit_rows[LIMIT_PROJECT_CONCURRENCY].maximum : 1);
+    set_pool(config, node, use);
     engine->wasm = wasm_engine_new_with_config(config);
     if (!engine->wasm) {
         free(engine);

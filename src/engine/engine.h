@@ -12,7 +12,7 @@ struct engine;
 
 enum engine_use {
     ENGINE_TO_RUN,     /* a pool of places for instances, made at once */
-    ENGINE_TO_RUN_ONE, /* one place: half as long to make */
+    ENGINE_TO_RUN_ONE, /* one run: one place, of which nothing is kept for a next one */
     ENGINE_TO_COMPILE, /* no places; compiles on all cores that it is given */
 };
 
