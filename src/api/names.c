@@ -1,7 +1,7 @@
 /* Names of projects and functions, and the address that a function's name makes. */
 #include "api/request.h"
 
-#include <stdio.h>
+#include <string.h>
 
 /* Labels that belong to the platform, that a visitor would take for it, or to which others give a
  * meaning: mailboxes of RFC 2142, names that browsers and mail programs ask for by themselves. */
@@ -48,19 +48,28 @@ enum err_code name_check(struct slice name, struct err *e)
 /* NAME becomes a label in front of the host of the public address of functions. */
 bool api_function_url(const struct api *api, const char *name, char *out, size_t cap)
 {
-    struct slice base = slice_str(option_text(api->options, OPTION_PUBLIC_FUNCTIONS));
-    int n;
-    if (base.n) {
-        const char *host = memmem(base.p, base.n, "://", 3);
-        size_t scheme = host ? (size_t)(host - base.p) + 3 : 0;
-        while (base.n > scheme && base.p[base.n - 1] == '/')
-            base.n--;
-        n = snprintf(out, cap, "%.*s%s.%.*s/", (int)scheme, base.p, name, (int)(base.n - scheme),
-                     base.p + scheme);
+    const struct options *o = api->options;
+    struct slice host = slice_str(option_text(o, OPTION_PUBLIC_FUNCTIONS)), scheme,
+                 port = SLICE("");
+    if (host.n) {
+        const char *after = memmem(host.p, host.n, "://", 3);
+        scheme = slice_make(host.p, after ? (size_t)(after - host.p) + 3 : 0);
+        host = slice_from(host, scheme.n);
+        while (host.n && host.p[host.n - 1] == '/')
+            host.n--;
     } else {
-        const char *port = strrchr(option_text(api->options, OPTION_LISTEN_FUNCTIONS), ':');
-        n = snprintf(out, cap, "http://%s.%s%s/", name,
-                     option_text(api->options, OPTION_FUNCTIONS_DOMAIN), port ? port : "");
+        scheme = SLICE("http://");
+        host = slice_str(option_text(o, OPTION_FUNCTIONS_DOMAIN));
+        port = slice_str(strrchr(option_text(o, OPTION_LISTEN_FUNCTIONS), ':'));
     }
-    return n > 0 && (size_t)n < cap;
+    const struct slice parts[] = {scheme, slice_str(name), SLICE("."), host, port, SLICE("/")};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i].n >= cap)
+            return false;
+        memcpy(out, parts[i].p, parts[i].n);
+        out += parts[i].n;
+        cap -= parts[i].n;
+    }
+    *out = '\0';
+    return true;
 }

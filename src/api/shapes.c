@@ -76,32 +76,27 @@ json_t *shape_project(const struct store_project *p)
 
 static void jot_counters(struct jot *j, const char *key, const uint64_t c[STORE_COUNTERS])
 {
-    static const struct {
-        const char *name;
-        enum store_counter c;
-    } names[] = {
-        {"runs", STORE_RUNS},
-        {"failed", STORE_FAILED},
-        {"cpu_us", STORE_CPU_US},
-        {"wall_us", STORE_WALL_US},
-        {"memory_mib_us", STORE_MEMORY_US},
-        {"bytes_in", STORE_BYTES_IN},
-        {"bytes_out", STORE_BYTES_OUT},
-        {"calls", STORE_CALLS},
-        {"log_lines", STORE_LOG_LINES},
-        {"log_lost", STORE_LOG_LOST},
-        {"receipts_lost", STORE_RECEIPTS_LOST},
-        {"egress_bytes_in", STORE_EGRESS_IN},
-        {"egress_bytes_out", STORE_EGRESS_OUT},
-        {"log_bytes", STORE_LOG_BYTES},
-    };
-    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
     jot_open(j, key, '{');
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        jot_u64(j, names[i].name, c[names[i].c]);
+    jot_u64(j, "runs", c[STORE_RUNS]);
+    jot_u64(j, "failed", c[STORE_FAILED]);
+    jot_u64(j, "cpu_us", c[STORE_CPU_US]);
+    jot_u64(j, "wall_us", c[STORE_WALL_US]);
+    jot_u64(j, "memory_mib_us", c[STORE_MEMORY_US]);
+    jot_u64(j, "bytes_in", c[STORE_BYTES_IN]);
+    jot_u64(j, "bytes_out", c[STORE_BYTES_OUT]);
+    jot_u64(j, "calls", c[STORE_CALLS]);
+    jot_u64(j, "log_lines", c[STORE_LOG_LINES]);
+    jot_u64(j, "log_lost", c[STORE_LOG_LOST]);
+    jot_u64(j, "receipts_lost", c[STORE_RECEIPTS_LOST]);
+    jot_u64(j, "egress_bytes_in", c[STORE_EGRESS_IN]);
+    jot_u64(j, "egress_bytes_out", c[STORE_EGRESS_OUT]);
+    jot_u64(j, "log_bytes", c[STORE_LOG_BYTES]);
     jot_open(j, "status", '{');
-    for (int i = 0; i < 5; i++)
-        jot_u64(j, classes[i], c[STORE_1XX + i]);
+    jot_u64(j, "1xx", c[STORE_1XX]);
+    jot_u64(j, "2xx", c[STORE_2XX]);
+    jot_u64(j, "3xx", c[STORE_3XX]);
+    jot_u64(j, "4xx", c[STORE_4XX]);
+    jot_u64(j, "5xx", c[STORE_5XX]);
     jot_close(j, '}');
     jot_close(j, '}');
 }
@@ -114,7 +109,7 @@ static void jot_time(struct jot *j, const char *key, uint64_t ms)
         return;
     }
     clock_rfc3339(ms * 1000, text);
-    jot_text(j, key, slice_str(text));
+    jot_text(j, key, slice_make(text, sizeof text - 1));
 }
 
 void jot_function(struct jot *j, const struct api *api, const struct store_function *f)
@@ -141,9 +136,10 @@ void jot_function(struct jot *j, const struct api *api, const struct store_funct
         jot_text(j, "digest", slice_make(digest, DIGEST_TEXT));
         jot_u64(j, "size", f->size);
     } else {
-        static const char *const none[] = {"version", "response", "digest", "size"};
-        for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-            jot_null(j, none[i]);
+        jot_null(j, "version");
+        jot_null(j, "response");
+        jot_null(j, "digest");
+        jot_null(j, "size");
     }
     jot_time(j, "created_at", f->created_ms);
     jot_time(j, "updated_at", f->updated_ms);

@@ -30,7 +30,7 @@ void buf_done(struct buf *b)
     *b = (struct buf){.limit = b->limit, .private = b->private};
 }
 
-char *buf_reserve(struct buf *b, size_t n)
+char *buf_grow(struct buf *b, size_t n)
 {
     size_t used = buf_size(b);
     if (n > b->limit || used > b->limit - n)

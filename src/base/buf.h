@@ -39,7 +39,12 @@ static inline struct slice buf_slice(const struct buf *b)
 
 /* Makes room for `n` more bytes; NULL if the limit or memory does not allow it.
  * Write there, then buf_commit(). The pointer is valid until the next call. */
-char *buf_reserve(struct buf *b, size_t n);
+char *buf_grow(struct buf *b, size_t n);
+static inline char *buf_reserve(struct buf *b, size_t n)
+{
+    bool fits = b->p && n <= b->cap - b->len && n <= b->limit - buf_size(b);
+    return fits ? b->p + b->len : buf_grow(b, n);
+}
 static inline void buf_commit(struct buf *b, size_t n)
 {
     b->len += n;

@@ -3,6 +3,8 @@
 #include "base/utf8.h"
 
 enum { U64_TEXT = 20, ESCAPED = 6 /* \u0000 */ };
+#define ONES 0x0101010101010101ull
+#define HIGHS (ONES << 7)
 
 void jot_init(struct jot *j, size_t limit)
 {
@@ -30,20 +32,19 @@ bool jot_slice(const struct jot *j, struct slice *ret_text)
 
 /* Writes what stands before a value and makes room for `n` bytes of it: there it goes. NULL: lost.
  */
-static char *lead(struct jot *j, const char *key, size_t n)
+static char *lead(struct jot *j, struct slice key, size_t n)
 {
-    size_t named = key ? strlen(key) : 0;
-    char *p = j->lost ? NULL : buf_reserve(&j->text, named + 4 + n);
+    char *p = j->lost ? NULL : buf_reserve(&j->text, key.n + 4 + n);
     if (!p) {
         j->lost = true;
         return NULL;
     }
     if (j->comma)
         *p++ = ',';
-    if (key) {
+    if (key.n) {
         *p++ = '"';
-        memcpy(p, key, named);
-        p += named;
+        memcpy(p, key.p, key.n);
+        p += key.n;
         *p++ = '"';
         *p++ = ':';
     }
@@ -57,7 +58,7 @@ static void written(struct jot *j, const char *end)
     buf_commit(&j->text, (size_t)(end - (j->text.p + j->text.len)));
 }
 
-void jot_open(struct jot *j, const char *key, char bracket)
+void jot_open_named(struct jot *j, struct slice key, char bracket)
 {
     char *p = lead(j, key, 1);
     if (!p)
@@ -70,7 +71,7 @@ void jot_open(struct jot *j, const char *key, char bracket)
 void jot_close(struct jot *j, char bracket)
 {
     j->comma = false;
-    char *p = lead(j, NULL, 1);
+    char *p = lead(j, SLICE(""), 1);
     if (!p)
         return;
     *p++ = bracket;
@@ -89,14 +90,14 @@ static char *put_u64(char *p, uint64_t v)
     return p;
 }
 
-void jot_u64(struct jot *j, const char *key, uint64_t v)
+void jot_u64_named(struct jot *j, struct slice key, uint64_t v)
 {
     char *p = lead(j, key, U64_TEXT);
     if (p)
         written(j, put_u64(p, v));
 }
 
-void jot_i64(struct jot *j, const char *key, int64_t v)
+void jot_i64_named(struct jot *j, struct slice key, int64_t v)
 {
     char *p = lead(j, key, U64_TEXT + 1);
     if (!p)
@@ -109,6 +110,31 @@ void jot_i64(struct jot *j, const char *key, int64_t v)
 static bool is_plain(unsigned char c)
 {
     return c >= ' ' && c < 0x80 && c != '"' && c != '\\';
+}
+
+/* Of eight bytes at once: not 0 if one of them is the byte `c`; is less than `c`, at most 128. */
+static uint64_t any(uint64_t w, uint64_t c)
+{
+    w ^= ONES * c;
+    return (w - ONES) & ~w & HIGHS;
+}
+static uint64_t any_less(uint64_t w, uint64_t c)
+{
+    return (w - ONES * c) & ~w & HIGHS;
+}
+
+/* How many bytes at its start are written as they are. */
+static size_t plain(struct slice s)
+{
+    size_t n = 0;
+    for (uint64_t w; n + sizeof w <= s.n; n += sizeof w) {
+        memcpy(&w, s.p + n, sizeof w);
+        if (w & HIGHS || any_less(w, ' ') || any(w, '"') || any(w, '\\'))
+            break;
+    }
+    while (n < s.n && is_plain((unsigned char)s.p[n]))
+        n++;
+    return n;
 }
 
 static char *put_escaped(char *p, unsigned char c)
@@ -125,7 +151,7 @@ static char *put_escaped(char *p, unsigned char c)
     return p + 5;
 }
 
-void jot_text(struct jot *j, const char *key, struct slice s)
+void jot_text_named(struct jot *j, struct slice key, struct slice s)
 {
     char *p = s.n < SIZE_MAX / ESCAPED - 2 ? lead(j, key, s.n * ESCAPED + 2) : NULL;
     if (!p) {
@@ -133,13 +159,13 @@ void jot_text(struct jot *j, const char *key, struct slice s)
         return;
     }
     *p++ = '"';
-    while (s.n) {
-        unsigned char c = (unsigned char)*s.p;
-        size_t n = 1;
-        if (is_plain(c)) {
-            *p++ = (char)c;
-        } else if (c < 0x80) {
-            p = put_escaped(p, c);
+    for (size_t n; s.n; s = slice_from(s, n)) {
+        if ((n = plain(s))) {
+            memcpy(p, s.p, n);
+            p += n;
+        } else if ((unsigned char)*s.p < 0x80) {
+            p = put_escaped(p, (unsigned char)*s.p);
+            n = 1;
         } else if ((n = utf8_length(s))) {
             memcpy(p, s.p, n);
             p += n;
@@ -148,13 +174,12 @@ void jot_text(struct jot *j, const char *key, struct slice s)
             p += 3;
             n = 1;
         }
-        s = slice_from(s, n);
     }
     *p++ = '"';
     written(j, p);
 }
 
-void jot_null(struct jot *j, const char *key)
+void jot_null_named(struct jot *j, struct slice key)
 {
     char *p = lead(j, key, 4);
     if (!p)

@@ -22,11 +22,33 @@ void jot_clear(struct jot *j);
 /* What was written; false: it is not whole. Valid until the next call. */
 bool jot_slice(const struct jot *j, struct slice *ret_text) MUST_CHECK;
 
-/* Values. `key` is the member's name; NULL in an array or at the top. */
-void jot_open(struct jot *j, const char *key, char bracket); /* '{' or '[' */
-void jot_close(struct jot *j, char bracket);                 /* '}' or ']' */
-void jot_u64(struct jot *j, const char *key, uint64_t v);
-void jot_i64(struct jot *j, const char *key, int64_t v);
+/* Values. `key` is the member's name, of at least one byte; NULL in an array or at the top. */
+void jot_open_named(struct jot *j, struct slice key, char bracket);
+void jot_u64_named(struct jot *j, struct slice key, uint64_t v);
+void jot_i64_named(struct jot *j, struct slice key, int64_t v);
+void jot_text_named(struct jot *j, struct slice key, struct slice s);
+void jot_null_named(struct jot *j, struct slice key);
+
+/* Most keys are literals: here their length is known when this is compiled. */
+static inline void jot_open(struct jot *j, const char *key, char bracket) /* '{' or '[' */
+{
+    jot_open_named(j, slice_str(key), bracket);
+}
+void jot_close(struct jot *j, char bracket); /* '}' or ']' */
+static inline void jot_u64(struct jot *j, const char *key, uint64_t v)
+{
+    jot_u64_named(j, slice_str(key), v);
+}
+static inline void jot_i64(struct jot *j, const char *key, int64_t v)
+{
+    jot_i64_named(j, slice_str(key), v);
+}
 /* Each byte that is not UTF-8 becomes U+FFFD. */
-void jot_text(struct jot *j, const char *key, struct slice s);
-void jot_null(struct jot *j, const char *key);
+static inline void jot_text(struct jot *j, const char *key, struct slice s)
+{
+    jot_text_named(j, slice_str(key), s);
+}
+static inline void jot_null(struct jot *j, const char *key)
+{
+    jot_null_named(j, slice_str(key));
+}

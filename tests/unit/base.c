@@ -65,7 +65,6 @@ TEST(a_buffer_used_as_a_queue_does_not_grow)
     buf_done(&b);
 }
 
-/* The values of RFC 3720, B.4, and that both ways agree wherever bytes begin and end. */
 TEST(json_is_jotted_down_as_it_comes)
 {
     struct jot j;
@@ -97,6 +96,29 @@ TEST(json_is_jotted_down_as_it_comes)
     jot_done(&j);
 }
 
+/* Texts are looked at eight bytes at a time: what must be escaped is found at each place. */
+TEST(json_escapes_each_byte_that_needs_it)
+{
+    struct jot j;
+    struct slice text;
+    jot_init(&j, 1 << 10);
+    for (int c = 0; c < 128; c++)
+        for (int at = 0; at < 20; at++, jot_clear(&j)) {
+            static const char rest[] = "xxxxxxxxxxxxxxxxxxx";
+            const char *form = c < ' ' ? "\\u%04x" : c == '"' || c == '\\' ? "\\%c" : "%c";
+            char given[20], written[8], want[40];
+            memset(given, 'x', sizeof given);
+            given[at] = (char)c;
+            snprintf(written, sizeof written, form, c);
+            snprintf(want, sizeof want, "\"%.*s%s%s\"", at, rest, written, rest + at);
+            jot_text(&j, NULL, slice_make(given, sizeof given));
+            CHECK(jot_slice(&j, &text));
+            CHECK(slice_eq(text, slice_str(want)));
+        }
+    jot_done(&j);
+}
+
+/* The values of RFC 3720, B.4, and that both ways agree wherever bytes begin and end. */
 TEST(checksums_are_castagnolis)
 {
     static char text[40000]; /* more than three lanes */
@@ -179,6 +201,15 @@ TEST(times_are_written_as_the_standards_say)
     CHECK_STR(text, "Sun, 06 Nov 1994 08:49:37 GMT");
     clock_rfc3339(784111777123456ull, text);
     CHECK_STR(text, "1994-11-06T08:49:37.123Z");
+    for (time_t day = 0; day < 366 * 500; day++) { /* 2000 is a leap year, 2100 isn't */
+        time_t at = day * 86400 + day % 86400;
+        struct tm tm;
+        char want[32];
+        gmtime_r(&at, &tm);
+        strftime(want, sizeof want, "%Y-%m-%dT%H:%M:%S.000Z", &tm);
+        clock_rfc3339((uint64_t)at * 1000000, text);
+        CHECK_STR(text, want);
+    }
 }
 
 TEST(a_leap_of_the_clock_makes_nothing_old)
@@ -474,8 +505,8 @@ TEST(prices_are_exact)
 }
 
 TEST_MAIN(CASE(prices_are_exact), CASE(json_is_jotted_down_as_it_comes),
-          CASE(slices_split_into_all_parts), CASE(numbers_are_whole_and_fit),
-          CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
+          CASE(json_escapes_each_byte_that_needs_it), CASE(slices_split_into_all_parts),
+          CASE(numbers_are_whole_and_fit), CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
           CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(checksums_are_castagnolis),
           CASE(a_map_finds_replaces_and_forgets), CASE(a_map_that_turns_over_stays_small),
           CASE(identifiers_sort_by_birth), CASE(times_are_written_as_the_standards_say),
