@@ -264,9 +264,32 @@ TEST(group_commit)
     OK(store_setting(st, "t2", value, sizeof value, &e));
     CHECK_STR(value, "");
 
+    /* The first piece is taken back and the second kept; then one that was alone is taken back. */
+    for (int kept = 1; kept >= 0; kept--) {
+        store_wait_init(&c.wait, on_commit);
+        OK(store_begin(st, &e));
+        OK(store_setting_put(st, "t2", SLICE("2"), &e));
+        store_wait(st, &c.wait);
+        CHECK(store_end(st, ERR_INVALID, &e) == ERR_INVALID);
+        if (kept) {
+            OK(store_begin(st, &e));
+            OK(store_setting_put(st, "t4", SLICE("4"), &e));
+            OK(store_end(st, ERR_OK, &e));
+        }
+        CHECK(c.told == 1 - kept);
+        loop_turn(loop, 0);
+        CHECK(c.told == 2 - kept && c.rc == ERR_OK && commits == 2);
+    }
+    OK(store_setting(st, "t2", value, sizeof value, &e));
+    CHECK_STR(value, "");
+    OK(store_setting(st, "t4", value, sizeof value, &e));
+    CHECK_STR(value, "4");
+
     /* Nothing is open: told at once. */
-    store_wait(st, &c.wait);
-    CHECK(c.told == 1 && c.rc == ERR_OK);
+    struct waiting d = {0};
+    store_wait_init(&d.wait, on_commit);
+    store_wait(st, &d.wait);
+    CHECK(d.told == 1 && d.rc == ERR_OK);
     end(st);
 }
 

@@ -170,8 +170,9 @@ CREATE TRIGGER runs_touch AFTER UPDATE ON runs BEGIN
         WHERE rowid = NEW.rowid;
 END;
 
--- How many functions a project has is counted for each new one.
-CREATE INDEX functions_alive ON functions (project_id) WHERE deleted_at IS NULL;
+-- Which functions a project has, and how many, is read from the index alone.
+DROP INDEX functions_by_project;
+CREATE INDEX functions_by_project ON functions (project_id, name, deleted_at);
 
 CREATE TRIGGER traffic_touch AFTER UPDATE ON traffic BEGIN
     UPDATE traffic SET created_at = OLD.created_at,

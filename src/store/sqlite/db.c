@@ -231,13 +231,24 @@ enum err_code store_begin(struct store *st, struct err *e)
     if (st->failed)
         return err_set(e, st->failed, "database: the writes of this turn were taken back");
     if (!st->open) {
-        enum err_code rc = db_exec(st, "BEGIN IMMEDIATE", e);
+        enum err_code rc = query_run(query(st, "BEGIN IMMEDIATE", ""), e);
         if (rc)
             return rc;
         st->open = true;
+        st->pieces = 0;
         loop_task_add(st->loop, &st->commit);
     }
-    return db_exec(st, "SAVEPOINT piece", e);
+    return st->pieces ? query_run(query(st, "SAVEPOINT piece", ""), e) : ERR_OK;
+}
+
+/* The first piece of a transaction has no savepoint, for which SQLite would copy each page that is
+ * changed: what takes that piece back takes everything back. */
+static enum err_code undo(struct store *st, struct err *e)
+{
+    if (st->pieces)
+        return db_exec(st, "ROLLBACK TO piece; RELEASE piece", e);
+    st->open = false;
+    return query_run(query(st, "ROLLBACK", ""), e);
 }
 
 enum err_code store_end(struct store *st, enum err_code rc, struct err *e)
@@ -245,10 +256,10 @@ enum err_code store_end(struct store *st, enum err_code rc, struct err *e)
     if (st->failed)
         return rc ? rc : err_set(e, st->failed, "database: %s", err_title(st->failed));
     if (rc == ERR_OK)
-        return db_exec(st, "RELEASE piece", e);
+        return st->pieces++ ? query_run(query(st, "RELEASE piece", ""), e) : ERR_OK;
     struct err lost;
     st->undone++;
-    if (db_exec(st, "ROLLBACK TO piece; RELEASE piece", &lost))
+    if (undo(st, &lost))
         log_line(LOG_ERROR, "store_rollback", "error=%s", lost.text);
     return rc;
 }
@@ -258,7 +269,7 @@ static enum err_code commit_now(struct store *st)
     struct err e = {0};
     enum err_code rc = st->failed;
     if (rc == ERR_OK) {
-        rc = db_exec(st, "COMMIT", &e);
+        rc = query_run(query(st, "COMMIT", ""), &e);
         if (rc == ERR_OK && st->trouble)
             log_line(LOG_INFO, "store_recovered", "after=%s", err_slug(st->trouble));
         if (rc == ERR_OK) {
@@ -280,12 +291,11 @@ static enum err_code commit_now(struct store *st)
 
 static enum err_code commit(struct store *st)
 {
-    if (!st->open)
-        return ERR_OK;
-    enum err_code rc = commit_now(st);
+    bool open = st->open;
+    enum err_code rc = open ? commit_now(st) : ERR_OK;
     st->open = false;
     st->failed = ERR_OK;
-    if (rc == ERR_OK && st->on_commit)
+    if (open && rc == ERR_OK && st->on_commit)
         st->on_commit(st->on_commit_arg);
 
     /* Those who wait may write again: that is the next turn's transaction. */
@@ -364,6 +374,10 @@ enum err_code store_open(struct loop *loop, struct store **ret_store, struct err
     struct store *st = calloc(1, sizeof *st);
     if (!st)
         return err_set(e, ERR_MEMORY, "no memory for the database");
+    /* One thread, and nobody asks what SQLite has allocated: no locks around its memory. (They are
+     * refused when it runs already: the second store of a process.) */
+    (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     st->loop = loop;
     loop_task_init(&st->commit, commit_turn);
     list_init(&st->waits);

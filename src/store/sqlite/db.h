@@ -21,6 +21,7 @@ struct store {
     struct loop_task commit;
     struct list waits;
     bool open;             /* the turn's transaction was begun */
+    unsigned pieces;       /* …that were kept in it */
     enum err_code failed;  /* …and SQLite has taken it back for this reason */
     enum err_code trouble; /* why the last COMMIT failed: logged once */
     uint64_t undone;       /* times that writes were taken back */

@@ -96,13 +96,12 @@ enum err_code store_function_put(struct store *st, struct uuid project, struct u
     uint64_t generation;
     if (rc == ERR_OK)
         rc = db_next_generation(st, &generation, e);
-    if (rc == ERR_OK)
-        rc = query_run(query(st,
-                             "INSERT INTO functions (id, project_id, name, generation)"
-                             " VALUES (?, ?, ?, ?)",
-                             "uusi", id, project, name, generation),
-                       e);
-    return rc ? rc : query_run(query(st, "INSERT INTO usage (function_id) VALUES (?)", "u", id), e);
+    return rc ? rc
+              : query_run(query(st,
+                                "INSERT INTO functions (id, project_id, name, generation)"
+                                " VALUES (?, ?, ?, ?)",
+                                "uusi", id, project, name, generation),
+                          e);
 }
 
 enum err_code store_function(struct store *st, struct uuid project, struct slice name_or_id,
