@@ -173,6 +173,29 @@ static const char *scope_text(uint32_t scope)
     return "?";
 }
 
+enum err_code request_function(struct api_request *r, struct slice name_or_id, struct err *e)
+{
+    enum err_code rc = store_function(r->api->store, r->project.id, name_or_id, &r->function, e);
+    if (rc == ERR_OK)
+        r->function_at = store_changes(r->api->store);
+    return rc;
+}
+
+/* Is r->function what would be read now? */
+static bool is_current(const struct api_request *r)
+{
+    return !uuid_is_zero(r->function.id) && r->function_at == store_changes(r->api->store);
+}
+
+enum err_code request_function_again(struct api_request *r, struct err *e)
+{
+    char id[UUID_TEXT + 1];
+    if (is_current(r))
+        return ERR_OK;
+    uuid_text(r->function.id, id);
+    return request_function(r, slice_make(id, UUID_TEXT), e);
+}
+
 /* What the path names, as far as this token reaches: foreign and missing are the same. */
 static enum err_code resolve(struct api_request *r, struct slice project, struct err *e)
 {
@@ -188,7 +211,7 @@ static enum err_code resolve(struct api_request *r, struct slice project, struct
     }
     if (rc == ERR_OK && r->function_text.p) {
         struct slice f = r->function_text;
-        rc = store_function(r->api->store, r->project.id, f, &r->function, e);
+        rc = request_function(r, f, e);
         if (rc == ERR_OK && r->function.deleted_ms && !r->route->deleted)
             rc = ERR_NOT_FOUND;
         if (rc == ERR_NOT_FOUND) {
@@ -294,14 +317,15 @@ static bool tag_text(const struct api_request *r, char out[TAG])
 {
     struct store *st = r->api->store;
     struct slice name = r->function_text.p ? r->function_text : slice_str(r->function.name);
-    struct store_function f;
+    struct store_function f = r->function;
     struct uuid revision;
     struct err e;
     switch (r->route->tag) {
     case TAG_NONE:
         return false;
     case TAG_FUNCTION: /* two numbers: of what it answers with, and of its newest version */
-        if (store_function(st, r->project.id, name, &f, &e) || (f.deleted_ms && !r->route->deleted))
+        if ((!is_current(r) && store_function(st, r->project.id, name, &f, &e)) ||
+            (f.deleted_ms && !r->route->deleted))
             return false;
         snprintf(out, TAG, "\"%llu-%u\"", (unsigned long long)f.generation, f.last_number);
         return true;

@@ -72,6 +72,19 @@ bool functions_room(struct api_request *r)
     return !full;
 }
 
+static void answer_function(struct api_request *r, int status)
+{
+    struct jot text;
+    struct slice json;
+    jot_init(&text, FUNCTION_MOST);
+    jot_function(&text, r->api, &r->function);
+    if (jot_slice(&text, &json))
+        api_answer_text(r, status, json);
+    else
+        api_refuse(r, ERR_MEMORY, "no memory for a function");
+    jot_done(&text);
+}
+
 void functions_create(struct api_request *r)
 {
     struct store *st = r->api->store;
@@ -86,25 +99,22 @@ void functions_create(struct api_request *r)
         if (rc == ERR_OK)
             rc = store_audit(st, &who, r->project.id, "function.create", name, SLICE(""), &e);
         if (rc == ERR_OK)
-            rc = store_function(st, r->project.id, name, &r->function, &e);
+            rc = request_function(r, name, &e);
         rc = store_end(st, rc, &e);
     }
     if (rc)
         api_fail(r, &e);
     else
-        api_answer(r, 201, shape_function(r->api, &r->function));
+        answer_function(r, 201);
 }
 
 void functions_get(struct api_request *r)
 {
     /* Counters are exact: what the edges have counted until now is added first. */
     struct err e;
-    char id[UUID_TEXT + 1];
-    uuid_text(r->function.id, id);
     api_drain(r);
     json_t *shape = NULL;
-    if (store_function(r->api->store, r->project.id, slice_str(id), &r->function, &e) ||
-        shape_function_split(r->api, &r->function, &shape, &e))
+    if (request_function_again(r, &e) || shape_function_split(r->api, &r->function, &shape, &e))
         api_fail(r, &e);
     else
         api_answer(r, 200, shape);
@@ -144,8 +154,6 @@ void functions_undelete(struct api_request *r)
         api_refuse(r, ERR_CONFLICT, "\"%s\" is not deleted", r->function.name);
         return;
     }
-    char id[UUID_TEXT + 1];
-    uuid_text(r->function.id, id);
     enum err_code rc = store_begin(st, &e);
     if (rc == ERR_OK) {
         if (!uuid_is_zero(r->function.live)) /* its secrets may have been unset meanwhile */
@@ -156,11 +164,11 @@ void functions_undelete(struct api_request *r)
             rc = store_audit(st, &who, r->project.id, "function.undelete",
                              slice_str(r->function.name), SLICE(""), &e);
         if (rc == ERR_OK)
-            rc = store_function(st, r->project.id, slice_str(id), &r->function, &e);
+            rc = request_function_again(r, &e);
         rc = store_end(st, rc, &e);
     }
     if (rc)
         api_fail(r, &e);
     else
-        api_answer(r, 200, shape_function(r->api, &r->function));
+        answer_function(r, 200);
 }

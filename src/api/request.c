@@ -19,7 +19,8 @@ enum {
     OUT_MOST = 16 << 20,   /* a page is cut long before; JSON escapes take six times the bytes */
     JSON_MOST = 512 << 10, /* a policy of 256 KiB and an environment */
     JSON_NESTED = 32,      /* printed with an indent, deep ones would grow a thousandfold */
-    REQUESTS = 1024        /* at once; further ones are refused */
+    REQUESTS = 1024,       /* at once; further ones are refused */
+    GRANT = 16 << 10       /* what was taken of a body is granted anew in such steps */
 };
 
 /* ---- sending ---- */
@@ -372,9 +373,11 @@ void request_cut(struct api_request *r, const struct err *why)
 
 void api_took(struct api_request *r, size_t n)
 {
-    uint32_t credit = (uint32_t)n;
-    if (!r->gone && !r->absent && !r->body_over && n)
-        channel_send(r->channel, FRAME_CREDIT, 0, r->id, &credit, sizeof credit);
+    r->owed += (uint32_t)n; /* never more than the edge was granted */
+    if (r->gone || r->absent || r->body_over || r->owed < GRANT)
+        return;
+    channel_send(r->channel, FRAME_CREDIT, 0, r->id, &r->owed, sizeof r->owed);
+    r->owed = 0;
 }
 
 /* ---- frames in ---- */

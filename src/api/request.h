@@ -70,10 +70,12 @@ struct api_request {
     struct store_token token;
     struct store_project project;
     struct store_function function; /* id zero if it is not there (route->makes) */
+    uint64_t function_at;           /* store_changes() when it was read */
 
     uint64_t body_length; /* announced; UINT64_MAX: chunked */
     uint64_t body_bytes;  /* arrived */
     uint64_t body_most;
+    uint32_t owed; /* taken and not granted anew yet */
     bool body_over;
     struct buf body; /* of TAKES_JSON */
     json_t *json;
@@ -121,6 +123,10 @@ enum err_code request_allowed(const struct api_request *r, struct err *e) MUST_C
 void watch_begin(struct api *api);
 /* The body took a while: finds the function anew and looks at If-Match; false: answered. */
 bool request_again(struct api_request *r);
+/* Reads r->function; the second: anew, if anything may have changed since. */
+enum err_code request_function(struct api_request *r, struct slice name_or_id,
+                               struct err *e) MUST_CHECK;
+enum err_code request_function_again(struct api_request *r, struct err *e) MUST_CHECK;
 /* The ETag for an answer of success, if the route has one. */
 void request_tag(struct api_request *r);
 /* Does If-Match name a state that must last until the change is made? */

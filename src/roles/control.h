@@ -35,6 +35,7 @@ struct control {
     /* control_edges.c */
     struct list edges;
     uint64_t injections; /* serial */
+    struct loop_task tell;
 
     /* control_routes.c */
     struct route_table *routes;

@@ -220,14 +220,21 @@ void control_edge_add(struct control *c, uint32_t number, int fd)
     }
 }
 
-void control_edges_tell(struct control *c)
+static void tell(struct loop_task *t)
 {
+    struct control *c = LIST_ITEM(t, struct control, tell);
     LIST_EACH(n, &c->edges)
     {
         struct edge *e = LIST_ITEM(n, struct edge, node);
         if (e->number != LEASH_PLATFORM_EDGE)
             channel_send(&e->channel, FRAME_ROUTES, 0, 0, &c->published, sizeof c->published);
     }
+}
+
+/* In a turn of its own: the answers of this one leave first. */
+void control_edges_tell(struct control *c)
+{
+    loop_task_add(c->loop, &c->tell);
 }
 
 unsigned control_edges_count(struct control *c)
@@ -241,6 +248,7 @@ unsigned control_edges_count(struct control *c)
 void control_edges_init(struct control *c)
 {
     list_init(&c->edges);
+    loop_task_init(&c->tell, tell);
 }
 
 void control_edges_done(struct control *c)
