@@ -17,6 +17,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct export
@@ -255,6 +256,8 @@ int cmd_export(int argc, char **argv)
     enum err_code rc = client_open(words.at[0], &x.client, &e);
     if (rc == ERR_OK) {
         x.fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (x.fd >= 0)
+            fchmod(x.fd, 0600); /* one that an earlier attempt has left */
         rc = x.fd < 0 ? err_errno(&e, "can't write %s", part) : export_all(&x, &e);
         if (rc == ERR_OK && renameat2(AT_FDCWD, part, AT_FDCWD, file, RENAME_NOREPLACE) < 0)
             rc = err_errno(&e, "can't name the archive %s", file);

@@ -37,6 +37,18 @@ struct outcome {
     char copy[PATH_MAX]; /* "": none was made */
 };
 
+/* Whole or not at all: one of an attempt before stays until then. */
+static enum err_code keep_copy(const char *path, const char *copy, struct err *e)
+{
+    char part[PATH_MAX + 8];
+    snprintf(part, sizeof part, "%s.part", copy);
+    unlink(part);
+    enum err_code rc = store_save(path, part, e);
+    if (rc == ERR_OK && rename(part, copy) < 0)
+        rc = err_errno(e, "can't write %s", copy);
+    return rc;
+}
+
 static enum err_code migrate(const char *data, bool check, struct outcome *o, struct err *e)
 {
     char path[PATH_MAX];
@@ -59,8 +71,7 @@ static enum err_code migrate(const char *data, bool check, struct outcome *o, st
                      o->have, o->known);
     if (rc == ERR_OK && !check && o->have < o->known) {
         snprintf(o->copy, sizeof o->copy, "%s/db.sqlite.schema-%u", data, o->have);
-        unlink(o->copy); /* of an attempt before, of the same schema */
-        rc = store_save(path, o->copy, e);
+        rc = keep_copy(path, o->copy, e);
         if (rc == ERR_OK)
             rc = store_migrate(path, e);
     }

@@ -1,23 +1,28 @@
 """Backups: taken while the server works, judged without trust, restored to a server that answers as
 before."""
 
+import fcntl
 import hashlib
 import io
 import json
 import os
 import pathlib
+import signal
 import sqlite3
 import subprocess
 import tarfile
 import threading
 
+import httpx
 import pytest
 
 from cli import Cli
 from server import Server, binary, eventually
 from test_assets import FILES, tar, upload
+from test_kill import KILLED
 
 P = "/v1/projects/default"
+WASM = {"Content-Type": "application/wasm"}
 
 
 @pytest.fixture(scope="module")
@@ -241,8 +246,13 @@ def test_while_functions_are_called_and_deployed(serve, guests, tmp_path):
         i = 0
         while not stop.is_set():
             i += 1
-            wasm = (guests / "cwa-echo.wasm").read_bytes() + bytes([0, 2, 1, i % 128])
+            wasm, unused, other = ((guests / "cwa-echo.wasm").read_bytes() + bytes([0, 3, 1, i % 128, k])
+                                   for k in range(3))
+            gone = server.deploy(f"gone-{i}", other)
             made = server.deploy(f"busy-{i}", wasm)
+            assert server.api.delete(f"{P}/functions/{gone.name}").status_code == 204
+            assert server.api.post(f"{P}/modules", content=unused, headers=WASM).status_code == 201
+            assert server.api.post("/v1/gc", json={"older_than": 0}).status_code == 200
             deployed.append(made.name)
             hello.get()
 
@@ -250,7 +260,7 @@ def test_while_functions_are_called_and_deployed(serve, guests, tmp_path):
     worker.start()
     try:
         for round in range(3):
-            eventually(lambda: len(deployed) > 3 * round)
+            assert eventually(lambda: len(deployed) > 3 * round)
             before = list(deployed)
             facts = cli("backup", tmp_path / f"{round}.tar", "--json").json
             assert facts["blobs"]["count"] >= len(before)
@@ -263,6 +273,125 @@ def test_while_functions_are_called_and_deployed(serve, guests, tmp_path):
         names = {n for n, in db.execute("SELECT name FROM functions WHERE live_id IS NOT NULL")}
     db.close()
     assert set(before) <= names
+
+
+def test_control_dies_in_the_middle(serve, guests, tmp_path):
+    """Nobody takes what came for a backup, and nothing of it stays."""
+    server = serve(expect_errors=KILLED)
+    server.deploy("one", padded(guests / "cwa-hello.wasm", 6 << 20))
+    old = server.role("control")
+    with server.api.stream("GET", "/v1/backup") as answer:
+        assert answer.status_code == 200
+        os.kill(old[0], signal.SIGKILL)
+        with pytest.raises(httpx.TransportError):
+            answer.read()
+    eventually(lambda: server.role("control") not in ([], old))
+    eventually(lambda: server.api.get("/readyz").status_code == 200)
+    assert not (server.data / "backup.part").exists()
+    Cli(tmp_path, server)("backup", tmp_path / "it.tar")
+
+
+def test_what_a_killed_command_leaves(original, serve, tmp_path):
+    """The next one starts over, and no server starts on a folder that is half restored."""
+    cli = Cli(tmp_path, original)
+    part = tmp_path / "it.tar.part"
+    part.write_bytes(os.urandom(300_000))
+    part.chmod(0o644)
+    cli("backup", tmp_path / "it.tar", "--keys")
+    assert (tmp_path / "it.tar").stat().st_mode & 0o777 == 0o600 and not part.exists()
+    part.write_bytes(os.urandom(300_000))
+    part.chmod(0o644)
+    (tmp_path / "it.tar").unlink()
+    cli("export", "default", tmp_path / "it.tar")
+    assert (tmp_path / "it.tar").stat().st_mode & 0o777 == 0o600
+
+    data = tmp_path / "data"
+    (data / "restore.part/keys").mkdir(parents=True)
+    (data / "restore.part/db.sqlite").write_text("half")
+    (data / "blobs").mkdir()
+    (data / "blobs" / ("ab" * 32)).write_text("half")
+    refused = subprocess.run([binary(), "serve", "--data", data], capture_output=True, timeout=60, env=cli.env)
+    assert refused.returncode == 1 and b"half filled" in refused.stderr and b"restore FILE" in refused.stderr
+    assert sorted(p.name for p in data.iterdir()) == ["blobs", "restore.part"]
+    folder = os.open(data / "restore.part", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    assert "another restore" in cli("restore", original.file, "--data", data, status=1).err
+    os.close(folder)
+    (data / "precious").touch()
+    assert "not empty" in cli("restore", original.file, "--data", data, status=1).err
+    assert (data / "restore.part/db.sqlite").read_text() == "half"
+    (data / "precious").unlink()
+    cli("restore", original.file, "--data", data)
+    assert sorted(p.name for p in data.iterdir()) == ["blobs", "db.sqlite", "keys"]
+    assert answers(serve(tmp_path)) == answers(original)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A file system of 256 KiB."""
+    if os.getuid():
+        pytest.skip("needs root: it mounts a small disk")
+    disk = tmp_path / "tiny"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_no_room_where_it_is_to_go(original, tiny, tmp_path):
+    cli = Cli(tmp_path, original)
+    for words in (["backup", tiny / "it.tar"], ["backup", "verify", original.file], ["export", "default", tiny / "it.tar"],
+                  ["restore", original.file, "--data", tiny / "data"]):
+        if words[0] == "export":
+            (tiny / "filler").write_bytes(bytes(258_000))
+        failed = cli(*words, env={"TMPDIR": str(tiny)}, status=1)
+        assert "No space left" in failed.err and not failed.out, words
+        (tiny / "filler").unlink(missing_ok=True)
+        assert not list(tiny.iterdir()), words
+
+
+def older(entries, number, folder):
+    """The backup as a program of that schema would have made it of the function `hello`."""
+    migrations = sorted((pathlib.Path(__file__).parents[2] / "src/store/migrations").glob("*.sql"))[:number]
+    new, path = folder / "new.sqlite", folder / "older.sqlite"
+    new.write_bytes(entries["db.sqlite"])
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE schema_version (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
+                   " created_at INTEGER, updated_at INTEGER) STRICT")
+        for i, file in enumerate(migrations):
+            db.executescript(file.read_text())
+            db.execute("INSERT INTO schema_version (number, name) VALUES (?, ?)", (i + 1, file.stem))
+        db.commit()
+        db.execute("ATTACH ? AS new", [str(new)])
+        hello = "(SELECT id FROM new.functions WHERE name = 'hello')"
+        for table, which in (("users", "1"), ("projects", "1"), ("members", "1"), ("functions", "name = 'hello'"),
+                             ("versions", f"function_id = {hello}"),
+                             ("modules", f"digest IN (SELECT digest FROM new.versions WHERE function_id = {hello})")):
+            both = [{row[1] for row in db.execute(f"PRAGMA {of}.table_info({table})")} for of in ("main", "new")]
+            columns = ", ".join(both[0] & both[1])
+            db.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table} WHERE {which}")
+        db.commit()
+        digests = [d.hex() for d, in db.execute("SELECT digest FROM main.modules ORDER BY digest")]
+    db.close()
+    kept = {n: c for n, c in entries.items() if not n.startswith("blobs/")}
+    manifest = json.loads(kept.pop("manifest.json"))
+    kept |= {f"blobs/{d}": entries[f"blobs/{d}"] for d in digests}
+    manifest["blobs"] = {"count": len(digests), "bytes": sum(len(entries[f"blobs/{d}"]) for d in digests)}
+    return resealed(kept | {"manifest.json": json.dumps(manifest).encode()}, path.read_bytes())
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_backup_of_an_older_program(original, serve, tmp_path, number):
+    cli = Cli(tmp_path)
+    path = pack(tmp_path / "older.tar", older(members(original.file), number, tmp_path))
+    facts = cli("backup", "verify", path, "--json").json
+    assert facts["schema"] == number and facts["blobs"]["count"] == 2
+    cli("restore", path, "--data", tmp_path / "data")
+    server = serve(tmp_path)
+    assert [f["name"] for f in server.api_list(f"{P}/functions")] == ["hello"]
+    with server.wire(host=f"hello.localhost:{server.port}") as wire:
+        assert wire.ask("/", "POST", body=b"the same").body == answers(original)[0]
+    server.deploy("another", server.api.get(f"{P}/modules/{server.api_list(f'{P}/functions/hello/versions')[0]['digest']}").content)
 
 
 def test_a_damaged_blob_is_named(serve, guests, tmp_path):

@@ -6,8 +6,8 @@
 
 #include "base/crc32c.h"
 #include "module/bundle.h"
+#include "fuzz_tar.h"
 #include "module/bundle_format.h"
-#include "module/tar.h"
 
 #include <stdio.h>
 #include <sys/mman.h>
@@ -51,22 +51,7 @@ static bool look(struct slice bytes)
     return true;
 }
 
-/* Makes the sums of headers right: else hardly an input would get past them. */
-static void add_sums(uint8_t *p, size_t n)
-{
-    for (; n >= TAR_BLOCK; p += TAR_BLOCK, n -= TAR_BLOCK) {
-        unsigned sum = 0;
-        if (memcmp(p + 257, "ustar", 5))
-            continue;
-        memset(p + 148, ' ', 8);
-        for (int i = 0; i < TAR_BLOCK; i++)
-            sum += p[i];
-        for (int i = 5; i >= 0; i--, sum /= 8)
-            p[148 + i] = (uint8_t)('0' + sum % 8);
-    }
-}
-
-/* As above, for what may be a bundle. */
+/* As fuzz_sums(), for what may be a bundle. */
 static void add_sum(uint8_t *p, size_t n)
 {
     struct bundle_header h;
@@ -91,7 +76,7 @@ FUZZ(bytes)
     buf_init(&out, 1 << 20);
     uint8_t *archive = malloc(bytes.n + 1);
     memcpy(archive, bytes.p, bytes.n);
-    add_sums(archive, bytes.n);
+    fuzz_sums(archive, bytes.n);
     if (bundle_make(slice_make(archive, bytes.n), &limits, &out, &files, &e) == ERR_OK)
         MUST(files <= 50 && look(buf_slice(&out)));
     else

@@ -138,6 +138,7 @@ enum err_code store_verify(const char *path,
                            void *arg, struct err *e)
 {
     struct visit visit = {each, arg};
+    uint32_t assets = 0;
     sqlite3 *db;
     enum err_code rc = open_file(path, &db, e);
     if (rc)
@@ -145,8 +146,13 @@ enum err_code store_verify(const char *path,
     rc = each_row(db, path, "PRAGMA integrity_check(1)", judge_page, NULL, e);
     if (rc == ERR_OK)
         rc = each_row(db, path, "PRAGMA foreign_key_check", judge_reference, NULL, e);
+    if (rc == ERR_OK) /* before schema 2 there were no assets */
+        rc = each_row(db, path, "SELECT count(*) FROM sqlite_schema WHERE name = 'assets'",
+                      take_number, &assets, e);
     if (rc == ERR_OK)
-        rc = each_row(db, path, "SELECT digest FROM modules UNION SELECT digest FROM assets",
+        rc = each_row(db, path,
+                      assets ? "SELECT digest FROM modules UNION SELECT digest FROM assets"
+                             : "SELECT DISTINCT digest FROM modules",
                       visit_blob, &visit, e);
     sqlite3_close(db);
     return rc;
