@@ -36,13 +36,14 @@ static bool all_zero(struct slice s)
     return true;
 }
 
-/* Octal digits, spaces before, spaces and NULs behind; or GNU's binary form (high bit set). */
+/* Octal digits, spaces before, spaces and NULs behind; or, in a field of more than eight bytes,
+ * GNU's binary form (high bit set). */
 static bool number(struct slice s, uint64_t *ret_value)
 {
     uint64_t value = 0;
     size_t i = 0;
     if (s.p[0] & 0x80) {
-        if ((s.p[0] & 0x7f) || !all_zero(slice_make(s.p + 1, s.n - 9)))
+        if (s.n < 9 || (s.p[0] & 0x7f) || !all_zero(slice_make(s.p + 1, s.n - 9)))
             return false;
         for (i = s.n - 8; i < s.n; i++)
             value = value << 8 | (uint8_t)s.p[i];

@@ -235,6 +235,22 @@ TEST(damaged_archives)
     CHECK(strstr(e.text, "gzip") != NULL);
 }
 
+/* A number in GNU's binary form is longer than the field of the sum: one there is none, and what lies
+ * behind the archive is not looked at. */
+TEST(binary_number_for_a_sum)
+{
+    uint32_t files;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *two = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(two != MAP_FAILED && mprotect(two + page, page, PROT_NONE) == 0);
+    char *block = two + page - TAR_BLOCK;
+    block[0] = 'a';
+    block[148] = (char)0x80;
+    begin();
+    CHECK(bundle_make(slice_make(block, TAR_BLOCK), &limits, &out, &files, &e) == ERR_INVALID);
+    munmap(two, 2 * page);
+}
+
 TEST(limited)
 {
     begin();
@@ -369,6 +385,7 @@ int main(void)
                                              CASE(long_names),
                                              CASE(refused),
                                              CASE(damaged_archives),
+                                             CASE(binary_number_for_a_sum),
                                              CASE(limited),
                                              CASE(damaged_bundles),
                                              CASE(packed)};
