@@ -25,7 +25,8 @@ struct page {
 static void sample(struct page *p, const char *labels, double value)
 {
     /* %.17g is exact, but an integer shall look like one */
-    const char *form = value == (double)(int64_t)value ? "%s%s%s%s %.0f\n" : "%s%s%s%s %.9g\n";
+    bool whole = value < 0x1p63 && value == (double)(int64_t)value;
+    const char *form = whole ? "%s%s%s%s %.0f\n" : "%s%s%s%s %.9g\n";
     char line[320];
     int n = snprintf(line, sizeof line, form, p->name, *labels ? "{" : "", labels,
                      *labels ? "}" : "", value);

@@ -295,7 +295,7 @@ static enum err_code count(struct ring *r, struct counted *have, const struct sp
     rc = store_count(st, r->id, sums->project, sums->function, clock_real_us() / DAY_US, have->v,
                      now, e);
     for (int i = 0; i < STORE_COUNTERS; i++)
-        r->grown[i] += now[i] - have->v[i];
+        r->grown[i] += store_grown(have->v[i], now[i]);
     if (rc == ERR_OK && now[STORE_LOG_LOST] != have->v[STORE_LOG_LOST]) {
         rc = put_lost(r->control, sums, now[STORE_LOG_LOST] - have->v[STORE_LOG_LOST], e);
         r->lines = true;

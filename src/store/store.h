@@ -167,6 +167,17 @@ enum store_counter {
     STORE_LOG_BYTES,
     STORE_COUNTERS
 };
+/* Sums end here: of a function, and of its day or what a ring adds at once. What they count comes
+ * from processes that run guests, who may say anything. */
+#define STORE_COUNTER_MOST ((UINT64_C(1) << 62) - 1)
+#define STORE_DAY_MOST ((UINT64_C(1) << 53) - 1)
+
+/* By how much a counter of a ring has grown. */
+static inline uint64_t store_grown(uint64_t before, uint64_t now)
+{
+    uint64_t more = now > before ? now - before : 0;
+    return more < STORE_DAY_MOST ? more : STORE_DAY_MOST;
+}
 
 struct store_function {
     struct uuid id, project;

@@ -1349,6 +1349,20 @@ TEST(sums)
     for (int i = 1; i < STORE_COUNTERS; i++)
         CHECK(f.counters[i] == 100 + (uint64_t)i);
 
+    /* What an exec says of itself may be anything: a sum ends somewhere, and the ring goes on. */
+    uint64_t much[STORE_COUNTERS];
+    struct store_usage_query far = {.project = w.project, .from = 29999, .to = 30000, .limit = 9};
+    OK(store_begin(st, &e));
+    for (int i = 0; i < STORE_COUNTERS; i++)
+        counted[i] = 0, much[i] = i % 2 ? UINT64_MAX : INT64_MAX;
+    for (int i = 0; i < 600; i++)
+        OK(store_count(st, spool, w.project, w.function, 30000, counted, much, &e));
+    OK(store_end(st, ERR_OK, &e));
+    OK(store_function(st, w.project, SLICE("hello"), &f, &e));
+    OK(store_usage_total(st, &far, much, &e));
+    for (int i = 0; i < STORE_COUNTERS; i++)
+        CHECK(f.counters[i] == STORE_COUNTER_MOST && much[i] == STORE_DAY_MOST);
+
     /* The same by day, whatever becomes of the function. */
     struct store_usage_query q = {.project = w.project, .from = 20000, .to = 20001, .limit = 100};
     struct days days = {0};

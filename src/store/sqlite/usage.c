@@ -45,12 +45,35 @@ enum err_code store_counted(struct store *st, struct uuid spool, struct uuid fun
     "runs, failed, status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, cpu_us, wall_us,"   \
     " memory_us, bytes_in, bytes_out, calls, log_lines, log_lost, receipts_lost, egress_in,"       \
     " egress_out, log_bytes"
-#define ADD(c) c " = " c " + excluded." c
-#define ADD_ALL                                                                                                             \
-    ADD("runs")                                                                                                             \
-    ", " ADD("failed") ", " ADD("status_1xx") ", " ADD("status_2xx") ", " ADD("status_3xx") ","                             \
-                                                                                            " " ADD("status_4xx") ", " ADD( \
-                                                                                                "status_5xx") ", " ADD("cpu_us") ", " ADD("wall_us") ", " ADD("memory_us") ", " ADD("bytes_in") ", " ADD("bytes_out") ", " ADD("calls") ", " ADD("log_lines") ", " ADD("log_lost") ", " ADD("receipts_lost") ", " ADD("egress_in") ", " ADD("egress_out") ", " ADD("log_bytes")
+/* A sum that would grow beyond `most` stays there: an overflow would be an error, at which the
+ * whole ring would stop. */
+#define ADD(c, most) c " = min(" c " + excluded." c ", " most ")"
+/* clang-format off */
+#define ADD_ALL(most)                                                                              \
+    ADD("runs", most) \
+    ", " ADD("failed", most) \
+    ", " ADD("status_1xx", most) \
+    ", " ADD("status_2xx", most) \
+    ", " ADD("status_3xx", most) \
+    ", " ADD("status_4xx", most) \
+    ", " ADD("status_5xx", most) \
+    ", " ADD("cpu_us", most) \
+    ", " ADD("wall_us", most) \
+    ", " ADD("memory_us", most) \
+    ", " ADD("bytes_in", most) \
+    ", " ADD("bytes_out", most) \
+    ", " ADD("calls", most) \
+    ", " ADD("log_lines", most) \
+    ", " ADD("log_lost", most) \
+    ", " ADD("receipts_lost", most) \
+    ", " ADD("egress_in", most) \
+    ", " ADD("egress_out", most) \
+    ", " ADD("log_bytes", most)
+/* clang-format on */
+#define SUM_MOST "4611686018427387903" /* STORE_COUNTER_MOST */
+#define DAY_MOST "9007199254740991"    /* STORE_DAY_MOST: so that many days can be summed up */
+_Static_assert(STORE_COUNTER_MOST == 4611686018427387903 && STORE_DAY_MOST == 9007199254740991,
+               "as above");
 #define DELTAS                                                                                     \
     d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], d[13], d[14], \
         d[15], d[16], d[17], d[18]
@@ -63,12 +86,12 @@ enum err_code store_count(struct store *st, struct uuid spool, struct uuid proje
 {
     uint64_t d[STORE_COUNTERS];
     for (int i = 0; i < STORE_COUNTERS; i++)
-        d[i] = counters[i] - counted[i];
+        d[i] = store_grown(counted[i], counters[i]);
     enum err_code rc = query_run(
         query(st,
               "INSERT INTO usage (function_id, " COLUMNS ") SELECT id, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
               " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21 FROM functions"
-              " WHERE id = ?1 AND project_id = ?2 ON CONFLICT DO UPDATE SET " ADD_ALL,
+              " WHERE id = ?1 AND project_id = ?2 ON CONFLICT DO UPDATE SET " ADD_ALL(SUM_MOST),
               "uuiiiiiiiiiiiiiiiiiii", function, project, DELTAS),
         e);
     if (rc)
@@ -78,7 +101,7 @@ enum err_code store_count(struct store *st, struct uuid spool, struct uuid proje
               "INSERT INTO usage_days (function_id, project_id, day, function_name, " COLUMNS
               ") SELECT id, project_id, ?22, name, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
               " ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21 FROM functions"
-              " WHERE id = ?1 AND project_id = ?2 ON CONFLICT DO UPDATE SET " ADD_ALL,
+              " WHERE id = ?1 AND project_id = ?2 ON CONFLICT DO UPDATE SET " ADD_ALL(DAY_MOST),
               "uuiiiiiiiiiiiiiiiiiiii", function, project, DELTAS, day),
         e);
     if (rc)
