@@ -148,6 +148,9 @@ bool once_begin(struct api_request *r)
     add_part(o, r->path);
     add_part(o, r->query);
     add_part(o, api_var(r, "HTTP_IF_MATCH"));
+    /* What the answer tells, a token that was made for one, is for whoever may do as much. */
+    add_part(o, slice_make(&r->token.scopes, sizeof r->token.scopes));
+    add_part(o, slice_make(r->token.project.b, sizeof r->token.project.b));
     r->once = o;
     enum err_code rc =
         runs_already(r->api, o)

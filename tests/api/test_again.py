@@ -68,6 +68,22 @@ def test_a_token_is_made_once(server):
     assert not any(first["token"].encode() in f.read_bytes() for f in files if f.exists())
 
 
+def test_an_answer_is_for_a_token_that_reaches_as_far(server):
+    """Another token of the same user gets no token that it couldn't have made itself."""
+    again, body = key(), {"name": "again-far", "scopes": ["secrets"]}
+    first = server.api.post("/v1/tokens", json=body, headers=again)
+    assert first.status_code == 201
+    less = {"Authorization": f"Bearer {server.api.post('/v1/tokens', json={'name': 'less', 'scopes': ['admin']}).json()['token']}"}
+    assert server.api.post("/v1/tokens", json=body, headers=less).status_code == 403
+    other = server.api.post("/v1/tokens", json=body, headers=less | again)
+    assert other.status_code == 422 and first.json()["token"] not in other.text
+    # nor what is about all projects, if it is of one
+    near = server.api.post("/v1/tokens", json={"name": "near", "scopes": server.api.get("/whoami").json()["token"]["scopes"],
+                                               "project": "default"}).json()["token"]
+    other = server.api.post("/v1/tokens", json=body, headers=again | {"Authorization": f"Bearer {near}"})
+    assert other.status_code == 422 and first.json()["token"] not in other.text
+
+
 def test_uploads_too(server, guests):
     again = key() | {"Content-Type": "application/wasm"}
     module, path = (guests / "cwa-bare.wasm").read_bytes(), "/v1/projects/default/functions/again-put/module?check=none"
