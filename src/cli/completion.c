@@ -3,7 +3,8 @@
  *
  * It is made of the table of commands and of the flags that each command gives to args_parse, so it
  * can't lag behind them: one `case` row a command, with its words. Names of functions are asked for
- * when they are needed, for a second at most; what takes a file completes files. */
+ * when they are needed, for a second at most; what takes a file completes files. `compgen -W`
+ * expands its words as a shell does, so of what a server says only names get there. */
 #include "base/brand.h"
 #include "cli/args.h"
 #include "cli/show.h"
@@ -135,8 +136,8 @@ static void print_bash(const json_t *rows)
            "    -*) ;;\n"
            "    *)\n"
            "        [ -z \"$functions\" ] ||\n"
-           "            words=\"$words $(timeout 1 " BRAND_COMMAND
-           " list 2>/dev/null | cut -f1)\"\n"
+           "            words=\"$words $(timeout 1 " BRAND_COMMAND " list 2>/dev/null | cut -f1 |\n"
+           "            grep -x '[a-z0-9-]*')\"\n"
            "        [ -z \"$files\" ] || COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
            "    esac\n"
            "    COMPREPLY+=($(compgen -W \"$words\" -- \"$word\"))\n"

@@ -52,6 +52,17 @@ def test_functions_and_files(complete, guest, tmp_path):
     assert complete("deploy", "--policy", "modu") == ["module.wasm"]
 
 
+def test_names_are_not_run(complete, tmp_path):
+    """compgen expands its words: what a server calls a function must not be a command here."""
+    trap = tmp_path / "trap"
+    (tmp_path / "bin/wasmcloud").unlink()
+    (tmp_path / "bin/wasmcloud").write_text(
+        f"#!/bin/sh\nprintf '%s\\tlive\\n' good '$(touch${{IFS}}{trap})' '`touch${{IFS}}{trap}`'\n")
+    (tmp_path / "bin/wasmcloud").chmod(0o755)
+    offered = complete("logs", "")
+    assert "good" in offered and not trap.exists() and not any("touch" in word for word in offered)
+
+
 def test_every_flag_of_the_help_is_offered(cli, complete):
     """For each command: what its help lists and what the script knows are the same."""
     for row in cli("completion", "bash", "--json").json["items"]:
