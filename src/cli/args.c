@@ -124,8 +124,7 @@ static size_t columns(struct slice text)
     return n;
 }
 
-/* The next piece that stays on one line: up to a space outside of brackets. */
-static struct slice usage_piece(struct slice *rest)
+struct slice args_usage_piece(struct slice *rest)
 {
     size_t n = 0;
     for (int depth = 0; n < rest->n && (depth || rest->p[n] != ' '); n++)
@@ -141,7 +140,7 @@ void args_usage(FILE *f, const char *verb, const struct command *c)
     size_t at = INDENT + columns(slice_str(verb));
     fprintf(f, "usage: " BRAND_COMMAND " %s", verb);
     for (struct slice rest = slice_str(c && c->usage ? c->usage : ""); rest.n;) {
-        struct slice piece = usage_piece(&rest);
+        struct slice piece = args_usage_piece(&rest);
         bool fits = at + 1 + columns(piece) <= WIDTH;
         if (fits)
             fputc(' ', f);

@@ -43,6 +43,8 @@ struct flag {
 int args_parse(const char *verb, int argc, char **argv, const struct flag *flags,
                struct words *words, size_t least, size_t most) MUST_CHECK;
 
+/* The next piece of a usage line that belongs together: up to a space outside of brackets. */
+struct slice args_usage_piece(struct slice *rest);
 /* "usage: wasmcloud VERB …" on lines of at most 80 columns; `c` may be NULL. */
 void args_usage(FILE *f, const char *verb, const struct command *c);
 

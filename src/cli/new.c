@@ -155,7 +155,7 @@ int cmd_new(int argc, char **argv)
     bool json = false;
     const struct flag flags[] = {
         {.name = "lang",
-         .value = "LANGUAGE",
+         .value = "c|go|rust|text",
          .help = "one of `" BRAND_COMMAND " templates`",
          .text = &language},
         {.name = "json", .help = "print what was made as JSON", .on = &json},

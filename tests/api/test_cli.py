@@ -81,7 +81,7 @@ def test_a_folder_with_an_odd_name(bare_cli, tmp_path):
 
 
 def test_a_full_disk_below_standard_output(cli, guests):
-    for words, status in ((("list",), 1), (("version",), 1), (("run", guests / "cwa-echo.wasm"), 125)):
+    for words, status in ((("list", "--json"), 1), (("version",), 1), (("run", guests / "cwa-echo.wasm"), 125)):
         with open("/dev/full", "wb") as full:
             done = subprocess.run([str(binary()), *map(str, words)], env=cli.env, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=60)
         assert done.returncode == status and b"can't write to standard output: No space" in done.stderr, done

@@ -63,6 +63,20 @@ def test_names_are_not_run(complete, tmp_path):
     assert "good" in offered and not trap.exists() and not any("touch" in word for word in offered)
 
 
+def test_what_else_has_names(cli, complete, guest):
+    name = guest("cwa-echo").name
+    assert complete("help", "token", "r") == ["revoke"] and complete("help", "deploy", "d") == []
+    assert name in complete("env", "list", "") and name in complete("rm", "") and name in complete("policy", "allow", "https://h/", "")
+    assert complete("deploy", "--response", "") == ["cgi", "text"] and complete("top", "--by", "r") == ["requests"]
+    assert complete("list", "--project", "d") == ["default"] and "default" in complete("project", "use", "")
+    cli("secret", "set", "COMPLETED", stdin=b"x")
+    assert "COMPLETED" in complete("secret", "unset", "C") and complete("env", "set", name, "--secret", "COM") == ["COMPLETED"]
+    cli("secret", "unset", "COMPLETED")
+    cli("create", "completed-gone")
+    cli("delete", "completed-gone")
+    assert "completed-gone" in complete("undelete", "") and "completed-gone" not in complete("get", "")
+
+
 def test_every_flag_of_the_help_is_offered(cli, complete):
     """For each command: what its help lists and what the script knows are the same."""
     for row in cli("completion", "bash", "--json").json["items"]:

@@ -141,8 +141,8 @@ def test_every_command(serve, guests, tmp_path):
 
 
 def test_every_command_is_in_the_table(bare_cli):
-    """What takes --json has a row; only `serve` has none to print."""
-    rows = bare_cli("completion", "bash", "--json").json["items"]
+    """What takes --json has a row, but for other names of a command; only `serve` has none to print."""
+    rows = [row for row in bare_cli("completion", "bash", "--json").json["items"] if row["path"] not in ("ls", "rm", "update")]
     assert {row["path"] for row in rows if "--json" in row["words"]} == set(TABLE)
     verbs = {row["path"] for row in rows} - {path.split()[0] for path in TABLE if " " in path}
     assert verbs - set(TABLE) == {"serve"}
