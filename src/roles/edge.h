@@ -176,6 +176,7 @@ struct edge_exec {
     struct edge_slot slots[EDGE_EXEC_SLOTS];
     uint64_t born_us, idle_us, begun;
     uint64_t memory;
+    uint64_t taping; /* id of the run whose tape came last; 0: none came */
     struct loop_timer timer;
     struct loop_io standard_error;
     int egress;   /* egress's end of its socket; -1: handed on */

@@ -36,10 +36,20 @@ bool edge_capture_begin(struct edge_run *r)
     return r->capturing;
 }
 
+/* A tape and the END of its run come in one piece, so of each process there is one at a time: what
+ * it can have us keep is one tape, however many runs it has. */
+static bool has_another(const struct edge_run *r)
+{
+    const struct edge_exec *x = r->exec;
+    const struct edge_run *other = x->taping ? edge_run_find(x->edge, x->taping) : NULL;
+    return other && other != r && other->exec == x && buf_size(&other->capture);
+}
+
 bool edge_capture_take(struct edge_run *r, uint16_t flags, struct slice bytes)
 {
-    if (!r->capturing || r->captured || !buf_add(&r->capture, bytes.p, bytes.n))
+    if (!r->capturing || r->captured || has_another(r) || !buf_add(&r->capture, bytes.p, bytes.n))
         return false;
+    r->exec->taping = r->id;
     r->captured = !(flags & FRAME_MORE);
     r->capture_whole = flags & FRAME_LAST;
     return true;

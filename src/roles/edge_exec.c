@@ -331,7 +331,7 @@ static void on_frame(struct channel *c, const struct frame *f, struct slice payl
         return;
     case FRAME_CAPTURE:
         if (!edge_capture_take(r, f->flags, payload))
-            die(x, "its process sent a capture that nobody asked for");
+            die(x, "its process sent a capture that nobody asked for, or two at once");
         return;
     case FRAME_END:
         if (ledger_read(payload, &l, &e)) {

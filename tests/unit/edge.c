@@ -169,6 +169,15 @@ static void begin(struct fake *k, const struct frame *f, struct slice payload)
     } else if (slice_eq(path, SLICE("/forge"))) {
         text[0] = (char)FRAME_LOG_HEAD(1, 2); /* the platform's voice */
         put_frame(k, FRAME_LOG, 0, f->id, text, 1);
+    } else if (slice_eq(path, SLICE("/tape"))) {
+        put_frame(k, FRAME_CAPTURE, FRAME_MORE, f->id, "tape", 4);
+        output(k, f->id, "Content-Type: text/plain\n\nfirst\n");
+        keep(k, f->id);
+        return;
+    } else if (slice_eq(path, SLICE("/other-tape"))) {
+        put_frame(k, FRAME_CAPTURE, FRAME_MORE, f->id, "tape", 4);
+        keep(k, f->id);
+        return;
     } else if (slice_eq(path, SLICE("/hold"))) {
         output(k, f->id, "Content-Type: text/plain\n\nfirst\n");
         keep(k, f->id);
@@ -346,6 +355,7 @@ static void publish(const char *name, enum response_kind response)
     row.versions[0] = (struct route_version){
         .id = uuid_new(), .number = 1, .weight = 1, .response = (uint8_t)response, .timing = 1};
     limits_init(&row.versions[0].load.limits, false);
+    row.versions[0].load.capture = strcmp(name, "taped") == 0 ? CAPTURE_ALL : CAPTURE_NONE;
     row.versions[0].load.env = SLICE("");
     row.versions[0].load.policy = SLICE("{\"allow\":[\"x\"]}");
     row.versions[0].load.args = slice_make("hello", 6);
@@ -592,6 +602,23 @@ TEST(dead_exec_is_replaced)
     CHECK(execs == before + 2);
 }
 
+/* A process that begins a second tape before the first has ended would have us keep any number. */
+TEST(one_tape_at_a_time)
+{
+    struct uuid hello = function_id;
+    publish("taped", RESPONSE_CGI);
+    function_id = hello;
+    int fd = dial();
+    say(fd, "GET /tape HTTP/1.1\r\nHost: taped.localhost\r\n\r\n");
+    HAS(receive(fd, "first\n"), "200 OK");
+    int other = dial();
+    say(other, "GET /other-tape HTTP/1.1\r\nHost: taped.localhost\r\nConnection: close\r\n\r\n");
+    HAS(receive(other, NULL), "Wasmcloud-Error: exec_died\r\n");
+    HAS_NOT(receive(fd, NULL), "\r\n0\r\n"); /* that one's end is cut off */
+    close(fd);
+    close(other);
+}
+
 TEST(streams_as_it_is_written)
 {
     int fd = dial();
@@ -815,6 +842,7 @@ int main(void)
         CASE(chunked_body_and_continue),
         CASE(causes),
         CASE(dead_exec_is_replaced),
+        CASE(one_tape_at_a_time),
         CASE(streams_as_it_is_written),
         CASE(many_at_once_wait_in_the_queue),
         CASE(unknown_and_missing),
