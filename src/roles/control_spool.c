@@ -34,6 +34,7 @@ enum {
     RUNS_FULL = 1000,     /* …that keep many rows of what they opened: up to 32 KiB */
     RUNS_STEP = 1024,     /* runs of a function between two trims of its receipts */
     TRIM_MOST = 2000,     /* rows that one trim deletes */
+    CAPTURED = 16,        /* projects whose captures are trimmed together */
     LEVEL_WARNING = 3,    /* of spool/spool.h, as the next */
     SOURCE_PLATFORM = 2,
 };
@@ -67,7 +68,8 @@ struct ring {
     struct store_wait wait;
     struct buf capture; /* the pieces of a captured run's tape that came so far */
     struct uuid capture_run;
-    struct uuid captured;    /* the project whose captures grew, to be trimmed; zero: none */
+    struct uuid captured[CAPTURED]; /* projects whose captures grew, to be trimmed */
+    unsigned captured_n;
     struct counted *counted; /* by place in the file */
     size_t places;
     /* what the batch adds to api->counts when it is on disk */
@@ -198,18 +200,29 @@ static enum err_code put_connection(struct control *c, const struct spool_connec
     return store_connection_put(c->api.store, &connection, e);
 }
 
-/* The oldest captures of the project that got some last make room for them. */
+/* The oldest captures of projects that got some make room for them. */
 static enum err_code trim_captures(struct ring *r, struct err *e)
 {
     const struct control *c = r->control;
     const uint64_t *limit = c->options.limits.v;
     uint64_t age = limit[LIMIT_RUN_AGE] / 1000, now = steady_ms();
-    struct uuid project = r->captured;
-    r->captured = (struct uuid){{0}};
-    return uuid_is_zero(project)
-               ? ERR_OK
-               : store_captures_trim(c->api.store, project, limit[LIMIT_CAPTURES],
-                                     age && now > age ? now - age : 0, TRIM_MOST, e);
+    enum err_code rc = ERR_OK;
+    for (unsigned i = 0; i < r->captured_n && rc == ERR_OK; i++)
+        rc = store_captures_trim(c->api.store, r->captured[i], limit[LIMIT_CAPTURES],
+                                 age && now > age ? now - age : 0, TRIM_MOST, e);
+    r->captured_n = 0;
+    return rc;
+}
+
+/* Once a batch and project: a trim adds up all that the project has. */
+static enum err_code trim_later(struct ring *r, struct uuid project, struct err *e)
+{
+    for (unsigned i = 0; i < r->captured_n; i++)
+        if (uuid_eq(r->captured[i], project))
+            return ERR_OK;
+    enum err_code rc = r->captured_n == CAPTURED ? trim_captures(r, e) : ERR_OK;
+    r->captured[r->captured_n++] = project;
+    return rc;
 }
 
 /* Takes a tape out of the edge's seal and keeps it in the database's. */
@@ -238,9 +251,8 @@ static enum err_code put_capture(struct ring *r, const struct spool_capture *s,
                                                        .whole = s->whole,
                                                        .bytes = buf_slice(&sealed)},
                                e);
-    if (!rc && !uuid_eq(r->captured, s->project))
-        rc = trim_captures(r, e);
-    r->captured = s->project;
+    if (!rc)
+        rc = trim_later(r, s->project, e);
 out:
     buf_done(&plain);
     buf_done(&sealed);

@@ -65,7 +65,8 @@ CREATE TABLE captures (
     created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)),
     updated_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER))
 ) STRICT;
-CREATE INDEX captures_by_project ON captures (project_id, run_id);
+-- All that a trim looks at: a row itself lies among the tapes.
+CREATE INDEX captures_by_project ON captures (project_id, run_id, size, created_at);
 
 -- Sums of a function and UTC day: what usage counts, for bills and charts. They outlive their
 -- function.

@@ -39,13 +39,29 @@ enum err_code store_capture(struct store *st, struct uuid project, struct uuid r
 enum err_code store_captures_trim(struct store *st, struct uuid project, uint64_t keep_bytes,
                                   uint64_t before_ms, uint32_t most, struct err *e)
 {
-    /* Run ids grow with time: what is left of the newest first is what fits. */
+    struct query q =
+        query(st, "SELECT coalesce(sum(size), 0) FROM captures WHERE project_id = ?", "u", project);
+    uint64_t have = query_row(&q) ? col_u64(&q, 0) : 0, rows = 0;
+    struct uuid last = {{0}};
+    enum err_code rc = query_end(&q, e);
+    if (rc)
+        return rc;
+    /* Run ids grow with time: from the oldest on until the rest fits. */
+    q = query(st,
+              "SELECT run_id, size, created_at FROM captures WHERE project_id = ?"
+              " ORDER BY run_id LIMIT ?",
+              "ui", project, (uint64_t)most);
+    while (query_row(&q) && (col_u64(&q, 2) < before_ms || (keep_bytes && have > keep_bytes))) {
+        uint64_t size = col_u64(&q, 1);
+        have -= size < have ? size : have;
+        last = col_uuid(&q, 0);
+        rows++;
+    }
+    rc = query_end(&q, e);
+    if (rc || rows == 0)
+        return rc;
     return query_run(
-        query(st,
-              "DELETE FROM captures WHERE run_id IN (SELECT run_id FROM (SELECT run_id, created_at,"
-              " sum(size) OVER (ORDER BY run_id DESC) AS sum FROM captures WHERE project_id = ?1)"
-              " WHERE created_at < ?3 OR (?2 > 0 AND sum > ?2) LIMIT ?4)",
-              "uiii", project, keep_bytes, before_ms, (uint64_t)most),
+        query(st, "DELETE FROM captures WHERE project_id = ? AND run_id <= ?", "uu", project, last),
         e);
 }
 
