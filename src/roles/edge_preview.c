@@ -101,14 +101,22 @@ static void trade(struct edge *e, struct http_conn *c, const struct http_request
     struct slice cookie_text = cookie_name(c, script, &name);
     preview_cookie(e->node_key, &pass, value);
     int n = snprintf(cookie, sizeof cookie,
-                     "%.*s=%s; Path=%.*s/; Max-Age=%llu; HttpOnly; SameSite=Lax%s",
-                     SLICE_ARG(cookie_text), value, SLICE_ARG(script),
+                     "%.*s=%s; Path=%.*s; Max-Age=%llu; HttpOnly; SameSite=Lax%s",
+                     SLICE_ARG(cookie_text), value, SLICE_ARG(script.n ? script : SLICE("/")),
                      (unsigned long long)(pass.until_s > now_s ? pass.until_s - now_s : 0),
                      c->https ? "; Secure" : "");
     redirect(c, q, rest, slice_make(cookie, (size_t)n));
 }
 
-/* Is one of the cookies in this field good? Ours are left out of `rest`. */
+/* Is it the name of a preview's cookie, over TLS or not? Behind a proxy a host may have both. */
+static bool is_ours(struct slice name)
+{
+    const struct slice host = SLICE("__Host-");
+    return slice_eq(name, token_name) ||
+           (slice_starts(name, host) && slice_eq(slice_from(name, host.n), token_name));
+}
+
+/* Is the cookie of this name in this field good? Ours are left out of `rest`, of whatever name. */
 static bool read_cookies(struct edge *e, const struct route_row *row, struct slice name,
                          struct slice field, struct buf *rest, bool *ret_ok)
 {
@@ -119,7 +127,7 @@ static bool read_cookies(struct edge *e, const struct route_row *row, struct sli
         if (slice_eq(key, name))
             good |= value.p && preview_cookie_good(e->node_key, value, row->function,
                                                    row->versions[0].id, clock_real_us() / 1000000);
-        else if (pair.n)
+        if (pair.n && !is_ours(key))
             *ret_ok =
                 *ret_ok && buf_addf(rest, "%s%.*s", buf_size(rest) ? "; " : "", SLICE_ARG(pair));
     }

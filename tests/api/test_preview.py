@@ -56,6 +56,28 @@ def test_a_link_is_traded_for_a_cookie(server, pair):
     assert "MARK=two" in alone.text and "HTTP_COOKIE" not in alone.text
 
 
+def test_a_cookie_of_the_other_scheme_is_taken_out_too(server, pair):
+    """Behind a proxy a browser may have one from before there was TLS."""
+    cookie = cookie_of(ask(server, "2--p-pair", target_of(link(server)["url"])))
+    seen = ask(server, "2--p-pair", fields=[("Cookie", f"a=1; {cookie}; __Host-{cookie}; b=2")])
+    assert "HTTP_COOKIE=a=1; b=2\n" in seen.text
+    other = ask(server, "2--p-pair", fields=[("Cookie", f"__Host-{cookie}")])
+    assert other.status == 403  # it counts over TLS only
+
+
+def test_opening_is_in_the_audit_and_once(server, pair, guests):
+    """Another link to what is open changes nothing; opening is a change, and says who did it."""
+    server.deploy("p-audit", guests / "wasi-env.wasm")
+    first = link(server, "p-audit", 1)
+    with sqlite3.connect(f"file:{server.data}/db.sqlite?mode=ro", uri=True) as db:
+        state = "SELECT generation FROM functions WHERE name = 'p-audit'"
+        before = db.execute(state).fetchone()
+        assert link(server, "p-audit", 1)["until"] == first["until"]
+        assert db.execute(state).fetchone() == before
+        assert db.execute("SELECT object, detail, user_id IS NOT NULL FROM audit WHERE action = 'version.preview' AND"
+                          " object = 'p-audit'").fetchall() == [("p-audit", "1", 1)]
+
+
 def test_the_live_address_is_not_touched(server, pair):
     live = ask(server, "p-pair", f"/?{NAME}=x", fields=[("Cookie", f"{NAME}=y")])
     assert "MARK=one" in live.text  # there it is an ordinary query and cookie
@@ -71,7 +93,7 @@ def test_below_a_path_of_localhost(server, pair):
     token = link(server)["url"].split("=", 1)[1]
     answer = ask(server, None, f"/2--p-pair/x?{NAME}={token}")
     assert answer.status == 307 and answer.get("Location") == f"http://localhost:{server.port}/2--p-pair/x"
-    assert "; Path=/2--p-pair/;" in answer.get("Set-Cookie")
+    assert "; Path=/2--p-pair;" in answer.get("Set-Cookie")  # with and without a slash behind (RFC 6265 5.1.4)
     seen = ask(server, None, "/2--p-pair/x", fields=[("Cookie", cookie_of(answer))])
     assert "SCRIPT_NAME=/2--p-pair\n" in seen.text and "PATH_INFO=/x\n" in seen.text and "MARK=two" in seen.text
 
