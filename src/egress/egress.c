@@ -27,6 +27,7 @@ struct project *project_get(struct egress *g, struct uuid id)
     p->id = id;
     p->egress = g;
     p->idle_us = loop_now(g->loop);
+    list_init(&p->resting);
     transfer_init(p);
     if (!map_put(&g->projects, slice_make(&p->id, sizeof p->id), p)) {
         free(p);

@@ -214,8 +214,10 @@ void gemini_done(struct transfer *t, CURLcode result)
     if (rc == ERR_OK &&
         (g->curl->easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &fd) || fd == CURL_SOCKET_BAD))
         rc = err_set(&e, ERR_UNREACHABLE, "the connection is gone");
-    if (rc == ERR_OK)
+    if (rc == ERR_OK) {
+        multi_forget_socket(t->project, fd);
         rc = loop_io_add(g->loop, &m->io, fd, EPOLLIN | EPOLLOUT, on_event, &e);
+    }
     if (rc)
         transfer_finish(t, rc, e.text);
     else

@@ -106,6 +106,8 @@ void checked_options(struct transfer *t)
     curl->easy_setopt(t->easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t);
+    curl->easy_setopt(t->easy, CURLOPT_CLOSESOCKETFUNCTION, multi_close_socket);
+    curl->easy_setopt(t->easy, CURLOPT_CLOSESOCKETDATA, t->project);
     curl->easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_prereq);
     curl->easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
 }

@@ -6,12 +6,33 @@
 #include "egress/private.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
-/* A socket that libcurl waits for. */
+/* A socket that libcurl waits for; or, resting, a kept connection's, which stays in the loop for its
+ * next request: leaving and coming back would be two system calls a request. */
 struct watch {
     struct loop_io io;
     struct project *project;
+    struct list node; /* in project->resting */
 };
+
+static void drop(struct watch *w)
+{
+    loop_io_del(w->project->egress->loop, &w->io);
+    list_remove(&w->node);
+    free(w);
+}
+
+static struct watch *resting(struct project *p, curl_socket_t fd)
+{
+    LIST_EACH(at, &p->resting)
+    {
+        struct watch *w = LIST_ITEM(at, struct watch, node);
+        if (w->io.fd == fd)
+            return w;
+    }
+    return NULL;
+}
 
 static void collect(struct project *p)
 {
@@ -31,10 +52,15 @@ static void collect(struct project *p)
 
 static void on_event(struct loop_io *io, uint32_t events)
 {
-    struct project *p = LIST_ITEM(io, struct watch, io)->project;
+    struct watch *w = LIST_ITEM(io, struct watch, io);
+    struct project *p = w->project;
     int running, what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
                         (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                         (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    if (!list_empty(&w->node)) { /* nobody asked: libcurl looks before it uses it again */
+        drop(w);
+        return;
+    }
     p->egress->curl->multi_socket_action(p->multi, io->fd, what, &running);
     collect(p); /* `io` may be gone by now */
 }
@@ -47,25 +73,42 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *ou
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (w)
-            loop_io_del(loop, &w->io);
-        free(w);
+            list_push(p->resting.next, &w->node);
         return 0;
     }
     uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+    bool known = w;
+    if (!w && (w = resting(p, fd)))
+        list_remove(&w->node);
     if (w) {
         loop_io_mod(loop, &w->io, events);
-        return 0;
+    } else {
+        w = calloc(1, sizeof *w);
+        if (!w)
+            return -1;
+        w->project = p;
+        list_init(&w->node);
+        if (loop_io_add(loop, &w->io, fd, events, on_event, NULL)) {
+            free(w);
+            return -1;
+        }
     }
-    w = calloc(1, sizeof *w);
-    if (!w)
-        return -1;
-    w->project = p;
-    if (loop_io_add(loop, &w->io, fd, events, on_event, NULL)) {
-        free(w);
-        return -1;
-    }
-    p->egress->curl->multi_assign(p->multi, fd, w);
+    if (!known)
+        p->egress->curl->multi_assign(p->multi, fd, w);
     return 0;
+}
+
+void multi_forget_socket(struct project *p, curl_socket_t fd)
+{
+    struct watch *w = resting(p, fd);
+    if (w)
+        drop(w);
+}
+
+int multi_close_socket(void *arg, curl_socket_t fd)
+{
+    multi_forget_socket(arg, fd);
+    return close(fd);
 }
 
 static void on_time(struct loop_timer *timer)

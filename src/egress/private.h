@@ -69,6 +69,7 @@ struct project {
     uint64_t idle_us;       /* since when nothing ran; 0: something does */
     struct loop_task admit; /* looks at the queue */
     CURLM *multi;           /* NULL while idle */
+    struct list resting;    /* sockets of kept connections that nothing is under way on */
     struct loop_timer timer;
 };
 
@@ -257,6 +258,10 @@ void multi_close(struct project *p);
 /* Gives it to libcurl. */
 enum err_code multi_add(struct transfer *t, struct err *e) MUST_CHECK;
 void multi_remove(struct transfer *t);
+/* The socket of a connection that is not for libcurl's own requests: no longer in the loop. */
+void multi_forget_socket(struct project *p, curl_socket_t fd);
+/* libcurl's callback for closing a socket; `arg` is the project. */
+int multi_close_socket(void *arg, curl_socket_t fd);
 
 /* Begins with the address of the moment. */
 enum err_code http_begin(struct transfer *t, struct err *e) MUST_CHECK;
