@@ -111,10 +111,12 @@ def role(pid):
 
 
 def own_memory(pid):
-    """Bytes that only this process holds: dirty private pages and its page tables."""
+    """Bytes that only this process holds: its share of memory without a file, and its page tables.
+
+    Not its dirty pages: of a program that was linked a moment ago, the text is dirty until it is written back."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     status = Path(f"/proc/{pid}/status").read_text()
-    kib = sum(int(n) for n in re.findall(r"Private_Dirty: *(\d+)", rollup))
+    kib = sum(int(n) for n in re.findall(r"Pss_(?:Anon|Shmem): *(\d+)", rollup))
     kib += int(re.search(r"VmPTE:\s*(\d+)", status)[1])
     return kib * 1024
 
