@@ -294,7 +294,7 @@ static void on_begin(struct exec *x, const struct frame *f, struct slice payload
     r->input_owed = 0;
     r->input_end = f->flags & FRAME_LAST;
     r->output_credit = FRAME_CREDIT_INITIAL;
-    r->begun_us = clock_mono_us();
+    r->begun_us = loop_now(x->loop);
     r->cpu_ns = 0;
     r->guest.limits = &v->load.limits;
     r->guest.policy = v->policy;
@@ -329,7 +329,7 @@ static void fill_ledger(struct run *r, struct ledger *l)
     uint64_t start_ns = end->made_ns > r->entered_ns ? end->made_ns - r->entered_ns : 0;
     l->head = (struct ledger_head){
         .cpu_us = r->cpu_ns / 1000,
-        .wall_us = clock_mono_us() - r->begun_us,
+        .wall_us = r->exec->meter.mono_ns / 1000 - r->begun_us,
         .memory_peak = end->memory,
         .gas = end->gas,
         .start_ns = start_ns < r->cpu_ns ? start_ns : r->cpu_ns,
