@@ -20,19 +20,30 @@ void meter_start(struct meter *m)
     m->charged_ns = 0;
 }
 
-uint64_t meter_piece(struct meter *m)
+/* The piece that ends now. */
+static int64_t end_piece(struct meter *m)
 {
     uint64_t now = clock_mono_ns();
     int64_t piece = (int64_t)(now - m->mono_ns);
     m->mono_ns = now;
-    if (piece < METER_TRUST_NS)
-        m->charged_ns += piece;
-    else
-        piece = settle(m);
+    if (piece >= METER_TRUST_NS)
+        return settle(m);
+    m->charged_ns += piece;
+    return piece;
+}
+
+uint64_t meter_piece(struct meter *m)
+{
+    int64_t piece = end_piece(m);
     /* pays back what earlier pieces were charged too much */
     piece -= m->surplus_ns;
     m->surplus_ns = piece < 0 ? -piece : 0;
     return piece < 0 ? 0 : (uint64_t)piece;
+}
+
+void meter_skip(struct meter *m)
+{
+    (void)end_piece(m);
 }
 
 uint64_t meter_so_far(const struct meter *m)

@@ -24,6 +24,8 @@ struct meter {
 void meter_start(struct meter *m);
 /* Ends a piece, begins the next; returns the CPU time of the one that ended, in nanoseconds. */
 uint64_t meter_piece(struct meter *m);
+/* Begins the next piece; the one that ended is nobody's. */
+void meter_skip(struct meter *m);
 /* The CPU time of the piece so far, which goes on. */
 uint64_t meter_so_far(const struct meter *m);
 /* Nothing is measured until the next start. */

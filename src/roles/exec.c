@@ -1,9 +1,12 @@
 /* exec: runs the guests of one project.
  *
- * One thread, one loop. A turn reads frames, which make runs ready; then every
- * ready run is stepped once and one of those that were preempted; then all that
- * they said leaves in one send. Nothing blocks: a guest that waits is a fiber
- * that nobody polls. The edge is not trusted to be well-behaved but to be the
+ * One thread, one loop. A turn reads frames. A run that needs nothing more is
+ * stepped as soon as its BEGIN was read: of a hundred that come at once, one
+ * after another then uses the same object and memory, which the caches still
+ * hold. Other frames make runs ready; each of these is stepped once when all
+ * frames are read, and one of those that were preempted; then all that they
+ * said leaves in one send. Nothing blocks: a guest that waits is a fiber that
+ * nobody polls. The edge is not trusted to be well-behaved but to be the
  * only one who speaks here: a frame that breaks the rules ends the process.
  *
  * Lists: a run is in `free`, or in one of `ready` (new, or what it waited for
@@ -242,73 +245,6 @@ static void on_status(struct loop_timer *t)
     loop_timer_start(x->loop, t, loop_now(x->loop) + STATUS_US, on_status);
 }
 
-static void on_begin(struct exec *x, const struct frame *f, struct slice payload)
-{
-    uint32_t slot;
-    memcpy(&slot, payload.p, sizeof slot);
-    struct version *v = slot < EXEC_SLOTS ? x->versions[slot] : NULL;
-    struct strings pairs;
-    if (!v || find_run(x, f->id) || !strings_read(slice_from(payload, 4), true, &pairs)) {
-        exec_malformed(x, "BEGIN");
-        return;
-    }
-    enum err_code rc = exec_use_image(x, slot, v);
-    if (rc) {
-        exec_drop_tape(x, f->id);
-        refuse(x, f->id, rc, "its image can't be opened");
-        return;
-    }
-    struct run *r = new_run(x);
-    if (!r) {
-        exec_drop_tape(x, f->id);
-        refuse(x, f->id, ERR_BUSY, "all places of the process are taken");
-        return;
-    }
-    if (!buf_add(&r->meta, pairs.bytes.p, pairs.bytes.n)) {
-        list_push(&x->free, &r->node);
-        exec_drop_tape(x, f->id);
-        refuse(x, f->id, ERR_MEMORY, "no memory for its variables");
-        return;
-    }
-    struct err e;
-    bool plays = x->taped && x->taping_run == f->id;
-    if (plays && exec_play(r, &e)) {
-        list_push(&x->free, &r->node);
-        exec_reset(&r->meta);
-        refuse(x, f->id, e.code, e.text);
-        return;
-    }
-    if (!plays && f->flags & FRAME_KEEP) {
-        r->guest.tape = &r->tape;
-        r->began_us = clock_real_us();
-        tape_record(&r->tape, v->load.limits.v[LIMIT_CAPTURE]);
-    }
-    if (!x->live++ && x->statm >= 0 && !x->status.at_us)
-        loop_timer_start(x->loop, &x->status, loop_now(x->loop) + STATUS_US, on_status);
-    r->id = f->id;
-    r->next = *bucket(x, r->id);
-    *bucket(x, r->id) = r;
-    r->version = v;
-    v->runs++;
-    r->input_credit = FRAME_CREDIT_INITIAL;
-    r->input_owed = 0;
-    r->input_end = f->flags & FRAME_LAST;
-    r->output_credit = FRAME_CREDIT_INITIAL;
-    r->begun_us = loop_now(x->loop);
-    r->cpu_ns = 0;
-    r->guest.limits = &v->load.limits;
-    r->guest.policy = v->policy;
-    r->guest.version = v->load.id;
-    r->guest.remotes = x->remotes;
-    r->guest.meta = (struct strings){buf_slice(&r->meta), pairs.count};
-    r->guest.env = v->env;
-    r->guest.args = v->args;
-    r->guest.assets = v->assets;
-    r->entered = false;
-    r->untraced = 0;
-    list_push(&x->ready, &r->node);
-}
-
 int32_t exec_end_status(const struct run *r)
 {
     const struct instance_end *end = instance_end(r->instance);
@@ -393,7 +329,7 @@ static void finish(struct run *r)
     exec_reset(&r->meta);
     exec_reset(&r->input);
     list_remove(&r->node);
-    list_push(&x->free, &r->node);
+    list_push(x->free.next, &r->node); /* the first to be used again: the caches still hold it */
     x->live--;
     if (!--v->runs && v->unloaded)
         exec_version_free(x, v);
@@ -405,8 +341,7 @@ static bool used_up(void *owner)
     return (r->cpu_ns + meter_so_far(&r->exec->meter)) / 1000 >= r->guest.limits->v[LIMIT_CPU];
 }
 
-/* Not before its first step: of a hundred runs that come at once, one after another then uses the
- * same memory, which the caches still hold. */
+/* Not before its first step, for the same sake: an instance's memory. */
 static void enter(struct run *r)
 {
     r->entered = true;
@@ -418,9 +353,20 @@ static void enter(struct run *r)
         instance_trace(r->instance, guest_trace);
 }
 
+/* What follows is the CPU time of a run; what came before, reading frames, is nobody's. */
+static void begin_piece(struct exec *x)
+{
+    if (x->metering)
+        meter_skip(&x->meter);
+    else
+        meter_start(&x->meter);
+    x->metering = true;
+}
+
 static void step(struct run *r)
 {
     struct exec *x = r->exec;
+    begin_piece(x);
     r->guest.waits = 0;
     if (!r->entered)
         enter(r);
@@ -441,20 +387,89 @@ static void step(struct run *r)
 static void step_runs(struct exec *x)
 {
     struct list *node, now;
-    if (list_empty(&x->ready) && list_empty(&x->preempted))
-        return;
     list_init(&now);
     while ((node = list_pop(&x->ready)))
         list_push(&now, node);
-    meter_start(&x->meter); /* reading frames is nobody's CPU time */
     while ((node = list_pop(&now)))
         step(LIST_ITEM(node, struct run, node));
     if ((node = list_pop(&x->preempted)))
         step(LIST_ITEM(node, struct run, node));
-    meter_stop(&x->meter);
+    if (x->metering)
+        meter_stop(&x->meter);
+    x->metering = false;
 }
 
 /* Frames of a run. One that has ended may still get some: they crossed its END on the way. */
+
+static void on_begin(struct exec *x, const struct frame *f, struct slice payload)
+{
+    uint32_t slot;
+    memcpy(&slot, payload.p, sizeof slot);
+    struct version *v = slot < EXEC_SLOTS ? x->versions[slot] : NULL;
+    struct strings pairs;
+    if (!v || find_run(x, f->id) || !strings_read(slice_from(payload, 4), true, &pairs)) {
+        exec_malformed(x, "BEGIN");
+        return;
+    }
+    enum err_code rc = exec_use_image(x, slot, v);
+    if (rc) {
+        exec_drop_tape(x, f->id);
+        refuse(x, f->id, rc, "its image can't be opened");
+        return;
+    }
+    struct run *r = new_run(x);
+    if (!r) {
+        exec_drop_tape(x, f->id);
+        refuse(x, f->id, ERR_BUSY, "all places of the process are taken");
+        return;
+    }
+    if (!buf_add(&r->meta, pairs.bytes.p, pairs.bytes.n)) {
+        list_push(&x->free, &r->node);
+        exec_drop_tape(x, f->id);
+        refuse(x, f->id, ERR_MEMORY, "no memory for its variables");
+        return;
+    }
+    struct err e;
+    bool plays = x->taped && x->taping_run == f->id;
+    if (plays && exec_play(r, &e)) {
+        list_push(&x->free, &r->node);
+        exec_reset(&r->meta);
+        refuse(x, f->id, e.code, e.text);
+        return;
+    }
+    if (!plays && f->flags & FRAME_KEEP) {
+        r->guest.tape = &r->tape;
+        r->began_us = clock_real_us();
+        tape_record(&r->tape, v->load.limits.v[LIMIT_CAPTURE]);
+    }
+    if (!x->live++ && x->statm >= 0 && !x->status.at_us)
+        loop_timer_start(x->loop, &x->status, loop_now(x->loop) + STATUS_US, on_status);
+    r->id = f->id;
+    r->next = *bucket(x, r->id);
+    *bucket(x, r->id) = r;
+    r->version = v;
+    v->runs++;
+    r->input_credit = FRAME_CREDIT_INITIAL;
+    r->input_owed = 0;
+    r->input_end = f->flags & FRAME_LAST;
+    r->output_credit = FRAME_CREDIT_INITIAL;
+    r->begun_us = loop_now(x->loop);
+    r->cpu_ns = 0;
+    r->guest.limits = &v->load.limits;
+    r->guest.policy = v->policy;
+    r->guest.version = v->load.id;
+    r->guest.remotes = x->remotes;
+    r->guest.meta = (struct strings){buf_slice(&r->meta), pairs.count};
+    r->guest.env = v->env;
+    r->guest.args = v->args;
+    r->guest.assets = v->assets;
+    r->entered = false;
+    r->untraced = 0;
+    if (r->input_end && list_empty(&x->ready))
+        step(r);
+    else /* its body may be what comes next */
+        list_push(&x->ready, &r->node);
+}
 
 static void on_body(struct exec *x, const struct frame *f, struct slice payload)
 {
@@ -495,7 +510,7 @@ static void on_cancel(struct exec *x, const struct frame *f, struct slice payloa
     if (reason == ERR_OK || reason >= ERR_COUNT) {
         exec_malformed(x, "CANCEL for no reason");
     } else if (r) {
-        meter_start(&x->meter);
+        begin_piece(x);
         if (!r->entered)
             enter(r);
         instance_cancel(r->instance, (enum err_code)reason);

@@ -88,6 +88,7 @@ struct exec {
     unsigned live;      /* runs between BEGIN and END */
     unsigned made;      /* runs that exist */
     struct meter meter; /* whose CPU time is it? a piece a fiber switch */
+    bool metering;      /* it was started in this turn */
     struct loop_timer status;
 };
 

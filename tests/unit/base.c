@@ -471,6 +471,18 @@ TEST(the_meter_charges_nobody_for_waiting)
     meter_stop(&m);
 }
 
+TEST(the_meter_charges_nobody_for_what_is_skipped)
+{
+    struct meter m = {0};
+    meter_start(&m);
+    spin(300000);
+    uint64_t begun = clock_cpu_ns();
+    meter_skip(&m);
+    spin(3000);
+    CHECK(meter_piece(&m) <= clock_cpu_ns() - begun + METER_TRUST_NS);
+    meter_stop(&m);
+}
+
 TEST(prices_are_exact)
 {
     struct prices p;
@@ -516,4 +528,5 @@ TEST_MAIN(CASE(prices_are_exact), CASE(json_is_jotted_down_as_it_comes),
           CASE(wrong_options_are_named), CASE(a_logged_value_stays_in_its_quotes),
           CASE(a_long_line_is_cut_inside_its_values),
           CASE(the_meter_charges_all_of_the_cpu_time_and_no_more),
-          CASE(the_meter_charges_nobody_for_waiting))
+          CASE(the_meter_charges_nobody_for_waiting),
+          CASE(the_meter_charges_nobody_for_what_is_skipped))
