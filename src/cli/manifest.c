@@ -5,107 +5,39 @@
 #include "base/limits.h"
 #include "cli/files.h"
 #include "cli/policy_file.h"
+#include "policy/events.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <yaml.h>
 
 enum { KEYS_MOST = 32, NOT_NAMED = 0 };
 
 struct reader {
-    yaml_parser_t yaml;
-    yaml_event_t event; /* the current one */
-    struct slice text;
+    struct events y;
     struct manifest *m;
     policy_note note;
     void *arg;
-    struct err *err;
 };
 
-/* ---- saying where ---- */
-
-static enum err_code at_mark(const struct reader *r, yaml_mark_t mark, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static enum err_code at_mark(const struct reader *r, yaml_mark_t mark, const char *fmt, ...)
-{
-    char why[400];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(why, sizeof why, fmt, ap);
-    va_end(ap);
-    return err_set(r->err, ERR_INVALID, "%s:%zu:%zu: %s", r->m->file, mark.line + 1,
-                   mark.column + 1, why);
-}
-#define AT(r, ...) at_mark(r, (r)->event.start_mark, __VA_ARGS__)
-
-/* libyaml's complaint, in words for somebody who writes a manifest. */
-static enum err_code broken(const struct reader *r)
-{
-    const yaml_parser_t *y = &r->yaml;
-    if (y->error == YAML_MEMORY_ERROR)
-        return err_set(r->err, ERR_MEMORY, "no memory for reading %s", r->m->file);
-    if (y->error == YAML_READER_ERROR)
-        return err_set(r->err, ERR_INVALID, "%s: byte %zu: it is not UTF-8 text%s%s", r->m->file,
-                       y->problem_offset, y->problem ? ": " : "", y->problem ? y->problem : "");
-    return at_mark(r, y->problem_mark, "this is not YAML: %s%s%s", y->context ? y->context : "",
-                   y->context ? ", " : "", y->problem ? y->problem : "it can't be read");
-}
+#define AT(r, ...) EVENT_AT(&(r)->y, __VA_ARGS__)
 
 /* ---- events ---- */
 
-static enum err_code next(struct reader *r)
-{
-    yaml_event_delete(&r->event);
-    if (!yaml_parser_parse(&r->yaml, &r->event))
-        return broken(r);
-    const yaml_event_t *v = &r->event;
-    bool marked = (v->type == YAML_SCALAR_EVENT && (v->data.scalar.anchor || v->data.scalar.tag)) ||
-                  (v->type == YAML_SEQUENCE_START_EVENT &&
-                   (v->data.sequence_start.anchor || v->data.sequence_start.tag)) ||
-                  (v->type == YAML_MAPPING_START_EVENT &&
-                   (v->data.mapping_start.anchor || v->data.mapping_start.tag));
-    if (marked || v->type == YAML_ALIAS_EVENT)
-        return AT(r, "anchors (&), aliases (*) and tags (!) have no place here; quote the text");
-    return ERR_OK;
-}
-
-static struct slice text_of(const struct reader *r)
-{
-    return slice_make(r->event.data.scalar.value, r->event.data.scalar.length);
-}
-
-static bool is_scalar(const struct reader *r)
-{
-    return r->event.type == YAML_SCALAR_EVENT;
-}
-
-static bool is_plain(const struct reader *r)
-{
-    return is_scalar(r) && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-}
-
-/* Nothing behind the colon. */
-static bool is_missing(const struct reader *r)
-{
-    return is_plain(r) && r->event.data.scalar.length == 0;
-}
-
 static bool is_null(const struct reader *r)
 {
-    return is_plain(r) && (slice_eq(text_of(r), SLICE("null")) || slice_eq(text_of(r), SLICE("~")));
+    return events_plain(&r->y) && (slice_eq(events_text(&r->y), SLICE("null")) ||
+                                   slice_eq(events_text(&r->y), SLICE("~")));
 }
 
 /* A text that fits where C's strings are used. */
 static enum err_code plain_text(const struct reader *r, const char *what)
 {
-    if (!is_scalar(r))
+    if (!events_scalar(&r->y))
         return AT(r, "%s is one text, not a %s", what,
-                  r->event.type == YAML_MAPPING_START_EVENT ? "mapping" : "list");
-    if (is_missing(r) || is_null(r))
+                  r->y.event.type == YAML_MAPPING_START_EVENT ? "mapping" : "list");
+    if (events_missing(&r->y) || is_null(r))
         return AT(r, "%s has no value: write one, or take the line away", what);
-    if (memchr(r->event.data.scalar.value, '\0', r->event.data.scalar.length))
+    if (memchr(r->y.event.data.scalar.value, '\0', r->y.event.data.scalar.length))
         return AT(r, "%s has a NUL byte in it", what);
     return ERR_OK;
 }
@@ -120,7 +52,7 @@ static enum err_code judged(const struct reader *r, enum err_code rc, const stru
 
 static enum err_code no_memory(const struct reader *r)
 {
-    return err_set(r->err, ERR_MEMORY, "no memory for %s", r->m->file);
+    return err_set(r->y.err, ERR_MEMORY, "no memory for %s", r->m->file);
 }
 
 static enum err_code judge_text(const struct manifest_key *k, struct slice text, struct err *e)
@@ -153,7 +85,7 @@ static enum err_code read_text(struct reader *r, const struct manifest_key *k)
 {
     struct err why = {0};
     enum err_code rc = plain_text(r, k->name);
-    struct slice text = text_of(r);
+    struct slice text = events_text(&r->y);
     if (rc == ERR_OK)
         rc = judged(r, judge_text(k, text, &why), &why);
     if (rc)
@@ -169,8 +101,8 @@ static enum err_code read_text(struct reader *r, const struct manifest_key *k)
 
 static enum err_code read_switch(struct reader *r, const struct manifest_key *k)
 {
-    bool yes = is_plain(r) && slice_eq(text_of(r), SLICE("true"));
-    if (!yes && !(is_plain(r) && slice_eq(text_of(r), SLICE("false"))))
+    bool yes = events_plain(&r->y) && slice_eq(events_text(&r->y), SLICE("true"));
+    if (!yes && !(events_plain(&r->y) && slice_eq(events_text(&r->y), SLICE("false"))))
         return AT(r, "%s is true or false", k->name);
     return json_object_set_new(r->m->settings, k->name, json_boolean(yes)) ? no_memory(r) : ERR_OK;
 }
@@ -180,18 +112,18 @@ static enum err_code read_names(struct reader *r, const struct manifest_key *k)
     json_t *names = json_array();
     if (json_object_set_new(r->m->settings, k->name, names))
         return no_memory(r);
-    if (r->event.type != YAML_SEQUENCE_START_EVENT)
+    if (r->y.event.type != YAML_SEQUENCE_START_EVENT)
         return AT(r, "%s is a list of names: [%s], or each on a line of its own after \"- \"",
                   k->name, k->example);
     for (;;) {
         struct err why = {0};
-        enum err_code rc = next(r);
-        if (rc || r->event.type == YAML_SEQUENCE_END_EVENT)
+        enum err_code rc = events_next(&r->y);
+        if (rc || r->y.event.type == YAML_SEQUENCE_END_EVENT)
             return rc;
         if ((rc = plain_text(r, "the name of a secret")) ||
-            (rc = judged(r, settings_variable(text_of(r), &why), &why)))
+            (rc = judged(r, settings_variable(events_text(&r->y), &why), &why)))
             return rc;
-        struct slice name = text_of(r);
+        struct slice name = events_text(&r->y);
         size_t at = 0; /* sorted, as the API shows them */
         int order = 1;
         while (at < json_array_size(names) &&
@@ -237,25 +169,26 @@ static enum err_code read_pair(struct reader *r, const struct manifest_key *k, j
 {
     struct err why = {0};
     char name[256];
-    if (!is_scalar(r) || is_missing(r))
+    if (!events_scalar(&r->y) || events_missing(&r->y))
         return AT(r, "a name is expected here");
-    if (!slice_copy(text_of(r), name, sizeof name) || strlen(name) != text_of(r).n)
+    if (!slice_copy(events_text(&r->y), name, sizeof name) || strlen(name) != events_text(&r->y).n)
         return AT(r, "a name in %s has at most %zu bytes, and no NUL", k->name, sizeof name - 1);
     if (json_object_get(object, name))
         return AT(r, "%s is in %s already", name, k->name);
     enum err_code rc = judged(r, judge(slice_str(name), SLICE(""), true, &why), &why);
     if (!rc)
-        rc = next(r);
+        rc = events_next(&r->y);
     if (rc)
         return rc;
-    if (is_missing(r))
+    if (events_missing(&r->y))
         return AT(r, "%s has no value: write \"\" for the empty text, null to take it away", name);
     if (is_null(r))
         return json_object_set_new(object, name, json_null()) ? no_memory(r) : ERR_OK;
     rc = plain_text(r, name);
     if (!rc)
-        rc = judged(r, judge(slice_str(name), text_of(r), false, &why), &why);
-    if (!rc && json_object_set_new(object, name, json_stringn(text_of(r).p, text_of(r).n)))
+        rc = judged(r, judge(slice_str(name), events_text(&r->y), false, &why), &why);
+    if (!rc &&
+        json_object_set_new(object, name, json_stringn(events_text(&r->y).p, events_text(&r->y).n)))
         rc = no_memory(r);
     return rc;
 }
@@ -266,11 +199,11 @@ static enum err_code read_pairs(struct reader *r, const struct manifest_key *k)
     judge_pair *judge = k->kind == MANIFEST_LIMITS ? judge_limit : judge_variable;
     if (json_object_set_new(r->m->settings, k->name, object))
         return no_memory(r);
-    if (r->event.type != YAML_MAPPING_START_EVENT)
+    if (r->y.event.type != YAML_MAPPING_START_EVENT)
         return AT(r, "%s is lines of the form `NAME: value` below it", k->name);
     for (;;) {
-        enum err_code rc = next(r);
-        if (rc || r->event.type == YAML_MAPPING_END_EVENT)
+        enum err_code rc = events_next(&r->y);
+        if (rc || r->y.event.type == YAML_MAPPING_END_EVENT)
             return rc;
         if (json_object_size(object) == ENV_COUNT)
             return AT(r, "%s has at most %d lines", k->name, ENV_COUNT);
@@ -280,71 +213,18 @@ static enum err_code read_pairs(struct reader *r, const struct manifest_key *k)
     }
 }
 
-/* ---- a policy inside ---- */
-
-/* libyaml counts characters: those before `mark`, as bytes. */
-static size_t bytes_before(struct slice text, yaml_mark_t mark)
-{
-    size_t at = 0;
-    for (size_t n = mark.index; n && at < text.n; n--)
-        do
-            at++;
-        while (at < text.n && ((unsigned char)text.p[at] & 0xc0) == 0x80);
-    return at;
-}
-
-/* The policy's own text, with as many lines and columns before it as there are in the file: its
- * reader then names the right ones. */
-static enum err_code parse_policy(struct reader *r, yaml_mark_t start, size_t end)
-{
-    size_t begin = bytes_before(r->text, start), line, column;
-    struct err why = {0};
-    struct buf alone;
-    int reason = 0;
-    buf_init(&alone, MANIFEST_TEXT + start.line + start.column);
-    bool ok = true;
-    for (size_t i = 0; i < start.line && ok; i++)
-        ok = buf_add(&alone, "\n", 1);
-    for (size_t i = 0; i < start.column && ok; i++)
-        ok = buf_add(&alone, " ", 1);
-    ok = ok && buf_add(&alone, r->text.p + begin, end - begin);
-    enum err_code rc =
-        !ok ? no_memory(r)
-            : policy_parse(buf_slice(&alone), POLICY_YAML, r->note, r->arg, &r->m->policy, &why);
-    if (ok && rc && sscanf(why.text, "line %zu, column %zu: %n", &line, &column, &reason) == 2 &&
-        reason)
-        err_set(r->err, rc, "%s:%zu:%zu: %s", r->m->file, line, column, why.text + reason);
-    else if (ok && rc)
-        at_mark(r, start, "policy: %s", why.text);
-    buf_done(&alone);
-    return rc;
-}
-
 static enum err_code read_policy(struct reader *r, const struct manifest_key *k)
 {
-    yaml_mark_t start = r->event.start_mark;
-    if (is_scalar(r)) {
+    if (events_scalar(&r->y)) {
         enum err_code rc = plain_text(r, k->name);
-        if (!rc && !(r->m->policy_path = strndup(text_of(r).p, text_of(r).n)))
+        if (!rc && !(r->m->policy_path = strndup(events_text(&r->y).p, events_text(&r->y).n)))
             rc = no_memory(r);
         return rc;
     }
-    if (r->event.type != YAML_MAPPING_START_EVENT)
+    if (r->y.event.type != YAML_MAPPING_START_EVENT)
         return AT(r, "%s is \"allow:\" with a list of rules below it, or the path of a file",
                   k->name);
-    for (int depth = 1; depth;) {
-        yaml_event_delete(&r->event);
-        if (!yaml_parser_parse(&r->yaml, &r->event)) {
-            /* its own reader finds the same, and knows what people mean by it */
-            enum err_code rc = parse_policy(r, start, r->text.n);
-            return rc ? rc : broken(r);
-        }
-        depth +=
-            r->event.type == YAML_MAPPING_START_EVENT || r->event.type == YAML_SEQUENCE_START_EVENT;
-        depth -=
-            r->event.type == YAML_MAPPING_END_EVENT || r->event.type == YAML_SEQUENCE_END_EVENT;
-    }
-    return parse_policy(r, start, bytes_before(r->text, r->event.end_mark));
+    return policy_read(&r->y, r->note, r->arg, &r->m->policy);
 }
 
 static enum err_code (*const readers[])(struct reader *r, const struct manifest_key *k) = {
@@ -362,7 +242,7 @@ static enum err_code unknown_key(struct reader *r)
     size_t n = 0;
     for (const struct manifest_key *k = manifest_keys; k->name && n < KEYS_MOST; k++)
         names[n++] = k->name;
-    struct slice name = text_of(r);
+    struct slice name = events_text(&r->y);
     const char *near = nearest_word(name, names, n);
     return AT(r, "there is no key \"%.*s\"%s%s%s", name.n < 64 ? (int)name.n : 64, name.p,
               near ? ", did you mean \"" : "; docs/function-yaml.md lists them", near ? near : "",
@@ -373,25 +253,26 @@ static enum err_code read_keys(struct reader *r)
 {
     size_t seen[KEYS_MOST] = {NOT_NAMED}; /* the line of each key */
     for (;;) {
-        enum err_code rc = next(r);
-        if (rc || r->event.type == YAML_MAPPING_END_EVENT)
+        enum err_code rc = events_next(&r->y);
+        if (rc || r->y.event.type == YAML_MAPPING_END_EVENT)
             return rc;
-        if (!is_scalar(r))
+        if (!events_scalar(&r->y))
             return AT(r, "a key is expected here, such as \"module\"");
         size_t i = 0;
-        while (manifest_keys[i].name && !slice_eq(text_of(r), slice_str(manifest_keys[i].name)))
+        while (manifest_keys[i].name &&
+               !slice_eq(events_text(&r->y), slice_str(manifest_keys[i].name)))
             i++;
         if (!manifest_keys[i].name)
             return unknown_key(r);
         if (seen[i] != NOT_NAMED)
             return AT(r, "\"%s\" is in line %zu already", manifest_keys[i].name, seen[i]);
-        seen[i] = r->event.start_mark.line + 1;
+        seen[i] = r->y.event.start_mark.line + 1;
         if (manifest_keys[i].kind == MANIFEST_LATER)
             return AT(r, "%s: %s", manifest_keys[i].name, manifest_keys[i].help);
-        rc = next(r);
+        rc = events_next(&r->y);
         if (rc)
             return rc;
-        if (is_missing(r))
+        if (events_missing(&r->y))
             return AT(r, "%s has no value: write one, or take the line away",
                       manifest_keys[i].name);
         rc = readers[manifest_keys[i].kind](r, &manifest_keys[i]);
@@ -400,27 +281,12 @@ static enum err_code read_keys(struct reader *r)
     }
 }
 
-static enum err_code read_document(struct reader *r)
+static enum err_code read_root(void *arg)
 {
-    enum err_code rc = next(r); /* the stream's start */
-    if (!rc)
-        rc = next(r);
-    if (rc || r->event.type == YAML_STREAM_END_EVENT)
-        return rc; /* an empty file names nothing */
-    rc = next(r);
-    if (rc)
-        return rc;
-    if (r->event.type == YAML_MAPPING_START_EVENT)
-        rc = read_keys(r);
-    else if (!is_missing(r))
-        rc = AT(r, "lines of the form `key: value` are expected, such as `module: hello.wasm`");
-    if (!rc)
-        rc = next(r); /* the document's end */
-    if (!rc)
-        rc = next(r);
-    if (!rc && r->event.type != YAML_STREAM_END_EVENT)
-        rc = AT(r, "a second document begins here: a manifest is one");
-    return rc;
+    struct reader *r = arg;
+    return r->y.event.type == YAML_MAPPING_START_EVENT
+               ? read_keys(r)
+               : AT(r, "lines of the form `key: value` are expected, such as `module: hello.wasm`");
 }
 
 static char *folder_of(const char *file)
@@ -433,19 +299,23 @@ enum err_code manifest_parse(struct slice text, const char *file, policy_note no
                              struct manifest **ret_manifest, struct err *e)
 {
     struct manifest *m = calloc(1, sizeof *m);
-    struct reader r = {.text = text, .m = m, .note = note, .arg = arg, .err = e};
     if (m)
         *m = (struct manifest){
             .file = strdup(file), .folder = folder_of(file), .settings = json_object()};
-    if (!m || !m->file || !m->folder || !m->settings || !yaml_parser_initialize(&r.yaml)) {
+    struct reader r = {.y = {.what = "a manifest",
+                             .file = file,
+                             .starred = "what begins with * needs quotes: anchors (&), aliases (*) "
+                                        "and tags (!) have no place here",
+                             .err = e},
+                       .m = m,
+                       .note = note,
+                       .arg = arg};
+    if (!m || !m->file || !m->folder || !m->settings || events_begin(&r.y, text)) {
         manifest_free(m);
         return err_set(e, ERR_MEMORY, "no memory for reading %s", file);
     }
-    yaml_parser_set_encoding(&r.yaml, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.yaml, (const unsigned char *)text.p, text.n);
-    enum err_code rc = read_document(&r);
-    yaml_event_delete(&r.event);
-    yaml_parser_delete(&r.yaml);
+    enum err_code rc = events_document(&r.y, read_root, &r);
+    events_end(&r.y);
     if (rc)
         manifest_free(m);
     else

@@ -34,6 +34,12 @@ typedef void (*policy_note)(void *arg, const char *text);
 /* Reads a policy. ERR_INVALID with "line L, column C: reason"; `note` may be NULL. */
 enum err_code policy_parse(struct slice text, enum policy_form form, policy_note note, void *arg,
                            struct policy **ret_policy, struct err *e) MUST_CHECK;
+
+struct events;
+/* The same of a policy inside of another text (policy/events.h): the current event is its mapping's
+ * start, afterwards its end. Errors are at their place in that text. */
+enum err_code policy_read(struct events *y, policy_note note, void *arg,
+                          struct policy **ret_policy) MUST_CHECK;
 void policy_free(struct policy *p); /* accepts NULL */
 
 /* Appends the canonical form: compact JSON with sorted members, equal for equal policies. It is

@@ -158,7 +158,7 @@ TEST(files)
     FILE *f = fopen(file, "we");
     fputs("policy: p.yaml\n", f);
     fclose(f);
-    CHECK(manifest_read(file, &m, &e) == ERR_NOT_FOUND && strstr(e.text, "p.yaml"));
+    CHECK(manifest_read(file, &m, &e) == ERR_INVALID && strstr(e.text, "p.yaml"));
     f = fopen(policy, "we");
     fputs("allow:\n  - https://a b/\n", f);
     fclose(f);
