@@ -42,6 +42,7 @@ static void fill(struct api_request *r)
         buf_consume(&d->tape, n);
     }
     d->filling = false;
+    r->keeps = buf_size(&d->tape);
     if (buf_size(&d->tape) && !r->gone)
         return;
     download_end(r);

@@ -165,6 +165,32 @@ static enum err_code authenticate(struct api_request *r, struct err *e)
     return rc;
 }
 
+/* ---- a user's share ---- */
+
+/* Of the requests that control has at once, and of what is kept in memory for slow readers: nobody
+ * takes the server from the others by asking much and reading slowly. */
+enum { USER_REQUESTS = 128, USER_BYTES = 64 << 20 };
+
+static enum err_code judge_share(const struct api_request *r, struct err *e)
+{
+    unsigned count = 0;
+    size_t bytes = 0;
+    LIST_EACH(n, &r->api->requests)
+    {
+        const struct api_request *other = LIST_ITEM(n, struct api_request, node);
+        if (other == r || !uuid_eq(other->user.id, r->user.id))
+            continue;
+        count++;
+        bytes += buf_size(&other->out) + buf_size(&other->body) + other->keeps;
+    }
+    if (count >= USER_REQUESTS)
+        return err_set(e, ERR_RATE, "you have %u requests open: end some of them first", count);
+    if (bytes >= USER_BYTES)
+        return err_set(e, ERR_RATE, "%zu MiB of answers wait to be read by you: read them first",
+                       bytes >> 20);
+    return ERR_OK;
+}
+
 static const char *scope_text(uint32_t scope)
 {
     for (const struct scope_name *s = scope_names; s->name; s++)
@@ -448,6 +474,10 @@ void request_dispatch(struct api_request *r)
             snprintf(r->extra, sizeof r->extra, "Retry-After: 1\n");
             api_refuse(r, ERR_RATE, "this token may send %llu requests a second",
                        (unsigned long long)r->api->options->limits.v[LIMIT_API_RATE]);
+            return;
+        }
+        if (judge_share(r, &e)) {
+            api_fail(r, &e);
             return;
         }
         if ((r->token.scopes & r->route->scope) != r->route->scope) {

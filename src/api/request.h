@@ -83,6 +83,7 @@ struct api_request {
     void (*on_body)(struct api_request *r, struct slice bytes, bool last);
 
     struct buf out;
+    size_t keeps;    /* bytes that its handler has for it besides */
     uint64_t credit; /* bytes of output that the edge still takes */
     bool answering;  /* a head was made */
     int status;      /* …with this */
