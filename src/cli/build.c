@@ -1,6 +1,7 @@
 #include "cli/build.h"
 
 #include "base/brand.h"
+#include "cli/show.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -63,7 +64,9 @@ int build_run(const struct manifest *m)
     int status;
     if (!m->build)
         return 0;
-    fprintf(stderr, "building: %s\n", m->build);
+    fputs("building: ", stderr);
+    show_lines(stderr, slice_str(m->build));
+    fputc('\n', stderr);
     pid_t pid = fork();
     if (pid == 0) {
         sigset_t none;

@@ -44,7 +44,7 @@ enum err_code capture_file_write(const char *path, const struct capture_file *f,
     if (asprintf(&fresh, "%s.new", path) < 0)
         return err_set(e, ERR_MEMORY, "no memory for a file name");
     /* What a run got may be nobody else's business. */
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool ok = fd >= 0 && write_all(fd, FIRST_LINE, sizeof FIRST_LINE - 1);
     for (int i = 0; i < PARTS && ok; i++)
         ok = !parts[i].n || write_part(fd, names[i], parts[i]);

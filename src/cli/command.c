@@ -1,5 +1,6 @@
 #include "cli/args.h"
 #include "cli/exit.h"
+#include "cli/show.h"
 
 #include "base/brand.h"
 #include "base/limits.h"
@@ -367,7 +368,9 @@ const struct command *command_find(struct slice name)
 
 int command_fail(const struct err *e)
 {
-    fprintf(stderr, "%s: %s\n", BRAND_COMMAND, e->text[0] ? e->text : err_title(e->code));
+    fprintf(stderr, "%s: ", BRAND_COMMAND);
+    show_lines(stderr, slice_str(e->text[0] ? e->text : err_title(e->code)));
+    fputc('\n', stderr);
     return err_cli(e->code);
 }
 

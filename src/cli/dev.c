@@ -102,7 +102,8 @@ static enum err_code make_folders(struct dev *d, struct err *e)
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         if (mkdir(folders[i], i ? 0700 : 0777) && errno != EEXIST)
             return err_errno(e, "can't make the folder %s", folders[i]);
-    int fd = open(DEV_FOLDER "/.gitignore", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int fd =
+        open(DEV_FOLDER "/.gitignore", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0 || write(fd, "*\n", 2) != 2 || close(fd))
         return err_errno(e, "can't write " DEV_FOLDER "/.gitignore");
     if (!getcwd(here, sizeof here))

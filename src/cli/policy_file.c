@@ -2,6 +2,7 @@
 
 #include "base/brand.h"
 #include "cli/files.h"
+#include "cli/show.h"
 
 #include <stdio.h>
 
@@ -43,5 +44,7 @@ enum err_code policy_file(const char *path, policy_note note, void *arg, struct 
 
 void policy_file_note(void *arg, const char *text)
 {
-    fprintf(stderr, "%s: note: %s: %s\n", BRAND_COMMAND, (const char *)arg, text);
+    fprintf(stderr, "%s: note: %s: ", BRAND_COMMAND, (const char *)arg);
+    show_lines(stderr, slice_str(text));
+    fputc('\n', stderr);
 }

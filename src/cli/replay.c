@@ -88,11 +88,13 @@ static bool add_env(const struct replay *r, const struct words *env, struct buf 
     }
     for (struct slice rest = r->tape.secrets; rest.n && ok;) {
         struct slice name = slice_split(&rest, '\0'), value = given(env, name);
-        if (!value.p)
-            fprintf(stderr,
-                    "%s: the value of the secret %.*s is not in the capture; here it is its name: "
-                    "--env %.*s=VALUE gives it another\n",
-                    BRAND_COMMAND, SLICE_ARG(name), SLICE_ARG(name));
+        if (!value.p) {
+            fprintf(stderr, "%s: the value of the secret ", BRAND_COMMAND);
+            show_text(stderr, name);
+            fputs(" is not in the capture; here it is its name: --env ", stderr);
+            show_text(stderr, name);
+            fputs("=VALUE gives it another\n", stderr);
+        }
         ok = add_pair(out, name, value.p ? value : name);
     }
     for (size_t i = 0; i < env->n && ok; i++) {

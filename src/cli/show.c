@@ -42,6 +42,15 @@ void show_word(FILE *f, const char *word)
     putc('\'', f);
 }
 
+void show_lines(FILE *f, struct slice text)
+{
+    while (text.p) {
+        show_text(f, slice_split(&text, '\n'));
+        if (text.p)
+            putc('\n', f);
+    }
+}
+
 const char *show_bytes(uint64_t bytes, char out[24])
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};

@@ -14,6 +14,8 @@ bool show_on_terminal(void);
 
 /* Writes text from a guest or server; on a terminal each control byte as \xNN. */
 void show_text(FILE *f, struct slice text);
+/* The same of what we say ourselves of such text, in lines of our own. */
+void show_lines(FILE *f, struct slice text);
 
 /* Writes a word as a POSIX shell takes it (2.2.2): in single quotes, unless it is plain. */
 void show_word(FILE *f, const char *word);

@@ -111,6 +111,16 @@ def test_errors_come_before_anything_is_done(bare_cli, folder, tmp_path):
     assert not (path / "built").exists()
 
 
+def test_nothing_foreign_reaches_a_terminal(bare_cli, folder):
+    """A folder or a file from somebody else tells a terminal nothing, in errors either."""
+    path = folder('"\\e]0;yours\\a": 1\n')
+    said = bare_cli.on_terminal("deploy", path, status=2).out
+    assert r"\x1b]0;yours\x07" in said and "\x1b]" not in said
+    path = folder('module: code.wasm\nbuild: "exit 3 # \\e[8m\\nhidden"\n')
+    said = bare_cli.on_terminal("deploy", path, status=3).out
+    assert r"exit 3 # \x1b[8m" in said and "\x1b[8m" not in said
+
+
 def test_schema_and_docs_know_every_key(bare_cli, tmp_path):
     bare_cli("new", "schema", "--lang", "text")
     schema = json.loads((tmp_path / "schema/.wasmcloud/function.schema.json").read_text())
