@@ -226,8 +226,10 @@ static void tell(struct loop_task *t)
     LIST_EACH(n, &c->edges)
     {
         struct edge *e = LIST_ITEM(n, struct edge, node);
-        if (e->number != LEASH_PLATFORM_EDGE)
-            channel_send(&e->channel, FRAME_ROUTES, 0, 0, &c->published, sizeof c->published);
+        if (e->number == LEASH_PLATFORM_EDGE)
+            continue;
+        channel_send(&e->channel, FRAME_ROUTES, 0, 0, &c->published, sizeof c->published);
+        channel_flush(&e->channel);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct loop *loop;
@@ -318,6 +319,46 @@ TEST(changes)
     OK(store_end(st, ERR_OK, &e));
     CHECK(store_changes(st) > at);
     OK(store_flush(st, &e));
+    end(st);
+}
+
+/* After each COMMIT the files as they are now hold it, as they would after a kill: writes to the
+ * log gather up to a size, and then go out. */
+TEST(commits_are_in_the_files)
+{
+    struct store *st = begin();
+    static const char *const files[] = {"db.sqlite", "db.sqlite-wal", "db.sqlite-shm"};
+    static char value[300000];
+    char copies[80], then[160];
+    struct err e;
+    sqlite3 *copy;
+    memset(value, 'v', sizeof value);
+    snprintf(copies, sizeof copies, "%s.copy", folder);
+    for (size_t n = 1; n <= sizeof value; n *= 7) {
+        OK(store_begin(st, &e));
+        OK(store_setting_put(st, "large", slice_make(value, n), &e));
+        OK(store_end(st, ERR_OK, &e));
+        loop_turn(loop, 0);
+        CHECK(mkdir(copies, 0700) == 0);
+        for (int i = 0; i < 2; i++) {
+            char command[256];
+            snprintf(command, sizeof command, "cp %s %s/", files[i], copies);
+            CHECK(system(command) == 0);
+        }
+        snprintf(then, sizeof then, "%s/%s", copies, files[0]);
+        CHECK(sqlite3_open(then, &copy) == SQLITE_OK);
+        sqlite3_stmt *s;
+        CHECK(sqlite3_prepare_v2(copy, "SELECT length(value) FROM settings WHERE key = 'large'", -1,
+                                 &s, NULL) == SQLITE_OK);
+        CHECK(sqlite3_step(s) == SQLITE_ROW && (size_t)sqlite3_column_int64(s, 0) == n);
+        sqlite3_finalize(s);
+        sqlite3_close(copy);
+        for (int i = 0; i < 3; i++) {
+            snprintf(then, sizeof then, "%s/%s", copies, files[i]);
+            unlink(then);
+        }
+        CHECK(rmdir(copies) == 0);
+    }
     end(st);
 }
 
@@ -1392,7 +1433,8 @@ TEST(sums)
 }
 
 TEST_MAIN(CASE(migrations), CASE(newer_database), CASE(damaged_database), CASE(triggers),
-          CASE(group_commit), CASE(changes), CASE(no_space), CASE(names), CASE(versions),
-          CASE(versions_carry), CASE(traffic), CASE(previews), CASE(interfaces), CASE(assets),
-          CASE(secrets), CASE(images_of_kinds), CASE(runs), CASE(runs_uses), CASE(runs_search),
-          CASE(captures), CASE(logs), CASE(logs_bounded), CASE(journal), CASE(sums))
+          CASE(group_commit), CASE(changes), CASE(commits_are_in_the_files), CASE(no_space),
+          CASE(names), CASE(versions), CASE(versions_carry), CASE(traffic), CASE(previews),
+          CASE(interfaces), CASE(assets), CASE(secrets), CASE(images_of_kinds), CASE(runs),
+          CASE(runs_uses), CASE(runs_search), CASE(captures), CASE(logs), CASE(logs_bounded),
+          CASE(journal), CASE(sums))

@@ -348,27 +348,6 @@ void store_on_commit(struct store *st, void (*on_commit)(void *arg), void *arg)
 
 /* ---- opening ---- */
 
-/* SQLite makes every path absolute, which fails or lies when a parent folder may not be entered.
- * The caller stands in the data folder, so names stay as they are. */
-static int plain_path(sqlite3_vfs *vfs, const char *name, int cap, char *out)
-{
-    (void)vfs;
-    return snprintf(out, (size_t)cap, "%s", name) < cap ? SQLITE_OK : SQLITE_CANTOPEN;
-}
-
-const char *db_vfs(void)
-{
-    static sqlite3_vfs vfs;
-    if (!vfs.zName) {
-        vfs = *sqlite3_vfs_find(NULL);
-        vfs.zName = "here";
-        vfs.xFullPathname = plain_path;
-        vfs.pNext = NULL;
-        sqlite3_vfs_register(&vfs, 0);
-    }
-    return vfs.zName;
-}
-
 enum err_code store_open(struct loop *loop, struct store **ret_store, struct err *e)
 {
     struct store *st = calloc(1, sizeof *st);
