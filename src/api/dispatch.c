@@ -284,6 +284,12 @@ static bool is_type(struct slice type, struct slice want)
 static enum err_code judge_body(struct api_request *r, struct err *e)
 {
     bool has = !r->body_over;
+    if (has && r->route->takes != TAKES_NOTHING) {
+        struct slice coding = slice_trim(api_var(r, "HTTP_CONTENT_ENCODING"));
+        if (coding.n && !slice_ieq(coding, SLICE("identity")))
+            return err_set(e, ERR_MEDIA_TYPE,
+                           "bodies are taken as they are, without Content-Encoding: unpack it");
+    }
     switch (r->route->takes) {
     case TAKES_NOTHING:
         if (has && r->body_length)

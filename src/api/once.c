@@ -125,6 +125,12 @@ bool once_begin(struct api_request *r)
 {
     struct slice key = api_var(r, "HTTP_IDEMPOTENCY_KEY");
     struct err e;
+    if (key.p && r->route->takes == TAKES_ANY) { /* it would run twice */
+        api_refuse(r, ERR_BAD_REQUEST,
+                   "what a function answers is not kept, so an Idempotency-Key does nothing here: "
+                   "send it without");
+        return false;
+    }
     if (!key.p || !once_takes(r->route))
         return true;
     if (!good_key(key)) {

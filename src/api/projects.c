@@ -6,6 +6,7 @@ enum { PAGE = 100, PER_USER = 5 };
 struct page {
     const struct api_request *r;
     json_t *items;
+    uint32_t seen; /* with those that the token doesn't reach */
     char last[STORE_NAME + 1];
 };
 
@@ -16,6 +17,7 @@ static void add(void *arg, const struct store_project *p)
     if (uuid_is_zero(only) || uuid_eq(only, p->id))
         json_array_append_new(page->items, shape_project(p));
     memcpy(page->last, p->name, sizeof page->last);
+    page->seen++;
 }
 
 void projects_list(struct api_request *r)
@@ -30,8 +32,7 @@ void projects_list(struct api_request *r)
         api_fail(r, &e);
         return;
     }
-    bool full = json_array_size(page.items) == limit;
-    api_answer(r, 200, shape_list(page.items, full ? json_string(page.last) : NULL));
+    api_answer(r, 200, shape_list(page.items, page.seen == limit ? json_string(page.last) : NULL));
 }
 
 static void count(void *arg, const struct store_project *p)

@@ -119,6 +119,7 @@ static void drop_json(struct api_request *r)
 void request_free(struct api_request *r)
 {
     loop_task_cancel(&r->free_task);
+    loop_task_cancel(&r->head_task);
     store_wait_cancel(&r->wait);
     list_remove(&r->node);
     list_remove(&r->follow);
@@ -236,7 +237,7 @@ void api_answer_text(struct api_request *r, int status, struct slice json)
     if (r->gone || r->answering)
         return;
     r->answering = true;
-    if (json.p && status < 300)
+    if (json.p && status < 300 && !once_waits(r)) /* what is given again has the tag of then */
         request_tag(r);
     once_keep(r, status, json);
     const char *type = status >= 400 ? "application/problem+json" : "application/json";
@@ -328,6 +329,8 @@ void api_stream(struct api_request *r, int status, const char *type)
     if (!put_head(r, status, type))
         abort();
     push(r);
+    if (slice_eq(r->method, SLICE("HEAD")))
+        loop_task_add(r->api->loop, &r->head_task);
 }
 
 bool api_stream_write(struct api_request *r, struct slice bytes)
@@ -344,6 +347,18 @@ void api_stream_end(struct api_request *r)
 {
     r->over = true;
     push(r);
+}
+
+/* Nobody reads what it would stream, for ever perhaps: the head was all. */
+static void end_head(struct loop_task *t)
+{
+    struct api_request *r = LIST_ITEM(t, struct api_request, head_task);
+    if (r->gone || r->over)
+        return;
+    if (r->on_gone)
+        r->on_gone(r);
+    r->on_gone = r->on_room = NULL;
+    api_stream_end(r);
 }
 
 void api_stream_break(struct api_request *r, enum err_code why)
@@ -424,6 +439,7 @@ void request_begin(struct api *api, struct channel *channel, uint64_t id, bool l
     list_init(&r->follow);
     store_wait_init(&r->wait, on_commit);
     loop_task_init(&r->free_task, free_later);
+    loop_task_init(&r->head_task, end_head);
     list_push(&api->requests, &r->node);
     api->open++;
     watch_begin(api);
@@ -462,6 +478,8 @@ static void on_json(struct api_request *r)
         api_refuse(r, ERR_INVALID,
                    "the body has a number of more than 64 bits (line %d, column %d)", error.line,
                    error.column);
+    else if (!r->json && json_error_code(&error) == json_error_null_character)
+        api_refuse(r, ERR_BAD_REQUEST, "the body has a NUL, \\u0000, which no text here may have");
     else if (!r->json)
         api_refuse(r, ERR_BAD_REQUEST, "the body is not JSON: %s (line %d, column %d)", error.text,
                    error.line, error.column);

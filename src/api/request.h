@@ -96,7 +96,7 @@ struct api_request {
     bool absent;       /* the client is gone, but its answer is kept for when it asks again */
     bool again;        /* a read whose COMMIT failed: answered again without writing */
     struct store_wait wait;
-    struct loop_task free_task;
+    struct loop_task free_task, head_task;
     uint64_t began_us;
     char field[128]; /* of a validation error: which */
     char extra[512]; /* header lines for the answer, each with its newline */

@@ -78,9 +78,10 @@ const struct schema schema_path_segment = {.type = SCHEMA_TEXT, .least = 1};
 static enum err_code judge_uuid(struct slice s, struct err *e)
 {
     struct uuid ignored;
-    return uuid_parse(s, &ignored) ? ERR_OK
-                                   : err_set(e, ERR_INVALID, "this is no id: \"%.*s\"",
-                                             (int)(s.n < 64 ? s.n : 64), s.p);
+    return uuid_parse(s, &ignored)
+               ? ERR_OK
+               : err_set(e, ERR_INVALID, "\"%.*s\" is no id as answers here have them",
+                         (int)(s.n < 64 ? s.n : 64), s.p);
 }
 static const struct schema uuid_named = {
     .type = SCHEMA_TEXT, .format = "uuid", .pattern = UUID_PATTERN, .judge = judge_uuid};

@@ -6,8 +6,10 @@
 enum { PAGE = 100, NORMAL_SECONDS = 30 * 86400 };
 
 struct page {
+    struct uuid project; /* zero: of all */
     json_t *items;
     struct uuid last;
+    uint32_t seen;
 };
 
 static json_t *shape_token(const struct store_token *t)
@@ -21,8 +23,10 @@ static json_t *shape_token(const struct store_token *t)
 static void add(void *arg, const struct store_token *t)
 {
     struct page *page = arg;
-    json_array_append_new(page->items, shape_token(t));
+    if (uuid_is_zero(page->project) || uuid_eq(page->project, t->project))
+        json_array_append_new(page->items, shape_token(t));
     page->last = t->id;
+    page->seen++;
 }
 
 void tokens_list(struct api_request *r)
@@ -30,14 +34,13 @@ void tokens_list(struct api_request *r)
     struct err e;
     uint32_t limit = (uint32_t)api_number(r, "limit", PAGE);
     struct uuid after = api_uuid(r, "cursor");
-    struct page page = {.items = json_array()};
+    struct page page = {.project = r->token.project, .items = json_array()};
     if (store_tokens(r->api->store, r->user.id, after, limit, add, &page, &e)) {
         json_decref(page.items);
         api_fail(r, &e);
         return;
     }
-    bool full = json_array_size(page.items) == limit;
-    api_answer(r, 200, shape_list(page.items, full ? shape_uuid(page.last) : NULL));
+    api_answer(r, 200, shape_list(page.items, page.seen == limit ? shape_uuid(page.last) : NULL));
 }
 
 /* The body's `scopes`; false and answered if the asker lacks one of them. */
@@ -123,13 +126,17 @@ void tokens_revoke(struct api_request *r)
 {
     struct store *st = r->api->store;
     struct store_actor who = api_actor(r);
+    struct store_token token;
     struct uuid id;
     struct err e;
-    if (!uuid_parse(r->id_text, &id)) {
-        api_refuse(r, ERR_NOT_FOUND, "there is no such token");
-        return;
-    }
-    enum err_code rc = store_begin(st, &e);
+    enum err_code rc =
+        uuid_parse(r->id_text, &id) ? store_token(st, id, &token, &e) : ERR_NOT_FOUND;
+    /* A token of one project doesn't reach those of others, nor the user's for all. */
+    if (rc == ERR_OK && !uuid_is_zero(r->token.project) &&
+        !uuid_eq(r->token.project, token.project))
+        rc = ERR_NOT_FOUND;
+    if (rc == ERR_OK)
+        rc = store_begin(st, &e);
     if (rc == ERR_OK) {
         rc = store_token_revoke(st, r->user.id, id, &e);
         if (rc == ERR_OK)

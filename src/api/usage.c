@@ -120,7 +120,11 @@ static bool read_query(struct api_request *r, struct store_usage_query *q)
     if (api_query(r, "from", text, sizeof text))
         (void)usage_day(slice_str(text), &q->from);
     q->by_function = api_query(r, "by", text, sizeof text) && strcmp(text, "function") == 0;
-    if (q->from > q->to || q->to - q->from >= DAYS_MOST) {
+    if (q->from > q->to) {
+        api_refuse_field(r, "from", "from is a day after to");
+        return false;
+    }
+    if (q->to - q->from >= DAYS_MOST) {
         api_refuse_field(r, "from", "from is at most %d days before to", DAYS_MOST - 1);
         return false;
     }

@@ -253,6 +253,9 @@ void edge_functions_done(struct edge *e);
 void edge_refuse(struct http_conn *c, enum err_code cause, const char *detail);
 
 /* edge_preview.c */
+/* Answers what is the platform's below a function's address; false: it is the function's. */
+bool edge_wellknown(struct http_conn *c, struct slice path);
+
 /* May it go on to the version of this preview's row? Then what only we may see is out of *q;
  * `cookies` (empty) holds what its fields point to. false: answered. */
 bool edge_preview_admit(struct edge *e, struct http_conn *c, struct http_request *q,

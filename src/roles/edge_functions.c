@@ -330,6 +330,8 @@ static void on_request(struct http_conn *c, const struct http_request *q)
         edge_refuse(c, ERR_NO_FUNCTION, "no function answers under this name");
         return;
     }
+    if (edge_wellknown(c, path))
+        return;
     struct edge_route *route = find_route(e, c, name, preview, &f);
     if (route && preview) {
         struct buf cookies;

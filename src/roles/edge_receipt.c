@@ -50,7 +50,7 @@ static void count(struct edge_run *r, const struct ledger *l)
         spool_add(s, (enum spool_counter)(SPOOL_1XX + class - 1), 1);
     spool_add(s, SPOOL_CPU_US, h->cpu_us);
     spool_add(s, SPOOL_WALL_US, h->wall_us);
-    spool_add(s, SPOOL_MEMORY_US, (h->memory_peak >> 20) * h->wall_us);
+    spool_add(s, SPOOL_MEMORY_US, (h->memory_peak * h->wall_us + (1 << 19)) >> 20);
     spool_add(s, SPOOL_BYTES_IN, r->receipt.request_bytes);
     spool_add(s, SPOOL_BYTES_OUT, r->receipt.response_bytes);
     spool_add(s, SPOOL_CALLS, h->calls);

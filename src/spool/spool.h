@@ -59,7 +59,7 @@ struct spool_capture {
 
 enum spool_counter {
     SPOOL_RUNS, SPOOL_FAILED, SPOOL_1XX, SPOOL_2XX, SPOOL_3XX, SPOOL_4XX, SPOOL_5XX,
-    SPOOL_CPU_US, SPOOL_WALL_US, SPOOL_MEMORY_US, /* MiB × µs */
+    SPOOL_CPU_US, SPOOL_WALL_US, SPOOL_MEMORY_US, /* MiB × µs, rounded a run */
     SPOOL_BYTES_IN, SPOOL_BYTES_OUT, SPOOL_CALLS, SPOOL_LOG_LINES, SPOOL_LOG_LOST,
     SPOOL_RECEIPTS_LOST,
     SPOOL_EGRESS_IN, SPOOL_EGRESS_OUT, /* bytes of what was opened beyond the machine */

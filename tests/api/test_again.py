@@ -257,3 +257,22 @@ def test_the_star_holds_a_deploy_to_nothing_more(server, guests):
         assert server.api.post(f"{function.path}/versions", json={"env": {"A": "1"}}).status_code == 201
         wire.send(module)
         assert wire.answer().status == 201
+
+
+def test_a_replay_has_the_one_tag_of_then(server, guests):
+    module, key = (guests / "cwa-bare.wasm").read_bytes(), {"Idempotency-Key": "tag-of-then"}
+    path = "/v1/projects/default/functions/tag-of-then"
+    first = server.api.put(f"{path}/module", content=module, headers=key)
+    assert server.api.post(f"{path}/versions", json={"env": {"A": "1"}}).status_code == 201
+    again = server.api.put(f"{path}/module", content=module, headers=key)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers.get_list("ETag") == [first.headers["ETag"]] != [server.api.get(path).headers["ETag"]]
+
+
+def test_an_invocation_takes_no_key(server, guest):
+    """It would run twice: that isn't done against what the key says."""
+    echo = guest("cwa-echo")
+    before = echo.counters["runs"]
+    answer = server.api.post(f"{echo.path}/invoke", content=b"x", headers={"Idempotency-Key": "run-once"})
+    assert answer.status_code == 400 and "Idempotency-Key" in answer.json()["detail"]
+    assert echo.counters["runs"] == before

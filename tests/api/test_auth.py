@@ -243,6 +243,31 @@ def test_a_token_of_a_project_lists_that_project_alone(server, foreign):
         assert client.post("/v1/projects", json={"name": "sideways"}).status_code in (403, 404)
 
 
+def test_a_token_of_a_project_reaches_no_other_token(server, foreign):
+    with server.client(foreign) as client:
+        own = client.post("/v1/tokens", json={"name": "own", "scopes": ["read"]}).json()
+        every = server.api_list("/v1/tokens", limit=1)
+        mine = []
+        query = {"limit": 1}  # a page may be empty where others' are left out, but has its cursor
+        while True:
+            page = client.get("/v1/tokens", params=query).json()
+            mine += [token["id"] for token in page["items"]]
+            if not page["next"]:
+                break
+            query["cursor"] = page["next"]
+        assert own["id"] in mine and len(mine) < len(every)
+        operator = server.api.get("/v1/whoami").json()["token"]["id"]
+        assert operator in [token["id"] for token in every] and operator not in mine
+        refused, missing = client.delete(f"/v1/tokens/{operator}"), client.delete(f"/v1/tokens/{RUN}")
+        assert refused.status_code == missing.status_code == 404
+        assert refused.json()["detail"] == missing.json()["detail"]
+        projects = client.get("/v1/projects", params={"limit": 1}).json()
+        while not projects["items"]:
+            projects = client.get("/v1/projects", params={"limit": 1, "cursor": projects["next"]}).json()
+        assert [project["name"] for project in projects["items"]] == ["elsewhere"]
+        assert client.delete(f"/v1/tokens/{own['id']}").status_code == 204
+
+
 def test_secrets_are_nowhere_in_clear(server, make_token):
     """Neither in the command lines of roles, nor in their environment, nor in the log."""
     token = make_token("read")["token"].encode()

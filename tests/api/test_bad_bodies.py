@@ -177,3 +177,19 @@ def test_queries_that_are_wrong(server, contract, target):
                     assert answer.json().get("fields"), answer.text
                 tried += 1
     assert tried > 50 and state(server, target) == before
+
+
+def test_a_body_that_is_coded(server, contract, target):
+    """By any operation that takes one: it would be taken for something else than it is."""
+    before = state(server, target)
+    for kind in ("application/json", "application/wasm", "application/x-tar", "*/*"):
+        for method, path, _ in operations(contract, kind):
+            fields = {"Content-Encoding": "gzip"} | ({"Content-Type": kind} if kind != "*/*" else {})
+            answer = server.api.request(method, path, content=b"\x1f\x8b\x08", headers=fields)
+            assert answer.status_code == 415 and "Content-Encoding" in answer.json()["detail"], (method, path, answer.text)
+    assert state(server, target) == before
+
+
+def test_what_is_said_of_a_nul(server):
+    answer = server.api.post("/v1/projects/default/functions", content=b'{"name": "a\\u0000b"}')
+    assert answer.status_code == 400 and "JSON_" not in answer.json()["detail"] and "NUL" in answer.json()["detail"]

@@ -78,6 +78,14 @@ def test_memory(own, guests):
     assert grow.run(grow.get("/?pages=1").run)["memory_peak"] == 8 << 20
 
 
+def test_memory_of_small_programs_counts(own, guests):
+    """Less than a MiB, and for less than a millisecond: the sum is of the runs, to half a MiB × µs each."""
+    small = own.deploy("small-memory", guests / "cwa-bare.wasm")
+    runs = [small.run(small.get().run) for _ in range(5)]
+    assert 0 < runs[0]["memory_peak"] < 1 << 20
+    assert small.counters["memory_mib_us"] == sum((r["memory_peak"] * r["wall_us"] + (1 << 19)) >> 20 for r in runs)
+
+
 def test_calls_of_wasi(own, guests):
     hello = own.guest(guests, "wasi-hello")
     run = hello.run(hello.get().run)

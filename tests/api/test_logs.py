@@ -184,3 +184,14 @@ def test_the_command_line(guest, cli):
     assert cli("logs", log.name, "--until", "1d").out == ""
     coloured = cli.on_terminal("logs", log.name, "--run", run, env={"NO_COLOR": None}).out
     assert "\033[31m" in coloured and "\033[31m" not in cli("logs", log.name, "--run", run, env={"NO_COLOR": None}).out
+
+
+def test_the_head_of_a_stream_is_all(server):
+    """HEAD of what would never end: the connection is free for the next request at once."""
+    fields = [("Authorization", f"Bearer {server.token}")]
+    with server.platform_wire() as wire:
+        for path in ("/v1/projects/default/logs?follow=true", "/v1/projects/default/runs?follow=true",
+                     "/v1/projects/default/logs?format=jsonl", "/v1/backup"):
+            answer = wire.ask(path, "HEAD", fields)
+            assert answer.status == 200 and answer.body == b"", path
+        assert wire.ask("/healthz").status == 200

@@ -112,3 +112,19 @@ def test_help_and_limits():
     assert memory["set_by"] == "function" and memory["cause"] == "memory_limit"
     table = run("limits").stdout
     assert all(item["name"] in table for item in items)
+
+
+def test_wellknown_paths_are_the_platforms(serve, guests):
+    """A function that answered there could have a certificate made, or speak for the operator."""
+    server = serve(contact="security@example.com")
+    function = server.deploy("known", guests / "cwa-hello.wasm")
+    for host, start in (function.host, ""), (f"localhost:{server.port}", "/known"):
+        with server.wire(host=host) as wire:
+            found = wire.ask(f"{start}/.well-known/security.txt")
+            lines = dict(line.split(": ", 1) for line in found.text.splitlines())
+            assert found.status == 200 and lines["Contact"] == "mailto:security@example.com"
+            assert lines["Expires"].endswith("Z") and found.get("Content-Type").startswith("text/plain")
+            assert wire.ask(f"{start}/.well-known/acme-challenge/x", "HEAD").status == 404
+            for path in "/.well-known/other", "/security.txt":
+                assert wire.ask(start + path).status == 200
+    assert function.counters["runs"] == 4
