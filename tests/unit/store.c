@@ -189,6 +189,16 @@ TEST(triggers)
     }
     sqlite3_finalize(tables);
     CHECK(count == 24);
+    /* What its functions log doesn't change a project; its owner does. */
+    OK(db_exec(st,
+               "INSERT INTO projects (id, name, owner_id, created_at, updated_at)"
+               " VALUES (x'02', 'q', x'01', 7, 7);"
+               "UPDATE projects SET log_bytes = 9 WHERE id = x'02'",
+               &e));
+    CHECK(number(st, "SELECT updated_at FROM projects WHERE id = x'02'") == 7);
+    OK(db_exec(st, "UPDATE projects SET name = 'r' WHERE id = x'02'", &e));
+    CHECK(number(st, "SELECT updated_at FROM projects WHERE id = x'02'") > 1700000000000u);
+    CHECK(number(st, "SELECT created_at FROM projects WHERE id = x'02'") == 7);
     end(st);
 }
 

@@ -171,6 +171,14 @@ CREATE TRIGGER runs_touch AFTER UPDATE ON runs BEGIN
         WHERE rowid = NEW.rowid;
 END;
 
+-- A project is changed by its owner, not by what its functions log.
+DROP TRIGGER projects_touch;
+CREATE TRIGGER projects_touch AFTER UPDATE OF name, owner_id, created_at, updated_at ON projects BEGIN
+    UPDATE projects SET created_at = OLD.created_at,
+        updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)
+        WHERE rowid = NEW.rowid;
+END;
+
 -- Which functions a project has, and how many, is read from the index alone.
 DROP INDEX functions_by_project;
 CREATE INDEX functions_by_project ON functions (project_id, name, deleted_at);
