@@ -40,6 +40,7 @@ struct job {
     int folder; /* the project's */
     int image;  /* the file that the job fills */
     int result; /* read end of the pipe; -1: the job waits for its project's others */
+    bool again; /* its second start */
     char name[40];
 };
 
@@ -140,16 +141,23 @@ void control_discard(struct api *api, struct uuid project, const uint8_t digest[
 
 /* ---- jobs ---- */
 
-static void job_free(struct control *c, struct job *j)
+/* Lets go of what it worked with: it is one that waits. */
+static void job_stop(struct job *j)
 {
     if (j->name[0])
         unlinkat(j->folder, j->name, 0);
-    if (j->folder >= 0)
-        close(j->folder);
-    if (j->image >= 0)
-        close(j->image);
-    if (j->result >= 0)
-        close(j->result);
+    j->name[0] = '\0';
+    int *const held[] = {&j->folder, &j->image, &j->result};
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
+        if (*held[i] >= 0)
+            close(*held[i]);
+        *held[i] = -1;
+    }
+}
+
+static void job_free(struct job *j)
+{
+    job_stop(j);
     list_remove(&j->node);
     free(j);
 }
@@ -165,7 +173,7 @@ static void job_end(struct control *c, struct job *j, struct slice interface,
     list_init(&wants);
     while (!list_empty(&j->wants))
         list_push(&wants, list_pop(&j->wants));
-    job_free(c, j);
+    job_free(j);
     start_next(c, project);
     for (struct list *n; (n = list_pop(&wants));) {
         struct image_want *w = LIST_ITEM(n, struct image_want, node);
@@ -324,20 +332,24 @@ static char *judge_interface(struct slice text)
     return judged;
 }
 
-/* Did the job read what was once uploaded? One that died couldn't say. */
-static bool is_module(struct control *c, const struct job *j, const struct compile_result *r)
+/* Is the stored module what was once uploaded? */
+static bool is_whole(struct control *c, const struct job *j)
 {
     uint8_t hash[DIGEST_BYTES];
     uint64_t size;
     struct err e;
     int fd;
-    if (r->magic)
-        return memcmp(r->digest, j->digest, sizeof j->digest) == 0;
     if (blob_open(c->api.blobs, j->digest, &fd, &e))
         return true; /* deleted meanwhile */
     bool same = blob_hash(fd, hash, &size, &e) || memcmp(hash, j->digest, sizeof hash) == 0;
     close(fd);
     return same;
+}
+
+/* Did the job read what was once uploaded? One that died couldn't say. */
+static bool is_module(struct control *c, const struct job *j, const struct compile_result *r)
+{
+    return r->magic ? memcmp(r->digest, j->digest, sizeof j->digest) == 0 : is_whole(c, j);
 }
 
 bool control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
@@ -354,8 +366,17 @@ bool control_image_compiled(struct control *c, uint64_t cookie, int wait_status)
     ssize_t n = read(j->result, bytes, sizeof bytes);
     struct slice said = slice_make(bytes, n > 0 ? (size_t)n : 0);
     enum err_code rc = compile_outcome(said, wait_status, &c->options.limits, &result, &e);
+    bool damaged = !is_module(c, j, &result);
+    if (damaged && !j->again && is_whole(c, j)) {
+        /* It was uploaded again while the job read it; who uploaded it waits for the job, too. */
+        job_stop(j);
+        j->again = true;
+        j->cookie = ++c->cookies;
+        start_next(c, j->project);
+        return true;
+    }
     char *interface = rc ? NULL : judge_interface(compile_interface(said));
-    if (!is_module(c, j, &result))
+    if (damaged)
         rc = err_set(&e, ERR_IO, "the stored module is damaged: upload it again");
     if (rc == ERR_OK)
         rc = keep_image(c, j, result.memory_min, slice_str(interface ? interface : ""), &e);
@@ -626,6 +647,6 @@ enum err_code control_images_open(struct control *c, struct err *e)
 void control_images_done(struct control *c)
 {
     loop_timer_stop(c->loop, &c->verify);
-    LIST_EACH(n, &c->jobs) job_free(c, LIST_ITEM(n, struct job, node));
+    LIST_EACH(n, &c->jobs) job_free(LIST_ITEM(n, struct job, node));
     close(c->images);
 }

@@ -1,12 +1,16 @@
 """A bit that the disk has changed is found before anything is run: in compiled images and assets, which
 are made again, and in what was uploaded, which is then said to be damaged."""
 
+import os
 import shutil
+import signal
+import threading
 
 import pytest
 
 from server import eventually
 from test_assets import tar
+from wire import head
 
 
 @pytest.fixture
@@ -98,6 +102,39 @@ def test_a_bit_of_an_uploaded_module(old, guests):
         assert server.deploy("hello", guests / "cwa-hello.wasm", expect=200).get().status == 200
         assert waiting.answer().status == 200
     assert blob.read_bytes() == (guests / "cwa-hello.wasm").read_bytes()
+
+
+def test_a_module_that_is_uploaded_again_while_it_is_compiled(old, guests):
+    """The compile job has read the damaged bytes when the right ones come: it is started again with
+    these, for everybody who waits."""
+    whole = (guests / "cwa-hello.wasm").read_bytes()
+    old.image().unlink()
+    blob = next((old.data / "blobs").iterdir())
+    flip(blob, blob.stat().st_size // 2)
+    server = old.start(expect_errors=("image_repair",))
+    assert eventually(lambda: "the stored module is damaged" in server.log())
+    path, statuses = "/v1/projects/default/functions/hello", []
+
+    def deploy():
+        made = server.api.post(f"{path}/versions", json={"env": {"A": "1"}, "check": "none"})
+        statuses.append(made.status_code)
+
+    waiting = threading.Thread(target=deploy)
+    os.kill(server.pid, signal.SIGSTOP)  # master, which starts such jobs
+    try:
+        waiting.start()
+        assert eventually(lambda: list(old.data.glob("images/*/*/tmp-*"))), "the job has its files"
+        with server.platform_wire() as wire:
+            wire.send(head(f"{path}/module?check=none", "PUT", [
+                ("Authorization", f"Bearer {server.token}"), ("Content-Type", "application/wasm"),
+                ("Content-Length", len(whole))], host=wire.host) + whole)
+            assert eventually(lambda: blob.read_bytes() == whole)
+            os.kill(server.pid, signal.SIGCONT)
+            assert wire.answer().status in (200, 201)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+        waiting.join()
+    assert statuses == [201] and hello(server).status == 200
 
 
 def test_a_bit_of_assets(serve, guests):
