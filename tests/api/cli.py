@@ -85,7 +85,7 @@ class Cli:
                                 env=self._environment(None), cwd=self.folder)
 
 
-def read_line(stream, seconds=20):
+def read_line(stream, seconds=SECONDS):
     """The next line of a pipe, b"" at its end or after that time."""
     line, end = b"", time.monotonic() + seconds
     while not line.endswith(b"\n"):

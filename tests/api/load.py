@@ -30,7 +30,7 @@ class Load:
     def wait_for(self, more):
         """Until that many further answers came."""
         want = len(self.answers) + more
-        assert eventually(lambda: len(self.answers) >= want, 30)
+        assert eventually(lambda: len(self.answers) >= want)
 
     def __enter__(self):
         for thread in self.threads:

@@ -20,8 +20,10 @@ from contract import contract_of
 from wire import Cut, Wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# How long something may take before it counts as hanging: no test depends on how quick a machine is.
+SECONDS = 60
 START_SECONDS = 60  # a first start of an instrumented build on a busy machine
-STOP_SECONDS = 45   # a drain takes 30 at most
+STOP_SECONDS = 90   # a drain takes 30 at most
 SANITIZER = re.compile(r"(Address|Leak|Memory|Thread|UndefinedBehavior)Sanitizer|runtime error:")
 ERROR_LINE = re.compile(r"^\S+Z error (\S+)", re.M)
 PR_SET_CHILD_SUBREAPER = 36
@@ -31,7 +33,7 @@ def binary():
     return pathlib.Path(os.environ.get("WASMCLOUD_BIN") or ROOT / "build/wasmcloud").resolve()
 
 
-def eventually(probe, seconds=10, every=0.02):
+def eventually(probe, seconds=SECONDS, every=0.02):
     """Asks again and again until the answer is true and returns it; the last answer at the end of
     the time. A probe that raises AssertionError or httpx.HTTPError is asked again too."""
     end = time.monotonic() + seconds
@@ -64,6 +66,25 @@ def processes():
             continue
         found[int(entry)] = (int(after_name[1]), after_name[0], words)
     return found
+
+
+def end_process(pid, sent=signal.SIGKILL):
+    """Sends a signal to a process; False if it has ended by itself meanwhile."""
+    try:
+        os.kill(pid, sent)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def files_below(folder):
+    """(path, content) of every file below a folder in use: what goes away meanwhile is left out."""
+    for place, _, names in os.walk(folder):
+        for path in (pathlib.Path(place, name) for name in names):
+            try:
+                yield path, path.read_bytes()
+            except FileNotFoundError:
+                pass
 
 
 def status_of(pid):
@@ -121,7 +142,7 @@ class Function:
     def logs(self, **query):
         return self.server.api_list(self.path + "/logs", **query)
 
-    def run(self, run_id, seconds=10):
+    def run(self, run_id):
         """The record of one run: it is there soon after the answer."""
         path = f"/v1/projects/default/runs/{run_id}"
 
@@ -129,7 +150,7 @@ class Function:
             answer = self.server.api.get(path)
             return answer.json() if answer.status_code == 200 else None
 
-        found = eventually(probe, seconds)
+        found = eventually(probe)
         assert found, f"no record of run {run_id}"
         return found
 
@@ -281,12 +302,35 @@ class Server:
         return sorted(pid for pid, line in self.descendants().items()
                       if tuple(line[1:1 + len(words)]) == words)
 
+    def kill_role(self, *words):
+        """kill -9 of a role, awaited if it is just being started: the pids that it had."""
+        pids = eventually(lambda: self.role(*words))
+        for pid in pids:
+            end_process(pid)
+        return pids
+
+    def replaced(self, old, *words):
+        """Waits until a role that had these pids is there again under others."""
+        return eventually(lambda: (now := self.role(*words)) and not set(now) & set(old) and len(now) >= len(old) and now)
+
+    def execs(self):
+        """Pids of the execs, once all of them are ready for a project: locked in, and idle."""
+        def ready():
+            found = {}
+            for pid in self.role("exec"):
+                with open(f"/proc/{pid}/status") as file:
+                    found[pid] = "Seccomp:\t2\n" in file.read()
+            return found and all(found.values()) and list(found)
+
+        return eventually(ready)
+
     def edges(self):
         return [pid for pid in self.role("edge") if pid not in self.role("edge", "platform")]
 
     def busiest(self, loop, *words):
         """Which process of that role computes when this function (of the guest cwa-loop) is asked:
-        tells whose exec is whose, where one edge has one a project."""
+        tells whose exec is whose, where one edge has one a project. One that is just starting
+        computes, too: so none may."""
         def ticks():
             found = {}
             for pid in self.role(*words):
@@ -295,10 +339,12 @@ class Server:
                 found[pid] = int(fields[11]) + int(fields[12])
             return found
 
+        loop.get()  # now it has one, and the next one is being made
+        self.execs()
         before = ticks()
         loop.get()
         after = ticks()
-        return max(after, key=lambda pid: after[pid] - before.get(pid, 0))
+        return max(before.keys() & after.keys(), key=lambda pid: after[pid] - before[pid])
 
     # The end
 
@@ -325,7 +371,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self._abandon()
             raise AssertionError(f"serve did not end:\n{self.log()[-20000:]}") from None
-        left = eventually(lambda: not self.left(family), 5) or self.left(family)
+        left = eventually(lambda: not self.left(family)) or self.left(family)
         assert left is True, f"left behind: {left}"
         assert status == expect, f"exit status {status}:\n{self.log()[-20000:]}"
         self.check_log()
@@ -337,7 +383,7 @@ class Server:
         family = self.descendants()
         os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
-        left = eventually(lambda: not self.left(family), 5) or self.left(family)
+        left = eventually(lambda: not self.left(family)) or self.left(family)
         assert left is True, f"left behind: {left}"
 
     def left(self, family):

@@ -1,9 +1,7 @@
 """Assets: a folder that a version carries, read by its program as files below "/"."""
 
 import io
-import os
 import shutil
-import signal
 import tarfile
 
 import pytest
@@ -153,13 +151,12 @@ def test_copies_are_made_again(tmp_path, guests):
     try:
         def answers():
             return Function(server, "pages", None).get("/?/hello.txt").body.endswith(b"hello\n")
-        assert eventually(answers, 20)
+        assert eventually(answers)
         # While it runs: an exec that finds none asks for it, and a damaged one is replaced.
         copy = next((server.data / "images").glob(f"*/*/assets/{assets}"))
         copy.unlink()
-        for pid in server.role("exec"):
-            os.kill(pid, signal.SIGKILL)
-        assert eventually(answers, 20)
+        server.kill_role("exec")
+        assert eventually(answers)
         assert eventually(copy.exists)
     finally:
         server.stop()

@@ -14,7 +14,7 @@ import pytest
 
 from cli import Cli
 from memory import found_in
-from server import Function, Server
+from server import Function, Server, end_process, files_below
 
 P = "/v1/projects/default"
 SECRET, FORMER, VARIABLE = b"canary-secret-5f0b1c9a", b"canary-former-77d2e4b8", b"canary-variable-e81a63f0"
@@ -64,10 +64,9 @@ def planted(guests, tmp_path_factory):
 def test_files(planted, tmp_path):
     """Everything below the data folder while it is in use, and a backup of it."""
     names = set()
-    for path in planted.data.rglob("*"):
-        if path.is_file():
-            names.add(path.relative_to(planted.data).parts[0])
-            clean(path.read_bytes(), path)
+    for path, content in files_below(planted.data):
+        names.add(path.relative_to(planted.data).parts[0])
+        clean(content, path)
     assert {"db.sqlite", "db.sqlite-wal", "db.sqlite-shm", "spool", "routes", "blobs", "images"} <= names
     Cli(tmp_path, planted)("backup", tmp_path / "whole.backup")
     clean((tmp_path / "whole.backup").read_bytes(), "a backup")
@@ -101,7 +100,7 @@ def test_command_lines_and_environments(planted):
 def test_memory(planted):
     stranger = Function(planted, "stranger", {})
     other = planted.busiest(stranger, "exec")
-    found = {pid: found_in(pid, ALL) for pid in planted.role("exec")}
+    found = {pid: found_in(pid, ALL) for pid in planted.execs()}
     holders = [pid for pid, counts in found.items() if counts and any(counts.values())]
     assert len(holders) == 1 and other not in holders and len(found) >= 3, found
     # The positive control: what is in use is there, what was replaced is gone.
@@ -119,13 +118,11 @@ def test_compile_jobs(planted, guests):
     def look():
         while not done.is_set() and not seen:
             for pid in planted.role("compile"):
-                try:
-                    os.kill(pid, signal.SIGSTOP)
-                    if counts := found_in(pid, ALL):
-                        seen.append(counts)
-                    os.kill(pid, signal.SIGCONT)
-                except ProcessLookupError:
-                    pass  # it was quicker
+                if not end_process(pid, signal.SIGSTOP):
+                    continue  # it was quicker
+                if counts := found_in(pid, ALL):
+                    seen.append(counts)
+                end_process(pid, signal.SIGCONT)
 
     for name in ("wasi-conform", "wasi-devices", "wasi-same", "wasi-http", "weather"):
         looker = threading.Thread(target=look)

@@ -4,11 +4,10 @@ nobody is locked out for it, nothing is deleted because it suddenly looks old.
 The program under test is `skewed` (tests/unit/skewed.c): the same program, whose wall clock is set
 through a file."""
 
-import os
+import datetime
 import pathlib
 import re
 import shutil
-import signal
 import struct
 import tempfile
 
@@ -33,9 +32,18 @@ class Clock:
         self.file.touch(0o644)
         self.set(0)
 
+    def remove(self):
+        shutil.rmtree(self.folder)
+
     def set(self, seconds):
         with open(self.file, "r+b") as file:
             file.write(struct.pack("q", int(seconds)))
+
+    def set_to_noon(self):
+        """The middle of a day in the middle of this month: no day and no month ends during a test."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        noon = now.replace(day=15, hour=12, minute=0, second=0, microsecond=0)
+        self.set((noon - now).total_seconds())
 
     # In front of the command: this program instead of that one.
     @property
@@ -47,13 +55,11 @@ class Clock:
 def clock():
     made = Clock()
     yield made
-    shutil.rmtree(made.folder)
+    made.remove()
 
 
 def restart_control(server):
-    old = server.role("control")
-    os.kill(old[0], signal.SIGKILL)
-    assert eventually(lambda: server.role("control") not in ([], old))
+    assert server.replaced(server.kill_role("control"), "control")
     assert eventually(lambda: server.api.get("/readyz").status_code == 200)
 
 

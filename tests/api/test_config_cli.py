@@ -89,9 +89,8 @@ def test_what_sighup_changes(configured):
     log = server.change("log-format: json\nlog-level: info\n", '"reloaded"')
     assert "option=contact" in log
     assert "example.com" not in error_page(server)
-    pid, = server.role("edge", "0")
-    os.kill(pid, signal.SIGKILL)  # one that is started anew has what is in effect now
-    assert eventually(lambda: server.role("edge", "0") not in ([], [pid]) and error_page(server))
+    old = server.kill_role("edge", "0")  # one that is started anew has what is in effect now
+    assert server.replaced(old, "edge", "0") and eventually(lambda: error_page(server))
     assert "example.com" not in error_page(server)
 
 

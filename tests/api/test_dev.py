@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from cli import read_line
-from server import eventually, processes
+from server import STOP_SECONDS, eventually, processes
 
 
 def children_of(pid):
@@ -17,6 +17,13 @@ def children_of(pid):
         fresh = {child for child, (parent, state, _) in table.items() if parent in fresh and state != "Z"} - found
         found |= fresh
     return found
+
+
+def save(path, text):
+    """As editors do: the file is the old one or the new one, never half of it."""
+    fresh = path.with_name("." + path.name)
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def dev(cli):
     for process in started:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(45)
+            process.wait(STOP_SECONDS)
         process.stdout.close()
         process.stderr.close()
 
@@ -51,12 +58,12 @@ def test_dev_follows_changes(cli, server, dev, tmp_path):
         return httpx.get(url.replace(host, "127.0.0.1"), headers={"Host": f"{host}:{httpx.URL(url).port}"}).text
 
     assert ask() == "Hello from hot\n"
-    source.write_text(source.read_text().replace("Hello from", "Bye from"))
-    assert eventually(lambda: ask() == "Bye from hot\n", 30)
+    save(source, source.read_text().replace("Hello from", "Bye from"))
+    assert eventually(lambda: ask() == "Bye from hot\n")
 
     # What doesn't build changes nothing; its message is shown, and the next change is taken.
     good = source.read_text()
-    source.write_text(good + "(oops")
+    save(source, good + "(oops")
     said = b""
     while b"waiting for a change" not in said:
         line = read_line(process.stderr)
@@ -64,11 +71,11 @@ def test_dev_follows_changes(cli, server, dev, tmp_path):
         said += line
     assert b"main.wat" in said and b"the build failed with status 1" in said
     assert ask() == "Bye from hot\n"
-    source.write_text(good.replace("Bye from", "Ciao da"))
-    assert eventually(lambda: ask() == "Ciao da hot\n", 30)
+    save(source, good.replace("Bye from", "Ciao da"))
+    assert eventually(lambda: ask() == "Ciao da hot\n")
 
     # A manifest that is wrong is named by its place.
-    manifest.write_text(manifest.read_text() + "chek: none\n")
+    save(manifest, manifest.read_text() + "chek: none\n")
     said = b""
     while b"waiting for a change" not in said:
         line = read_line(process.stderr)
@@ -81,8 +88,8 @@ def test_dev_follows_changes(cli, server, dev, tmp_path):
     below = children_of(process.pid)
     assert len(below) > 4
     process.send_signal(signal.SIGINT)
-    assert process.wait(45) == 0
-    assert eventually(lambda: not [pid for pid in below if processes().get(pid, (0, "Z"))[1] != "Z"], 10)
+    assert process.wait(STOP_SECONDS) == 0
+    assert eventually(lambda: not [pid for pid in below if processes().get(pid, (0, "Z"))[1] != "Z"])
 
 
 def test_dev_takes_away_and_logs(cli, dev, guests, tmp_path):
@@ -99,8 +106,8 @@ def test_dev_takes_away_and_logs(cli, dev, guests, tmp_path):
         return httpx.get(url.replace(address.host, "127.0.0.1"), headers={"Host": f"{address.host}:{address.port}"}).text
 
     assert "FIRST=one" in ask() and "SECOND=two" in ask()
-    manifest.write_text("name: env\nmodule: env.wasm\nenv: {SECOND: two}\n")
-    assert eventually(lambda: "FIRST" not in ask(), 30) and "SECOND=two" in ask()
+    save(manifest, "name: env\nmodule: env.wasm\nenv: {SECOND: two}\n")
+    assert eventually(lambda: "FIRST" not in ask()) and "SECOND=two" in ask()
 
 
 def test_dev_refuses(bare_cli, tmp_path):
@@ -123,7 +130,7 @@ def test_dev_has_secrets(cli, dev, guests, tmp_path):
     address = httpx.URL(url)
     text = httpx.get(url.replace(address.host, "127.0.0.1"), headers={"Host": f"{address.host}:{address.port}"}).text
     assert "FROM_FILE=a=b\n" in text and "FROM_HERE=and here\n" in text
-    manifest.write_text("name: keys\nmodule: env.wasm\nsecrets: [NOWHERE]\n")
+    save(manifest, "name: keys\nmodule: env.wasm\nsecrets: [NOWHERE]\n")
     said = b""
     while b"waiting for a change" not in said:
         line = read_line(process.stderr)

@@ -3,7 +3,6 @@ nobody else notices when it dies."""
 
 import os
 import re
-import signal
 import threading
 import time
 
@@ -12,7 +11,7 @@ import pytest
 from cli import Cli
 from load import Load
 from server import eventually, status_of
-from test_kill import ANY_PORT, KILLED, failing_serve, replaced
+from test_kill import ANY_PORT, KILLED, failing_serve
 from upstream import Upstream
 
 
@@ -66,13 +65,12 @@ def test_nobody_notices_when_it_is_killed(own, guests, upstream):
     inside = threading.Thread(target=lambda: ended.extend(opens(function, upstream.url("/hang"))))
     with Load(bare) as load:
         inside.start()
-        assert upstream.hanging.acquire(timeout=30)
-        old = own.role("egress")
-        os.kill(old[0], signal.SIGKILL)
-        inside.join(30)
+        assert upstream.hanging.acquire(timeout=60)
+        old = own.kill_role("egress")
+        inside.join(60)
         assert ended and ended[0][1] == 0 and ended[0][2] < 0, "its read ended with an error"
         load.wait_for(100)
-        assert replaced(own, old, "egress")
+        assert own.replaced(old, "egress")
         assert eventually(lambda: reaches(function, upstream.url("/hello")))
         load.wait_for(100)
     assert not load.failed and not load.cuts
@@ -82,18 +80,15 @@ def test_nobody_notices_when_it_is_killed(own, guests, upstream):
 def test_it_comes_back_as_often_as_it_dies(own, guests, upstream):
     function = deploy(own, guests, upstream)
     for _ in range(3):
-        old = own.role("egress")
-        os.kill(old[0], signal.SIGKILL)
-        assert replaced(own, old, "egress")
+        assert own.replaced(own.kill_role("egress"), "egress")
         assert eventually(lambda: reaches(function, upstream.url("/hello")))
 
 
 def test_an_edge_that_restarts_reaches_it_again(own, guests, upstream):
     function = deploy(own, guests, upstream)
     assert reaches(function, upstream.url("/hello"))
-    old = own.edges()
-    os.kill(old[0], signal.SIGKILL)
-    assert eventually(lambda: reaches(function, upstream.url("/hello")), 20)
+    own.kill_role("edge", "0")
+    assert eventually(lambda: reaches(function, upstream.url("/hello")))
 
 
 def test_each_project_has_its_own_policy(own, guests, upstream):
@@ -124,9 +119,7 @@ def test_the_operators_policy_overrides(serve, guests, upstream, tmp_path):
     for _ in range(2):
         assert reaches(function, upstream.url("/hello"))
         assert opens(function, upstream.url("/big"))[0][1] == 0
-        old = server.role("egress")
-        os.kill(old[0], signal.SIGKILL)  # its successor reads the same file
-        assert replaced(server, old, "egress")
+        assert server.replaced(server.kill_role("egress"), "egress")  # its successor reads the same file
         assert eventually(lambda: reaches(function, upstream.url("/hello")))
     assert {request.target for request in upstream.requests} == {"/hello"}
     assert any("operator" in line["text"] for line in function.logs())
@@ -169,9 +162,7 @@ def test_the_journal_answers_who_it_was(own, guests, upstream, tmp_path):
 
     # What was written down outlives the function, and any of the processes.
     for role in ("egress", "control"):
-        old = own.role(role)
-        os.kill(old[0], signal.SIGKILL)
-        assert replaced(own, old, role)
+        assert own.replaced(own.kill_role(role), role)
     assert eventually(lambda: own.api.get(function.path).status_code == 200)
     assert own.api.delete(function.path).status_code in (200, 204)
     assert asked(port=upstream.port)[0]["run"] == run

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from server import Server, binary, eventually
+from server import Server, binary
 
 CLIENTS = 64
 RUNS = 1536 if "asan" in str(binary()) else 10_048  # instrumented, a run costs ten times as much

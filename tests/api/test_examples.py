@@ -2,7 +2,7 @@
 
 import pytest
 
-from server import ROOT, Server
+from server import ROOT
 from upstream import Upstream
 
 

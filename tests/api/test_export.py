@@ -3,18 +3,15 @@ server."""
 
 import fcntl
 import hashlib
-import io
 import json
 import os
 import signal
 import subprocess
-import tarfile
-import time
 
 import pytest
 
 from cli import Cli
-from server import Server, binary, eventually
+from server import STOP_SECONDS, Server, binary, eventually
 from test_assets import FILES, tar, upload
 from test_backup import flip, members, pack, padded
 
@@ -143,8 +140,8 @@ def test_import_goes_on_where_it_was_broken_off(original, serve, tmp_path):
     for functions, versions in ((1, 0), (1, 2), (2, 2), (3, 3)):
         cli("import", pack(tmp_path / "part.tar", begun(good, functions, versions)))
     process = cli.start("import", original.file)  # and one that is really killed
-    eventually(lambda: process.poll() is not None or
-               server.api.get(f"{P}/functions/{order[3]}").status_code == 200)
+    assert eventually(lambda: process.poll() is not None or
+                      server.api.get(f"{P}/functions/{order[3]}").status_code == 200)
     process.kill()
     process.wait()
     process.stdout.close()
@@ -211,7 +208,7 @@ def test_serve_from_without_a_folder(original, tmp_path):
                                         "WASMCLOUD_TOKEN": open(found["token_file"]).read().strip()})
     assert [f["name"] for f in listed.json["items"]] == sorted(state(original))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(40) == 0, process.stderr.read()
+    assert process.wait(STOP_SECONDS) == 0, process.stderr.read()
     assert not list(tmp_path.glob("wasmcloud-from-*"))
 
 

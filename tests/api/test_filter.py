@@ -94,7 +94,7 @@ def test_answers_before_its_input_ends(cli, filter_):
     process.stdin.close()
     assert process.stdout.read() == b""
     process.stdout.close()
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 def test_nobody_reads_it(cli, filter_, source):
@@ -106,7 +106,7 @@ def test_nobody_reads_it(cli, filter_, source):
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(30) == 128 + signal.SIGPIPE
+    assert process.wait(60) == 128 + signal.SIGPIPE
 
 
 def test_too_large_for_the_version(server, cli, guest):

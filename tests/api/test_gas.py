@@ -90,7 +90,7 @@ def test_a_node_may_count_all(tmp_path, guests):
     server = Server(tmp_path, limits="gas=50000000")
     try:
         function = Function(server, "work", None)
-        assert eventually(lambda: function.get("/?calls=5").status == 200, 20)
+        assert eventually(lambda: function.get("/?calls=5").status == 200)
         assert gas_of(function, "/?calls=5") > 0
         version = server.api_json(f"{function.path}/versions/live")
         assert version["kind"] == "fuel" and version["limits"] == {}

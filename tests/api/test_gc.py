@@ -7,7 +7,6 @@ import sqlite3
 import pytest
 
 from cli import Cli
-from server import eventually
 from test_assets import FILES, tar, upload
 from test_backup import padded
 

@@ -8,7 +8,7 @@ import jsonschema_rs
 
 from cli import Cli, read_line
 from contract import contract_of
-from server import ROOT, binary
+from server import ROOT, STOP_SECONDS, binary
 
 TABLE = dict(re.findall(r"^\| `([a-z ]+)` \| `(\w+)` \|", (ROOT / "docs/json.md").read_text(), re.M))
 LOCAL = json.loads((ROOT / "docs/json.schema.json").read_text())
@@ -126,14 +126,14 @@ def test_every_command(serve, guests, tmp_path):
     dev = cli.start("dev", "made", "--json")
     text = b""
     while True:
-        text += read_line(dev.stdout, 60)
+        text += read_line(dev.stdout)
         try:
             judge("dev", json.loads(text))
             break
         except json.JSONDecodeError:
             assert dev.poll() is None, text
     dev.send_signal(signal.SIGINT)
-    assert dev.wait(45) == 0
+    assert dev.wait(STOP_SECONDS) == 0
     dev.stdout.close()
     dev.stderr.close()
 

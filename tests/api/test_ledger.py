@@ -45,7 +45,7 @@ def test_a_known_program(own, guests):
     got["client"] = expected["client"] if run["client"].startswith("127.0.0.0") else run["client"]
     assert got == expected
     assert run["memory_peak"] % 65536 == 0 and run["memory_peak"] >= 65536
-    assert 0 < run["cpu_us"] <= run["wall_us"] < 5_000_000 or run["cpu_us"] <= 20
+    assert 0 < run["cpu_us"] <= run["wall_us"] or run["cpu_us"] <= 20
     assert run["started_at"].endswith("Z") and run["logs"] == []
     assert "secret" not in json.dumps(run), "records keep the path without its query"
 
@@ -95,7 +95,7 @@ def test_calls_of_wasi(own, guests):
 
 
 def test_failures_are_all_kept(own, guests):
-    leave = own.guest(guests, "cwa-exit")
+    leave = own.deploy("failures", guests / "cwa-exit.wasm")
     asked = {leave.get(f"/?status={i % 7 + 1}").run for i in range(150)}  # more than the sample of successes
     leave.counters  # reading them drains the spool
     kept = leave.runs(limit=100)
@@ -152,22 +152,25 @@ def test_counters_are_exact_under_load(own, guests):
 def test_a_full_spool_loses_lines_and_counts_them(serve, guests):
     server = serve(edges=1, spool_size=1 << 20)
     log = server.deploy("log", guests / "cwa-log.wasm", limits={"log-lines": "10000", "log-bytes": "4MiB"})
-    control = server.role("control")[0]
-    os.kill(control, signal.SIGSTOP)  # nobody drains the spool; master allows that for ten seconds
+    assert log.get("/?lines=1").status == 200  # its exec is there
+    [control] = server.role("control")
+    os.kill(server.pid, signal.SIGSTOP)  # master, which would end a role that stands still for long
+    os.kill(control, signal.SIGSTOP)  # nobody drains the spool
     try:
         answers = [log.get("/?lines=9000&length=200") for _ in range(2)]
         assert [answer.text for answer in answers] == ["logged\n"] * 2
         assert [log.get("/?lines=1").status for _ in range(3)] == [200] * 3
     finally:
         os.kill(control, signal.SIGCONT)
+        os.kill(server.pid, signal.SIGCONT)
     counters = log.counters
-    assert counters["runs"] == 5
-    assert counters["log_lines"] + counters["log_lost"] == 2 * 9000 + 3
+    assert counters["runs"] == 6
+    assert counters["log_lines"] + counters["log_lost"] == 1 + 2 * 9000 + 3
     assert 1000 < counters["log_lines"] < 9000
     lines = log.logs(limit=100)
     assert len([line for line in lines if "lost" not in line]) == counters["log_lines"]
     assert sum(line.get("lost", 0) for line in lines) == counters["log_lost"], "the log says where lines are missing"
-    assert len(log.runs()) + counters["receipts_lost"] == 5
+    assert len(log.runs()) + counters["receipts_lost"] == 6
 
 
 def test_counters_of_statuses(own, guests):

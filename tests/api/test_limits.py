@@ -1,6 +1,7 @@
 """Limits: each one's status, its name in the answer, and its name in the run's record."""
 
 import threading
+import time
 
 import pytest
 
@@ -65,17 +66,19 @@ def test_a_loop_does_not_hold_up_others(guest):
 
 def test_wall_to_the_head(guest):
     sleeper = guest("cwa-sleep", limits={"wall": "300ms"})
+    began = time.monotonic()
     record = failed(sleeper, "/?before=60000", 504, "wall_limit")
-    assert 200_000 <= record["wall_us"] < 5_000_000  # the limit counts from the request, this from the run
-    assert sleeper.get("/?before=1&ms=500").text == "one\ntwo\n"  # after the head, another limit counts
+    assert time.monotonic() - began >= 0.3 and record["wall_us"] < 60_000_000
+    patient = guest("cwa-sleep", limits={"wall": "2s"})
+    assert patient.get("/?before=1&ms=2100").text == "one\ntwo\n"  # after the head, another limit counts
 
 
 def test_wall_does_not_count_waiting_for_the_client(guest):
-    raw, clock = guest("cwa-raw", limits={"wall": "300ms"}), guest("cwa-sleep")
+    raw, clock = guest("cwa-raw", limits={"wall": "2s"}), guest("cwa-sleep")
     body = b"Content-Type: text/plain\n\nbody"
     with raw.wire() as wire:
         wire.send(head("/", "POST", [("Content-Length", len(body))], host=raw.host) + body[:10])
-        assert clock.get("/?ms=700").status == 200  # that much time has passed
+        assert clock.get("/?ms=2100").status == 200  # that much time has passed
         assert wire.send(body[10:]).answer().text == "body"
 
 
@@ -163,10 +166,10 @@ def test_request_body(guest):
 
 
 def test_concurrency_queue_and_busy(serve, guests):
-    server = serve(edges=1, limits="queue=1,queue-wait=20s")
+    server = serve(edges=1, limits="queue=1,queue-wait=30s")
     sleeper = server.deploy("sleeper", guests / "cwa-sleep.wasm", limits={"concurrency": "1"})
     running = sleeper.wire()
-    running.request("/?ms=1500")
+    running.request("/?ms=60000")
     assert running.head().status == 200  # it holds the only place
     answers = []
 
@@ -176,10 +179,11 @@ def test_concurrency_queue_and_busy(serve, guests):
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    assert eventually(lambda: len(answers) == 2)
     assert running.chunk() == b"one\n"
     running.close()
+    for thread in threads:
+        thread.join()
     assert sorted(answer.status for answer in answers) == [200, 429, 429]  # one place in the queue
     for answer in answers:
         if answer.status == 429:
@@ -209,7 +213,7 @@ def test_a_project_has_a_concurrency_of_its_own(serve, guests):
 
 
 def test_slow_uploads_hold_no_slot(serve, guests):
-    server = serve(edges=1, limits="queue-wait=500ms")
+    server = serve(edges=1, limits="queue-wait=30s,body-idle=120s")
     raw = server.deploy("raw", guests / "cwa-raw.wasm", limits={"concurrency": "4"})
     wires = [raw.wire() for _ in range(16)]
     for wire in wires:
@@ -269,10 +273,11 @@ def test_a_limit_above_its_maximum_is_refused(server, guests):
         assert next(iter(limits)) in answer.text
 
 
-def test_twenty_hostile_runs_in_a_row_leave_the_server_as_it_was(server, guest):
-    before = server.role("exec"), server.edges()
-    hostile = [(guest("cwa-trap"), "/"), (guest("cwa-recurse"), "/"), (guest("cwa-pointer"), "/"),
-               (guest("cwa-exit"), "/"), (guest("wasi-exit"), "/")]
+def test_twenty_hostile_runs_in_a_row_leave_the_server_as_it_was(serve, guests):
+    server = serve(edges=1)
+    hostile = [(server.guest(guests, name), "/")
+               for name in ("cwa-trap", "cwa-recurse", "cwa-pointer", "cwa-exit", "wasi-exit")]
+    before = server.execs(), server.edges()
     for _ in range(4):
         for function, target in hostile:
             assert function.get(target).status == 502

@@ -54,7 +54,7 @@ def test_slow_clients_harm_nobody(own, guests):
     assert raw.get("/?Content-Type:a/b%0A%0A").status == 200
     beginnings = [b"", b"G", head(host=bare.host)[:-2],
                   head("/", "POST", [("Content-Length", 1000)], host=raw.host) + b"Content-Type: a/b\n\n"]
-    roles = own.edges() + own.role("exec")
+    roles = own.edges() + own.execs()
     before = sum(map(resident, roles))
     slow = [own.wire() for _ in range(1200)]
     for number, wire in enumerate(slow):
@@ -99,7 +99,7 @@ def test_a_rush_on_a_cold_function(own, guests):
 
 def test_more_than_there_are_places(serve, guests):
     """Ten times as many as may run: every one is answered, well or with 429, and soon all is well again."""
-    server = serve(edges=1, limits="queue=8,queue-wait=300ms")
+    server = serve(edges=1, limits="queue=8,queue-wait=30s")
     sleeper = server.deploy("sleeper", guests / "cwa-sleep.wasm", limits={"concurrency": "4"})
     answers, lock = [], threading.Lock()
 

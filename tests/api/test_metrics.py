@@ -1,15 +1,14 @@
 """GET /metrics in Prometheus' text format, as its own client library reads it; and what /readyz says."""
 
 import os
-import pathlib
 import subprocess
-import threading
 import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server import eventually
+from test_kill import fill
 
 
 def families(server, client=None):
@@ -86,8 +85,7 @@ def test_ready_names_what_is_not(serve, guests, tmp_path):
         server = serve(disk, expect_errors=["spool_drain", "store_commit", "routes_publish"], spool_size=1 << 20)
         client = server.client()
         assert client.get("/readyz").json() == {"status": "ok"}
-        st = os.statvfs(disk)
-        (disk / "filler").write_bytes(bytes(st.f_bavail * st.f_frsize))
+        fill(disk / "filler")
         refused = server.api.post("/v1/projects/default/functions", json={"name": "x" * 30})
         for i in range(40):
             if refused.status_code == 507:

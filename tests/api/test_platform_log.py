@@ -1,9 +1,7 @@
 """The platform's own log: every line of a server's life can be parsed, as text and as JSON."""
 
 import json
-import os
 import re
-import signal
 
 import pytest
 
@@ -41,13 +39,13 @@ def test_every_line_of_a_life(serve, guests, form):
     trap = server.deploy("trap", guests / "cwa-trap.wasm")
     assert trap.get().status == 502
     server.api.get("/v1/projects/default/functions/no%22such%3D%5Cname")
-    for pid in server.role("exec"):
-        os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: "exec_died" in server.log(), 30), "the edge says so before it is killed"
-    for role in (("control",), ("edge", "0")):
-        os.kill(server.role(*role)[0], signal.SIGKILL)
-    assert eventually(lambda: server.role("control") and server.api.get("/readyz").status_code == 200, 30)
-    assert eventually(lambda: function.get().status == 200, 30)
+    server.kill_role("exec")
+    assert eventually(lambda: "exec_died" in server.log()), "the edge says so before it is killed"
+    killed = {role: server.kill_role(*role) for role in (("control",), ("edge", "0"))}
+    for role, old in killed.items():
+        assert server.replaced(old, *role)
+    assert eventually(lambda: server.api.get("/readyz").status_code == 200)
+    assert eventually(lambda: function.get().status == 200)
     server.stop()
     lines = server.log().splitlines()
     events = [(from_text if form == "text" else from_json)(line) for line in lines]

@@ -18,7 +18,7 @@ import pytest
 
 from server import Server, binary, eventually, resident
 from upstream import Upstream
-from wire import Cut, head
+from wire import head
 
 MIB = 1 << 20
 INSTRUMENTED = "asan" in str(binary())  # freed memory is then kept for a while: sizes say nothing
@@ -377,7 +377,7 @@ def test_events_by_a_local_run(program, guests, upstream, tmp_path):
             while run.stdout.readline() != b"data: %d\n" % i:
                 pass
         upstream.events.put(None)
-        assert run.stdout.read() == b"\nread -5\n" and run.wait(20) == 0
+        assert run.stdout.read() == b"\nread -5\n" and run.wait(60) == 0
 
 
 def test_polling_files(http, upstream):
@@ -449,7 +449,7 @@ def test_waiting_runs_hold_nobody_up(http, upstream):
         for _ in range(8):
             waiting.append(http().wire())
             waiting[-1].request(query(upstream.url("/hang")))
-            assert upstream.hanging.acquire(timeout=20)
+            assert upstream.hanging.acquire(timeout=60)
         for _ in range(3):
             assert answer_of(http().get(query(upstream.url("/hello"))))[1] == b"hello from upstream"
     finally:

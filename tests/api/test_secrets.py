@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from server import eventually
 from upstream import Upstream
 
 P = "/v1/projects/default"
@@ -166,10 +167,11 @@ def test_every_request_after_the_answer(server, deployed):
         for i in range(1, 40):
             put(server, "ROLLING", f"value-{i:03}")
             newest[0] = i
+            assert eventually(lambda: i in seen, every=0.001)
         done.set()
         for each in asking:
             each.result()
-    assert not wrong and len(set(seen)) > 5, (wrong[:10], len(seen))
+    assert not wrong, wrong[:10]
 
 
 def test_a_rollback_brings_no_old_value(server, deployed):
@@ -200,7 +202,7 @@ def test_policies_outlive_a_change(serve, guests):
     try:
         assert reaches("/hello")
         inside.start()
-        assert upstream.hanging.acquire(timeout=30)
+        assert upstream.hanging.acquire(timeout=60)
         for i in range(3):
             put(own, "WITH_POLICY", f"value-{i}-more")
             assert reaches("/hello")

@@ -46,7 +46,7 @@ def test_an_early_sigterm_ends_it(tmp_path):
     while not (tmp_path / "data/lock").exists():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) in (0, -signal.SIGTERM)  # the latter before it watches signals
+    assert process.wait(60) in (0, -signal.SIGTERM)  # the latter before it watches signals
     process.stderr.close()
 
 

@@ -49,7 +49,7 @@ def test_server_sent_events(guest):
         while data := wire.chunk():
             events.append(data)
         assert b"".join(events) == b"".join(b"id: %d\ndata: event %d\n\n" % (i, i) for i in (1, 2, 3))
-        assert len(events) >= 3, "each event travels by itself"
+        assert len(events) == 3, "each event travels by itself"
 
 
 def test_the_body_arrives_as_it_is_sent(guest):
@@ -154,7 +154,7 @@ def test_endless_output_that_nobody_reads_stays_bounded(serve, guests):
             nonlocal highest
             highest = max(highest, total())
             return server.api.get(f"/v1/projects/default/runs/{run}").status_code == 200
-        assert eventually(ended, 20)
+        assert eventually(ended)
     assert highest - before < 64 * MIB, f"{(highest - before) / MIB:.1f} MiB"
     for wire in wires:
         wire.close()

@@ -1,14 +1,14 @@
 """Usage: exact sums by day and function, whatever crashes, and what they would cost."""
 
-import os
-import signal
+import datetime
 import sqlite3
 import threading
-import time
 
 import pytest
 
-from server import eventually
+from server import Server, eventually
+from test_clock import Clock, clock  # noqa: F401
+from wire import Cut
 
 PRICES = "requests=0.20/1000000,cpu-ms=0.000002,gb-s=0.0166667/1000,outbound-gb=0.09,response-gb=0.01,log-gb=0.5,currency=EUR"
 
@@ -30,8 +30,9 @@ def nano(text):
     return int(whole) * 10**9 + int(fraction.ljust(9, "0"))
 
 
-def test_two_days_crashes_and_a_deleted_function(serve, guests):
-    server = serve(prices=PRICES, edges=2)
+def test_two_days_crashes_and_a_deleted_function(serve, guests, clock):  # noqa: F811
+    clock.set_to_noon()
+    server = serve(wrap=clock.wrap, prices=PRICES, edges=2)
     data = server.data
     echo = server.deploy("echo", guests / "cwa-echo.wasm")
     leave = server.deploy("leave", guests / "cwa-exit.wasm")
@@ -44,35 +45,34 @@ def test_two_days_crashes_and_a_deleted_function(serve, guests):
     server.stop()
     shift(server, 1)
 
-    server = serve(data=data, prices=PRICES, edges=2, expect_errors=(".*",))
+    server = serve(wrap=clock.wrap, data=data, prices=PRICES, edges=2, expect_errors=(".*",))
     echo.server = leave.server = server
-    stop = threading.Event()
-
-    def kill():
-        while not stop.wait(0.3):
-            for pid in server.role("control") + server.edges()[:1]:
-                os.kill(pid, signal.SIGKILL)
-
     echo.host = f"echo.localhost:{server.port}"
-    killer = threading.Thread(target=kill)
-    killer.start()
-    answered = 0
-    try:
-        end = time.monotonic() + 1.5
-        while time.monotonic() < end:
+    stop, answered, cut = threading.Event(), [], []
+
+    def ask():
+        while not stop.is_set():
             try:
-                answered += echo.post(body=b"y" * 10).status == 200
-            except Exception:
-                pass  # the edge was killed under it
+                (answered if echo.post(body=b"y" * 10).status == 200 else cut).append(1)
+            except (OSError, EOFError, Cut):
+                cut.append(1)  # the edge was killed under it
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        for _ in range(5):
+            want = len(answered) + 20
+            assert eventually(lambda: len(answered) >= want, every=0.001)
+            old = {role: server.kill_role(*role) for role in (("control",), ("edge", "0"))}
+            assert all(server.replaced(pids, *role) for role, pids in old.items())
     finally:
         stop.set()
-        killer.join()
-    assert eventually(lambda: server.api.get("/readyz").status_code == 200, 20)
-    assert answered
+        client.join()
+    assert eventually(lambda: server.api.get("/readyz").status_code == 200)
     # What is counted a run is answered, or was cut by a kill after its end.
     runs = eventually(lambda: usage(server)["items"][1]["counters"]["runs"])
-    two = usage(server, **{"from": usage(server)["items"][0]["day"]}) if len(usage(server)["items"]) == 2 else usage(server)
-    assert answered <= runs <= answered + 12
+    assert len(answered) <= runs <= len(answered) + len(cut)
+    two = usage(server)
     days = two["items"]
     assert len(days) == 2 and days[0]["counters"] == first["total"]["counters"], "yesterday is as it was"
     assert days[0]["amounts"] == first["total"]["amounts"]
@@ -93,10 +93,12 @@ def test_two_days_crashes_and_a_deleted_function(serve, guests):
 
 @pytest.fixture(scope="module")
 def priced(tmp_path_factory, guests):
-    from server import Server
-    server = Server(tmp_path_factory.mktemp("priced"), prices=PRICES)
+    clock = Clock()
+    clock.set_to_noon()
+    server = Server(tmp_path_factory.mktemp("priced"), wrap=clock.wrap, prices=PRICES)
     yield server
     server.stop()
+    clock.remove()
 
 
 def test_amounts_are_exact(priced, guests):
@@ -132,7 +134,8 @@ def test_the_command_line(server, guests, cli, bare_cli):
     server.deploy("used", guests / "cwa-bare.wasm").get()
     rows = [line.split("\t") for line in cli("usage", "--by", "function").lines]
     assert rows[-1][0] == "total" and "used" in {row[0] for row in rows} and rows[-1][8] == "-"
-    assert cli("usage", "used", "--json").json["total"]["counters"]["runs"] >= 1
+    yesterday = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+    assert cli("usage", "used", "--from", yesterday.strftime("%Y-%m-%d"), "--json").json["total"]["counters"]["runs"] >= 1
     cli("usage", "--by", "hour", status=2)
     for text, part in (("requests=1/0", "requests is an amount"), ("cpu-s=1", "did you mean"), ("gb-s=0.0000000001", "nine decimals"),
                        ("currency=euro", "capital letters"), ("requests", "NAME=AMOUNT")):

@@ -258,14 +258,24 @@ def test_disable(server, function, cli):
 
 def test_the_price_is_the_median_of_silent_runs(server, guests):
     f = server.deploy("v-price", guests / "wasi-env.wasm", check="GET /")
-    price = f.version["version"]["price"]
-    assert 5 <= price["runs"] <= 9 and price["cpu_us"] > 0 and price["calls"] > 3 and not price["over"]
     assert f.version["before"] is None
+    answers = [f.version]
+
+    def repeated():
+        """A check that took long, because the machine did other things, is not repeated: then another is."""
+        price = answers[-1]["version"]["price"]
+        assert 1 <= price["runs"] <= 9 and price["cpu_us"] > 0 and price["calls"] > 3 and not price["over"]
+        if price["runs"] > 1:
+            return True
+        answers.append(post(server, "v-price", "versions", {"env": {"TRY": str(len(answers))}}, expect=201))
+        return False
+
+    assert eventually(repeated)
     # Nobody pays for these runs: one run is recorded, that of the check.
-    assert f.counters["runs"] == 1 and len(f.runs()) == 1
+    assert f.counters["runs"] == len(f.runs()) == len(answers)
     answer = post(server, "v-price", "versions", {"env": {"MORE": "x"}}, expect=201)
-    assert answer["before"]["version"] == 1 and answer["before"]["price"]["calls"] > 3
-    assert f.counters["runs"] == 2
+    assert answer["before"]["version"] == len(answers) and answer["before"]["price"]["calls"] > 3
+    assert f.counters["runs"] == len(answers) + 1
 
 
 def test_a_check_that_is_not_safe_runs_once(server, guests):
@@ -277,14 +287,15 @@ def test_a_check_that_is_not_safe_runs_once(server, guests):
 
 def test_max_cpu_holds_back_what_costs_more(server, function, cli):
     function("v-cost", "cwa-bare")
-    held = function("v-cost", "wasi-env", "--max-cpu", "+20%", status=5)
+    dear = ("v-cost", "cwa-work", "--check", "GET /?calls=100000")  # hundreds of times as much
+    held = function(*dear, "--max-cpu", "+20%", status=5)
     assert "were allowed" in held.err and held.out == ""
     two = versions(server, "v-cost")[2]
     assert (two["state"], two["price"]["over"]) == ("held", True)
     assert asked(server, "v-cost").status == 200 and versions(server, "v-cost")[1]["state"] == "live"
-    answer = function("v-cost", "wasi-env", "--max-cpu", "1us", "--json", status=5).json
+    answer = function(*dear, "--max-cpu", "1us", "--json", status=5).json
     assert answer["held"]["code"] == "too_costly" and answer["version"]["number"] == 2
-    function("v-cost", "wasi-env", "--max-cpu", "10s")
+    function(*dear, "--max-cpu", "10s")
     assert versions(server, "v-cost")[2]["state"] == "live"
     for words in (("--max-cpu", "lots"), ("--max-cpu", "+x%"), ("--max-cpu", "1s", "--check", "none"),
                   ("--max-cpu", "1s", "--no-check")):
@@ -331,7 +342,7 @@ def test_deleted_functions_keep_their_versions_and_name(server, function, cli):
     assert [f["name"] for f in cli("list", "--deleted", "--json").json["items"]].count("v-gone") == 1
     cli("undelete", "v-gone")
     assert {n: v["percent"] for n, v in versions(server, "v-gone").items()} == {1: 50, 2: 50}
-    eventually(lambda: variable(server, "v-gone") in ("one", "two"))
+    assert variable(server, "v-gone") in ("one", "two")
 
 
 def test_a_created_function_has_no_version_yet(server, cli):

@@ -99,7 +99,7 @@ def test_poll_of_resources(run, tmp_path):
             until(line)
         upstream.events.put(None)
         until(b"end\n")
-        assert guest.wait(10) == 0
+        assert guest.wait(60) == 0
     finally:
         guest.kill()
         guest.wait()

@@ -9,7 +9,7 @@ import re
 import socket
 from dataclasses import dataclass, field
 
-TIMEOUT = 15  # seconds a read waits for its next byte
+TIMEOUT = 60  # seconds a read waits for its next byte: who waits longer hangs
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) ([\t \x21-\x7e\x80-\xff]*)\Z")
 FIELD = re.compile(rb"(" + TOKEN + rb"):[ \t]*([\t \x21-\x7e\x80-\xff]*?)[ \t]*\Z")
