@@ -89,6 +89,7 @@ struct edge_answer {
     struct cgi_head head;
     const char *run; /* for Wasmcloud-Run; NULL on the platform */
     bool text;       /* response: text */
+    bool members;    /* only for who may see it: nothing that others share may keep it */
     bool ready;      /* the head is complete */
     bool begun;      /* and was handed to the connection */
     bool surplus;    /* more body than its Content-Length */

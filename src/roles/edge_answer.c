@@ -15,7 +15,7 @@ void edge_answer_begin(struct edge_answer *a, struct http_conn *conn, const stru
     a->conn = conn;
     a->run = run;
     a->text = text;
-    a->ready = a->begun = a->surplus = false;
+    a->members = a->ready = a->begun = a->surplus = false;
     a->body = 0;
     a->status = 0;
     cgi_head_init(&a->head, limits, script, trusted);
@@ -39,6 +39,8 @@ static void begin(struct edge_answer *a)
     http_answer_lines(c, buf_slice(&a->head.lines));
     if (a->run)
         http_answer_field(c, SLICE(BRAND_HEADER "Run"), slice_str(a->run));
+    if (a->members) /* holds beside what the program says (RFC 9111 5.2.2.7) */
+        http_answer_field(c, SLICE("Cache-Control"), SLICE("private"));
     if (a->head.has_length)
         http_answer_length(c, a->head.length);
     http_answer_ready(c);

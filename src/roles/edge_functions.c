@@ -250,6 +250,7 @@ static struct edge_run *begin_run(struct http_conn *c, const struct http_request
     r->body_last = q->length == 0;
     edge_answer_begin(&r->answer, c, &e->options.limits, slice_str(r->script), r->text,
                       v->response == RESPONSE_TEXT, false);
+    r->answer.members = route->row.preview && !route->row.open;
     c->owner = r;
     return r;
 }

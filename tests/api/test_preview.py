@@ -52,6 +52,7 @@ def test_a_link_is_traded_for_a_cookie(server, pair):
     assert seen.status == 200 and "MARK=two" in seen.text
     assert "HTTP_COOKIE=a=1; b=2\n" in seen.text and "QUERY_STRING=q=1\n" in seen.text
     assert value not in seen.text and NAME not in seen.text
+    assert seen.get("Cache-Control") == "private"  # a cache in between may not show it to others
     alone = ask(server, "2--p-pair", fields=[("Cookie", cookie_of(answer))])
     assert "MARK=two" in alone.text and "HTTP_COOKIE" not in alone.text
 
@@ -81,7 +82,7 @@ def test_opening_is_in_the_audit_and_once(server, pair, guests):
 def test_the_live_address_is_not_touched(server, pair):
     live = ask(server, "p-pair", f"/?{NAME}=x", fields=[("Cookie", f"{NAME}=y")])
     assert "MARK=one" in live.text  # there it is an ordinary query and cookie
-    assert f"QUERY_STRING={NAME}=x" in live.text
+    assert f"QUERY_STRING={NAME}=x" in live.text and live.get("Cache-Control") is None
 
 
 def test_other_methods_keep_theirs(server, pair):
