@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A socket that libcurl waits for; or, resting, a kept connection's, which stays in the loop for its
- * next request: leaving and coming back would be two system calls a request. */
+/* A socket that libcurl waits for; or, resting, a kept connection's, which stays in the loop for
+ * its next request: leaving and coming back would be two system calls a request. */
 struct watch {
     struct loop_io io;
     struct project *project;

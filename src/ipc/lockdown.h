@@ -45,9 +45,10 @@ bool fence_probe(enum fence_id id, char why[128]);
 int landlock_abi(void);
 
 /* All of an exec's fences but rlimits and seccomp, in the architecture's order. `images_fd` is the
- * folder DATA/images/ENGINE; it is replaced in place by the same folder inside the new root. Missing
- * required fences: ERR_NO_FENCE naming the first; with `relaxed` a warning is logged instead.
- * Needs the leash at ROLE_LEASH (roles.h): if the parent is gone already, the process ends. */
+ * folder DATA/images/ENGINE; it is replaced in place by the same folder inside the new root.
+ * Missing required fences: ERR_NO_FENCE naming the first; with `relaxed` a warning is logged
+ * instead. Needs the leash at ROLE_LEASH (roles.h): if the parent is gone already, the process
+ * ends. */
 enum err_code lockdown_exec_start(int images_fd, bool relaxed, struct err *e) MUST_CHECK;
 
 /* rlimits, EXEC_MEMORY being what the process may have in all, the engine's part included; seccomp,
@@ -72,8 +73,8 @@ enum err_code lockdown_edge(const int *folders, int n, struct err *e) MUST_CHECK
 /* Control: files only below `data_fd`, no new process. */
 enum err_code lockdown_control(int data_fd, struct err *e) MUST_CHECK;
 
-/* Egress: TCP and UDP to wherever the network leads, and nothing else: no listening, no ports and no
- * Unix sockets of its own making, files only for reading and only those of the resolver and of TLS,
- * no new process, no new code: call it when every library is loaded. Threads are allowed.
+/* Egress: TCP and UDP to wherever the network leads, and nothing else: no listening, no ports and
+ * no Unix sockets of its own making, files only for reading and only those of the resolver and of
+ * TLS, no new process, no new code: call it when every library is loaded. Threads are allowed.
  * `spool_fd` (-1: none) is a folder that stays writable. */
 enum err_code lockdown_egress(int spool_fd, struct err *e) MUST_CHECK;

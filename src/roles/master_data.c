@@ -89,6 +89,21 @@ static enum err_code open_key(int keys, const char *name, int *ret_fd, struct er
     return ERR_OK;
 }
 
+/* What root wrote into another user's folder, that user's server could not read afterwards. */
+static enum err_code check_owner(const struct master_data *d, struct err *e)
+{
+    struct stat st;
+    if (fstat(d->folder, &st) < 0)
+        return err_errno(e, "can't look at the data folder %s", d->path);
+    if (st.st_uid == geteuid())
+        return ERR_OK;
+    return err_set(
+        e, ERR_CONFLICT,
+        "the data folder %s belongs to user %u, and this is user %u: start the server as "
+        "that user, choose another folder with --data, or give this one away with chown -R",
+        d->path, (unsigned)st.st_uid, (unsigned)geteuid());
+}
+
 enum err_code master_data_open(struct master_data *d, const char *path, struct err *e)
 {
     int keys = -1, images = -1, blobs = -1;
@@ -107,7 +122,9 @@ enum err_code master_data_open(struct master_data *d, const char *path, struct e
     if (!d->path || d->folder < 0)
         return err_errno(e, "can't open the data folder %s; choose another with --data", path);
 
-    enum err_code rc = take_lock(d, e);
+    enum err_code rc = check_owner(d, e);
+    if (rc == ERR_OK)
+        rc = take_lock(d, e);
     if (rc == ERR_OK)
         rc = make_folder(d->folder, "keys", 0700, &keys, e);
     if (rc == ERR_OK)

@@ -86,6 +86,17 @@ enum err_code master_listen(struct options *o, enum option_id id, int count, int
                            "%s is in use by another program; choose another address with --%s "
                            "%.*s:PORT (0 picks a free one)",
                            text, name, SLICE_ARG(host))
+             : errno == EACCES
+                 ? err_set(e, ERR_IO,
+                           "can't listen on %s (--%s): ports below 1024 need root or "
+                           "CAP_NET_BIND_SERVICE; choose another, and let a proxy or the firewall "
+                           "lead there",
+                           text, name)
+             : errno == EADDRNOTAVAIL
+                 ? err_set(e, ERR_IO,
+                           "can't listen on %s (--%s): this machine doesn't have that address "
+                           "(yet); 0.0.0.0 or [::] is all that it has",
+                           text, name)
                  : err_errno(e, "can't listen on %s (--%s)", text, name);
         while (opened > 0)
             close(ret_fds[--opened]);

@@ -128,3 +128,38 @@ def test_wellknown_paths_are_the_platforms(serve, guests):
             for path in "/.well-known/other", "/security.txt":
                 assert wire.ask(start + path).status == 200
     assert function.counters["runs"] == 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another user")
+def test_the_data_folder_of_another_user_is_left_alone(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    os.chown(data, 65534, 65534)
+    done = run("serve", "--data", str(data), "--listen-platform=127.0.0.1:0",
+               "--listen-functions=localhost:0")
+    assert done.returncode == 1 and "belongs to user 65534" in done.stderr and "chown -R" in done.stderr
+    assert not list(data.iterdir())
+
+
+def test_a_data_folder_that_can_only_be_read(serve, tmp_path):
+    """A disk that the kernel has made read-only: said, and nothing is started."""
+    data = tmp_path / "data"
+    serve(tmp_path).stop()
+    if os.geteuid() == 0:
+        words = ["unshare", "--mount", "sh", "-c",
+                 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"', str(data)]
+    else:
+        data.chmod(0o500)
+        (data / "lock").chmod(0o400)
+        words = []
+    done = subprocess.run([*words, str(binary()), "serve", "--data", str(data),
+                           "--listen-platform=127.0.0.1:0", "--listen-functions=localhost:0"],
+                          capture_output=True, text=True, timeout=60)
+    data.chmod(0o700)
+    assert done.returncode == 1 and f"can't write to the data folder {data}" in done.stderr
+
+
+def test_an_address_of_no_interface(tmp_path):
+    done = run("serve", "--listen-platform=192.0.2.1:8787", "--listen-functions=localhost:0", "--data",
+               str(tmp_path / "data"))
+    assert done.returncode == 1 and "doesn't have that address" in done.stderr
