@@ -1,6 +1,5 @@
 #include "base/buf.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,18 +58,6 @@ char *buf_grow(struct buf *b, size_t n)
     return b->p + b->len;
 }
 
-bool buf_add(struct buf *b, const void *p, size_t n)
-{
-    if (n == 0)
-        return true;
-    char *at = buf_reserve(b, n);
-    if (!at)
-        return false;
-    memcpy(at, p, n);
-    b->len += n;
-    return true;
-}
-
 bool buf_addf(struct buf *b, const char *fmt, ...)
 {
     va_list ap, again;
@@ -85,12 +72,4 @@ bool buf_addf(struct buf *b, const char *fmt, ...)
     }
     va_end(again);
     return at != NULL;
-}
-
-void buf_consume(struct buf *b, size_t n)
-{
-    assert(n <= buf_size(b));
-    b->head += n;
-    if (b->head == b->len)
-        b->head = b->len = 0;
 }

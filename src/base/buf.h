@@ -8,6 +8,8 @@
 
 #include "base/err.h"
 
+#include <assert.h>
+
 struct buf {
     char *p;      /* first unread byte is p[head] */
     size_t head;  /* consumed bytes at the start */
@@ -51,11 +53,25 @@ static inline void buf_commit(struct buf *b, size_t n)
 }
 
 /* Append; false if it does not fit (then nothing was appended). */
-bool buf_add(struct buf *b, const void *p, size_t n) MUST_CHECK;
+static inline MUST_CHECK bool buf_add(struct buf *b, const void *p, size_t n)
+{
+    char *at = n ? buf_reserve(b, n) : NULL;
+    if (at) {
+        memcpy(at, p, n);
+        b->len += n;
+    }
+    return at || n == 0;
+}
 bool buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))) MUST_CHECK;
 
 /* Drops `n` bytes at the start. */
-void buf_consume(struct buf *b, size_t n);
+static inline void buf_consume(struct buf *b, size_t n)
+{
+    assert(n <= buf_size(b));
+    b->head += n;
+    if (b->head == b->len)
+        b->head = b->len = 0;
+}
 static inline void buf_clear(struct buf *b)
 {
     b->head = b->len = 0;
