@@ -33,8 +33,12 @@ void random_bytes(void *p, size_t n)
 
 struct uuid uuid_new(void)
 {
+    return uuid_born(clock_real_us());
+}
+
+struct uuid uuid_born(uint64_t us)
+{
     static _Thread_local uint64_t last; /* ms << 12 | counter */
-    uint64_t us = clock_real_us();
     uint64_t now = (us / 1000u << 12) | (us % 1000u * 4u);
     last = now > last ? now : last + 1;
 

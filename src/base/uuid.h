@@ -14,6 +14,8 @@ enum { UUID_TEXT = 36 };
 /* 48 bits of Unix milliseconds, 12 of sub-millisecond counter so that ids made
  * by one process keep their order, 62 random. Aborts if the kernel has no random bytes. */
 struct uuid uuid_new(void);
+/* The same for who has just read the clock (microseconds since 1970). */
+struct uuid uuid_born(uint64_t real_us);
 /* Lower-case hexadecimal with four dashes, NUL-terminated. */
 void uuid_text(struct uuid id, char out[UUID_TEXT + 1]);
 bool uuid_parse(struct slice text, struct uuid *ret_id);

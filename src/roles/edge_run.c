@@ -122,12 +122,12 @@ struct edge_run *edge_run_new(struct edge *e, struct edge_function *f, struct ed
     r->log_unkept = 0;
     r->cause = ERR_OK;
     r->detail[0] = '\0';
-    r->receipt.run = uuid_new();
+    r->receipt.started_us = clock_real_us();
+    r->receipt.run = uuid_born(r->receipt.started_us);
     uuid_text(r->receipt.run, r->text);
     r->receipt.function = route->row.function;
     r->receipt.project = route->row.project;
     r->receipt.version = v->id;
-    r->receipt.started_us = clock_real_us();
     r->receipt.status = r->receipt.cause = 0;
     r->receipt.injected = r->receipt.sampled = 0;
     r->receipt.client[0] = '\0';
