@@ -1,5 +1,6 @@
 """One user's share of the API: who asks much at once, or reads slowly, doesn't take it from the others."""
 
+import threading
 from contextlib import ExitStack
 
 from server import eventually
@@ -23,4 +24,25 @@ def test_requests_at_once(server):
         assert refused.status_code == 429 and "requests open" in refused.json()["detail"]
         assert int(refused.headers["Retry-After"]) > 0
         assert server.api.get("/healthz", headers={"Authorization": ""}).status_code == 200
+    assert eventually(lambda: server.api.get("/v1/projects").status_code == 200)
+
+
+def test_answers_that_nobody_reads(server, guests):
+    """Downloads of large captures lie in memory until they are read."""
+    function = server.deploy("shares", guests / "cwa-echo.wasm", capture="all", limits={"capture": "16MiB"})
+    with function.wire() as wire:
+        body = bytes(9 << 20)
+        sender = threading.Thread(target=wire.send, args=(head("/", "POST", body=body, host=wire.host) + body,))
+        sender.start()
+        run = wire.answer().run
+        sender.join()
+    eventually(lambda: function.run(run)["captured"])
+    path = f"/v1/projects/default/runs/{run}/capture"
+    with ExitStack() as stack:
+        statuses = []
+        while len(statuses) < 10 and 429 not in statuses:
+            wire = stack.enter_context(server.platform_wire())
+            wire.send(head(path, fields={"Authorization": f"Bearer {server.token}"}, host=wire.host))
+            statuses.append(wire.head().status)
+        assert statuses == [200] * 8 + [429]
     assert eventually(lambda: server.api.get("/v1/projects").status_code == 200)
