@@ -48,7 +48,9 @@ struct api {
     struct list rate_order;  /* of those, least recently used first */
     struct list kept;        /* answers to give again (kept.c), the last used first */
     size_t kept_bytes;
-    json_t *openapi; /* the document; NULL: nobody has asked for it yet */
+    unsigned kept_count;
+    uint64_t kept_changes; /* store_changes() when they were made */
+    json_t *openapi;       /* the document; NULL: nobody has asked for it yet */
 };
 
 /* After the public members are set. */

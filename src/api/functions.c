@@ -33,6 +33,7 @@ void functions_list(struct api_request *r)
     api_query(r, "cursor", cursor, sizeof cursor);
     struct page page = {.api = r->api};
     jot_init(&page.text, (size_t)limit * FUNCTION_MOST + FUNCTION_MOST);
+    (void)buf_reserve(&page.text.text, (size_t)limit * FUNCTION_USUAL); /* it grows from there */
     jot_open(&page.text, NULL, '{');
     jot_open(&page.text, "items", '[');
     enum err_code rc = store_functions(r->api->store, r->project.id, api_flag(r, "deleted"),

@@ -6,7 +6,6 @@ struct kept {
     struct list node;
     const struct api_route *route;
     struct uuid project;
-    uint64_t changes;
     size_t query_n, n;
     char bytes[]; /* the query, then the answer */
 };
@@ -14,8 +13,18 @@ struct kept {
 static void drop(struct api *api, struct kept *k)
 {
     api->kept_bytes -= k->query_n + k->n;
+    api->kept_count--;
     list_remove(&k->node);
     free(k);
+}
+
+/* What was made before the last change is of no use any more. */
+static void forget_old(struct api *api)
+{
+    uint64_t now = store_changes(api->store);
+    if (api->kept_changes != now)
+        kept_done(api);
+    api->kept_changes = now;
 }
 
 static struct kept *find(const struct api_request *r)
@@ -32,13 +41,10 @@ static struct kept *find(const struct api_request *r)
 
 bool kept_answer(struct api_request *r)
 {
+    forget_old(r->api);
     struct kept *k = find(r);
     if (!k)
         return false;
-    if (k->changes != store_changes(r->api->store)) {
-        drop(r->api, k);
-        return false;
-    }
     list_remove(&k->node);
     list_push(r->api->kept.next, &k->node); /* before the first */
     api_answer_text(r, 200, slice_make(k->bytes + k->query_n, k->n));
@@ -48,26 +54,21 @@ bool kept_answer(struct api_request *r)
 static void keep(struct api_request *r, struct slice text)
 {
     struct api *api = r->api;
-    struct kept *k = find(r);
     size_t n = r->query.n + text.n;
-    unsigned count = 0;
-    if (k)
-        drop(api, k);
-    if (n > KEPT_MOST || !(k = malloc(sizeof *k + n)))
+    struct kept *k = n <= KEPT_MOST ? malloc(sizeof *k + n) : NULL;
+    forget_old(api);
+    if (!k)
         return;
-    *k = (struct kept){.route = r->route,
-                       .project = r->project.id,
-                       .changes = store_changes(api->store),
-                       .query_n = r->query.n,
-                       .n = text.n};
+    *k = (struct kept){
+        .route = r->route, .project = r->project.id, .query_n = r->query.n, .n = text.n};
     if (r->query.n)
         memcpy(k->bytes, r->query.p, r->query.n);
     memcpy(k->bytes + r->query.n, text.p, text.n);
     list_init(&k->node);
     list_push(api->kept.next, &k->node);
     api->kept_bytes += n;
-    LIST_EACH(node, &api->kept) count++;
-    while (api->kept_bytes > KEPT_BYTES || count-- > KEPT_ANSWERS)
+    api->kept_count++;
+    while (api->kept_bytes > KEPT_BYTES || api->kept_count > KEPT_ANSWERS)
         drop(api, LIST_ITEM(api->kept.prev, struct kept, node));
 }
 
@@ -79,7 +80,6 @@ void kept_new(struct api_request *r, struct slice json)
 
 void kept_done(struct api *api)
 {
-    for (struct list *n; (n = list_pop(&api->kept));)
-        free(LIST_ITEM(n, struct kept, node));
-    api->kept_bytes = 0;
+    while (!list_empty(&api->kept))
+        drop(api, LIST_ITEM(api->kept.next, struct kept, node));
 }

@@ -204,7 +204,8 @@ void shape_revision(struct uuid revision, char out[UUID_TEXT + 3]); /* as an ETa
 json_t *shape_digest(const uint8_t digest[DIGEST_BYTES]);
 json_t *shape_scopes(uint32_t scopes);
 json_t *shape_project(const struct store_project *p);
-enum { FUNCTION_MOST = 8192 }; /* bytes of a function's text while it is written */
+/* Bytes of a function's text, while it is written, and when it is. */
+enum { FUNCTION_MOST = 8192, FUNCTION_USUAL = 640 };
 void jot_function(struct jot *j, const struct api *api, const struct store_function *f);
 json_t *shape_function(const struct api *api, const struct store_function *f);
 /* With "split", what the versions' shares of its requests are: null if one has them all. */

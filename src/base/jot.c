@@ -80,14 +80,12 @@ void jot_close(struct jot *j, char bracket)
 
 static char *put_u64(char *p, uint64_t v)
 {
-    char digits[U64_TEXT];
-    size_t n = 0;
-    do
-        digits[n++] = (char)('0' + v % 10);
-    while (v /= 10);
-    while (n)
-        *p++ = digits[--n];
-    return p;
+    size_t n = 1;
+    for (uint64_t most = 10; n < U64_TEXT && v >= most; most *= 10)
+        n++;
+    for (char *at = p + n; at > p; v /= 10)
+        *--at = (char)('0' + v % 10);
+    return p + n;
 }
 
 void jot_u64_named(struct jot *j, struct slice key, uint64_t v)

@@ -89,6 +89,16 @@ TEST(json_is_jotted_down_as_it_comes)
                                    "-9223372036854775808,null,{}],\"text\":\"a\\u0000\\\"\\\\"
                                    "\\u000a\x7f\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"}")));
     }
+    uint64_t ten = 1;
+    for (int digits = 1; digits <= 20; digits++, ten *= 10) /* 1, 9, 10, 99, 100 … */
+        for (uint64_t v = ten - (digits > 1); v <= ten; v++, jot_clear(&j)) {
+            char want[24];
+            snprintf(want, sizeof want, "%llu", (unsigned long long)v);
+            jot_u64(&j, NULL, v);
+            CHECK(jot_slice(&j, &text) && slice_eq(text, slice_str(want)));
+        }
+    for (int i = 0; i < 40; i++)
+        jot_text(&j, NULL, SLICE("0123456789"));
     jot_text(&j, NULL, slice_make(j.text.p, 200)); /* may be six times as long */
     CHECK(!jot_slice(&j, &text));
     jot_null(&j, NULL);
