@@ -2,7 +2,10 @@
 
 #include <stdlib.h>
 
-enum { PING_US = 15000000 };
+enum {
+    PING_US = 15000000,
+    FOLLOW_PAST = 10, /* rows shown before the first new one */
+};
 
 enum feed_form feed_form(const struct api_request *r)
 {
@@ -48,7 +51,7 @@ static void feed_gone(struct api_request *r)
     loop_timer_stop(r->api->loop, &f->ping);
     loop_timer_stop(r->api->loop, &f->next);
     store_wait_cancel(&f->wait);
-    f->free(f);
+    free(f);
 }
 
 static void on_next(struct loop_timer *t)
@@ -61,7 +64,10 @@ static void batch(struct feed *f)
     struct api_request *r = f->request;
     struct err e;
     bool more = false;
-    enum err_code rc = f->read(f, &more, &e);
+    enum err_code rc = f->placed ? ERR_OK : f->place(f, &e);
+    f->placed = rc == ERR_OK;
+    if (rc == ERR_OK)
+        rc = f->read(f, &more, &e);
     if (r->gone)
         return;
     f->reading = false;
@@ -128,6 +134,21 @@ static void on_ping(struct loop_timer *t)
     struct api_request *r = f->request;
     loop_timer_start(r->api->loop, t, loop_now(r->api->loop) + PING_US, on_ping);
     (void)!api_stream_write(r, SLICE(": still here\n\n"));
+}
+
+bool feed_past(const struct api_request *r, uint32_t *ret_rows)
+{
+    char text[16];
+    *ret_rows = (uint32_t)api_number(r, "limit", FOLLOW_PAST);
+    return api_query(r, "limit", text, sizeof text);
+}
+
+void *feed_new(struct api_request *r, size_t size)
+{
+    void *f = calloc(1, size);
+    if (!f)
+        api_refuse(r, ERR_MEMORY, "no memory");
+    return f;
 }
 
 void feed_begin(struct feed *f, struct api_request *r, enum feed_form form)

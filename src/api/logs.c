@@ -6,12 +6,10 @@
 #include "api/feed.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum {
     PAGE = 100,
     PAGE_BYTES = 1 << 20, /* a page ends early when its lines are long */
-    FOLLOW_PAST = 10      /* lines shown before the first new one */
 };
 
 static const struct {
@@ -99,7 +97,6 @@ static void answer_page(struct api_request *r, const struct store_log_query *q)
 struct log_feed {
     struct feed feed;
     struct search search;
-    bool placed; /* where it begins, and JSON lines end, is known */
 };
 
 static enum err_code send_line(void *arg, const struct store_log *l, struct err *e)
@@ -119,27 +116,25 @@ static enum err_code note_first(void *arg, const struct store_log *l, struct err
 
 /* A follower begins before the few latest lines, or before all that `since` names; an export ends
  * with the last line there is now. */
-static enum err_code find_place(struct log_feed *f, struct err *e)
+static enum err_code find_place(struct feed *feed, struct err *e)
 {
-    struct api_request *r = f->feed.request;
+    struct log_feed *f = LIST_ITEM(feed, struct log_feed, feed);
+    struct api_request *r = feed->request;
     struct store_log_query *q = &f->search.q, past = *q;
     struct store_scan scan;
     uint64_t last;
-    char text[16];
-    bool limited = api_query(r, "limit", text, sizeof text);
+    bool limited = feed_past(r, &past.limit);
     enum err_code rc = store_logs_last(r->api->store, &last, e);
     if (rc)
         return rc;
     q->newest = false;
     q->limit = FEED_BATCH;
-    if (!f->feed.follows)
+    if (!feed->follows)
         q->before = last + 1;
     else if (!feed_resumes(r, &q->after) && (limited || !q->since_ms)) {
-        past.limit = limited ? past.limit : FOLLOW_PAST;
         q->after = last;
         rc = store_logs(r->api->store, &past, note_first, &q->after, &scan, e);
     }
-    f->placed = rc == ERR_OK;
     return rc;
 }
 
@@ -147,9 +142,7 @@ static enum err_code read_more(struct feed *feed, bool *ret_more, struct err *e)
 {
     struct log_feed *f = LIST_ITEM(feed, struct log_feed, feed);
     struct store_scan scan;
-    enum err_code rc = f->placed ? ERR_OK : find_place(f, e);
-    if (rc == ERR_OK)
-        rc = store_logs(feed->request->api->store, &f->search.q, send_line, f, &scan, e);
+    enum err_code rc = store_logs(feed->request->api->store, &f->search.q, send_line, f, &scan, e);
     if (rc == ERR_OK && scan.more) {
         f->search.q.after = scan.at;
         *ret_more = true;
@@ -157,22 +150,15 @@ static enum err_code read_more(struct feed *feed, bool *ret_more, struct err *e)
     return rc;
 }
 
-static void free_feed(struct feed *feed)
-{
-    free(LIST_ITEM(feed, struct log_feed, feed));
-}
-
 static void begin_feed(struct api_request *r, const struct search *s, enum feed_form form)
 {
-    struct log_feed *f = calloc(1, sizeof *f);
-    if (!f) {
-        api_refuse(r, ERR_MEMORY, "no memory");
+    struct log_feed *f = feed_new(r, sizeof *f);
+    if (!f)
         return;
-    }
     f->search = *s;
     f->search.q.text = slice_str(f->search.text);
+    f->feed.place = find_place;
     f->feed.read = read_more;
-    f->feed.free = free_feed;
     feed_begin(&f->feed, r, form);
 }
 

@@ -165,18 +165,12 @@ void modules_create(struct api_request *r)
 
 /* ---- PUT …/functions/F/module ---- */
 
-static void put_body(struct api_request *r, struct slice bytes, bool last)
+/* A version with these bytes; false: answered, and they are of no use. */
+static bool put_module(struct api_request *r, const uint8_t digest[DIGEST_BYTES], uint64_t size)
 {
-    if (!receive(r, bytes, last))
-        return;
-    struct upload *u = r->state;
     struct version_settings s;
     struct err e;
     char text[STORE_CHECK + 1];
-    if (!request_again(r)) {
-        receiving_gone(r);
-        return;
-    }
     enum err_code rc = versions_base(r, &s, NULL, NULL, &e);
     if (rc == ERR_OK && api_query(r, "response", text, sizeof text)) {
         slice_copy(SLICE("response"), r->field, sizeof r->field);
@@ -186,27 +180,24 @@ static void put_body(struct api_request *r, struct slice bytes, bool last)
         slice_copy(SLICE("check"), r->field, sizeof r->field);
         rc = settings_check(&s, slice_str(text), &e);
     }
-    if (rc) {
-        settings_done(&s);
-        receiving_failed(r, &e);
+    if (rc == ERR_OK)
+        return versions_make(r, digest, size, &s);
+    settings_done(&s);
+    api_fail(r, &e);
+    return false;
+}
+
+static void put_body(struct api_request *r, struct slice bytes, bool last)
+{
+    if (!receive(r, bytes, last))
         return;
-    }
+    struct upload *u = r->state;
     uint8_t digest[DIGEST_BYTES];
     uint64_t size = u->size;
     memcpy(digest, u->digest, sizeof digest);
     receiving_gone(r);
-    struct deployment *d = versions_deployment(r);
-    if (!d) {
-        settings_done(&s);
-        return;
-    }
-    memcpy(d->digest, digest, sizeof d->digest);
-    d->size = size;
-    d->settings = s;
-    if (versions_wishes(r, d))
-        versions_deploy(r, d);
-    else /* the bytes are on disk */
-        r->api->backend->discard(r->api, r->project.id, digest);
+    if (request_again(r) && !put_module(r, digest, size))
+        r->api->backend->discard(r->api, r->project.id, digest); /* the bytes are on disk */
 }
 
 void modules_put(struct api_request *r)

@@ -2,12 +2,9 @@
  * following, in the order in which they were stored: a run is listed when it is over. */
 #include "api/feed.h"
 
-#include <stdlib.h>
-
 enum {
     PAGE = 50,
     PAGE_BYTES = 1 << 20, /* a page ends early when runs opened much */
-    FOLLOW_PAST = 10,     /* runs shown before the first new one */
     LOGS = 1000           /* lines shown with one run */
 };
 
@@ -116,7 +113,6 @@ static void answer_page(struct api_request *r, const struct store_run_query *q)
 struct run_feed {
     struct feed feed;
     struct search search;
-    bool placed; /* it is known where a follower begins */
 };
 
 static enum err_code send_run(void *arg, const struct store_run *r, struct err *e)
@@ -137,23 +133,21 @@ static enum err_code note_first(void *arg, const struct store_run *r, struct err
     return ERR_OK;
 }
 
-static enum err_code find_place(struct run_feed *f, struct err *e)
+static enum err_code find_place(struct feed *feed, struct err *e)
 {
-    struct api_request *r = f->feed.request;
+    struct run_feed *f = LIST_ITEM(feed, struct run_feed, feed);
+    struct api_request *r = feed->request;
     struct store_run_query *q = &f->search.q, past = *q;
     struct store_scan scan;
-    char text[16];
-    bool limited = api_query(r, "limit", text, sizeof text);
     enum err_code rc = ERR_OK;
+    bool limited = feed_past(r, &past.limit);
     q->limit = FEED_BATCH;
-    if (f->feed.follows && !feed_resumes(r, &q->after)) {
+    if (feed->follows && !feed_resumes(r, &q->after)) {
         uint64_t since = q->since_ms && !limited ? q->since_ms : UINT64_MAX;
-        past.limit = limited ? past.limit : FOLLOW_PAST;
         rc = store_runs_before(r->api->store, since, &q->after, e);
         if (rc == ERR_OK && since == UINT64_MAX)
             rc = store_runs(r->api->store, &past, note_first, &q->after, &scan, e);
     }
-    f->placed = rc == ERR_OK;
     return rc;
 }
 
@@ -163,10 +157,8 @@ static enum err_code read_more(struct feed *feed, bool *ret_more, struct err *e)
     struct store_run_query *q = &f->search.q;
     struct store *st = feed->request->api->store;
     struct store_scan scan;
-    enum err_code rc = f->placed ? ERR_OK : find_place(f, e);
-    if (rc == ERR_OK)
-        rc = feed->follows ? store_runs_stored(st, q, send_run, f, &scan, e)
-                           : store_runs(st, q, send_run, f, &scan, e);
+    enum err_code rc = feed->follows ? store_runs_stored(st, q, send_run, f, &scan, e)
+                                     : store_runs(st, q, send_run, f, &scan, e);
     if (rc == ERR_OK && scan.more) {
         if (feed->follows)
             q->after = scan.at;
@@ -177,22 +169,15 @@ static enum err_code read_more(struct feed *feed, bool *ret_more, struct err *e)
     return rc;
 }
 
-static void free_feed(struct feed *feed)
-{
-    free(LIST_ITEM(feed, struct run_feed, feed));
-}
-
 static void begin_feed(struct api_request *r, const struct search *s, enum feed_form form)
 {
-    struct run_feed *f = calloc(1, sizeof *f);
-    if (!f) {
-        api_refuse(r, ERR_MEMORY, "no memory");
+    struct run_feed *f = feed_new(r, sizeof *f);
+    if (!f)
         return;
-    }
     f->search = *s;
     point(&f->search);
+    f->feed.place = find_place;
     f->feed.read = read_more;
-    f->feed.free = free_feed;
     feed_begin(&f->feed, r, form);
 }
 

@@ -215,18 +215,19 @@ struct deployment *versions_deployment(struct api_request *r)
     return d;
 }
 
-void versions_deploy(struct api_request *r, struct deployment *d)
+bool versions_deploy(struct api_request *r, struct deployment *d)
 {
     struct err e;
     if (secrets_judge(r->api, r->project.id, &d->settings, r->field, &e)) {
         api_fail(r, &e);
         versions_drop(d);
-        return;
+        return false;
     }
     d->owner = r;
     r->state = d;
     r->on_gone = deploying_gone;
     r->api->backend->deploy(r->api, d);
+    return true;
 }
 
 enum err_code version_cost(struct slice text, uint32_t *ret_percent, uint64_t *ret_us,
@@ -263,7 +264,8 @@ static bool says(const struct api_request *r, const char *name, bool word)
     return api_query(r, name, text, sizeof text) && api_flag(r, name) == word;
 }
 
-bool versions_wishes(struct api_request *r, struct deployment *d)
+/* What the request wants of this deploy, beside settings; false: answered. */
+static bool read_wishes(struct api_request *r, struct deployment *d)
 {
     char most[32] = "";
     struct err e;
@@ -281,11 +283,26 @@ bool versions_wishes(struct api_request *r, struct deployment *d)
     if (rc == ERR_OK && (d->unchecked || strcmp(d->settings.check, "none") == 0))
         rc = err_set(&e, ERR_INVALID,
                      "max_cpu: what a version costs is measured at its check, and it has none");
-    if (rc) {
+    if (rc)
         api_fail(r, &e);
-        versions_drop(d);
-    }
     return rc == ERR_OK;
+}
+
+bool versions_make(struct api_request *r, const uint8_t digest[DIGEST_BYTES], uint64_t size,
+                   struct version_settings *settings)
+{
+    struct deployment *d = versions_deployment(r);
+    if (!d) {
+        settings_done(settings);
+        return false;
+    }
+    memcpy(d->digest, digest, sizeof d->digest);
+    d->size = size;
+    d->settings = *settings;
+    if (read_wishes(r, d))
+        return versions_deploy(r, d);
+    versions_drop(d);
+    return false;
 }
 
 struct own {
@@ -365,14 +382,5 @@ void versions_create(struct api_request *r)
         api_fail(r, &e);
         return;
     }
-    struct deployment *d = versions_deployment(r);
-    if (!d) {
-        settings_done(&s);
-        return;
-    }
-    memcpy(d->digest, digest, sizeof d->digest);
-    d->size = size;
-    d->settings = s;
-    if (versions_wishes(r, d))
-        versions_deploy(r, d);
+    versions_make(r, digest, size, &s);
 }

@@ -12,13 +12,14 @@ bool versions_may(struct api_request *r);
 enum err_code versions_base(struct api_request *r, struct version_settings *s,
                             uint8_t digest[DIGEST_BYTES], bool *has, struct err *e) MUST_CHECK;
 
+/* Makes a version of these bytes and settings, which it takes, as the request's body or query
+ * wishes, and answers. false: it was refused, and the bytes are of no use. */
+bool versions_make(struct api_request *r, const uint8_t digest[DIGEST_BYTES], uint64_t size,
+                   struct version_settings *settings);
 /* A deployment of the request's function; NULL: answered. */
 struct deployment *versions_deployment(struct api_request *r);
-/* What a request for a deploy says beside settings: body, or query where there is none. false:
- * answered, and the deployment is freed. */
-bool versions_wishes(struct api_request *r, struct deployment *d);
-/* Deploys and answers; not if a secret that it names is missing. */
-void versions_deploy(struct api_request *r, struct deployment *d);
+/* Deploys and answers; false if it is refused, for a secret that it names is missing. */
+bool versions_deploy(struct api_request *r, struct deployment *d);
 /* Frees it and its settings. */
 void versions_drop(struct deployment *d);
 
