@@ -41,8 +41,9 @@ def generate(server, guests, folder, *words):
     return int(re.search(r"([\d,]+) generated", done.stdout)[1].replace(",", ""))
 
 
-def test_a_few_hundred(server, guests, tmp_path):
-    made = generate(server, guests, tmp_path, "--seed", "8787", "--max-examples", "3", "--no-shrink",
+def test_a_few_hundred(serve, guests, tmp_path):
+    """On a server of its own: it deletes functions that it finds, which other tests go on with."""
+    made = generate(serve(), guests, tmp_path, "--seed", "8787", "--max-examples", "3", "--no-shrink",
                     "--phases", "coverage", "--max-time", "20")
     assert made > 0
 
