@@ -445,7 +445,7 @@ static const char *receive(int fd, const char *until)
     got[0] = '\0';
     while (!until || !strstr(got, until)) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        if (poll(&p, 1, 5000) <= 0)
+        if (poll(&p, 1, 60000) <= 0)
             break;
         ssize_t n = read(fd, got + have, sizeof got - 1 - have);
         if (n <= 0)

@@ -159,7 +159,7 @@ static int egress_connects(void)
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     if (connect(fd, (struct sockaddr *)&listener, sizeof listener) < 0 && errno != EINPROGRESS)
         return errno;
-    return poll(&p, 1, 5000) == 1 && !(p.revents & POLLERR) ? 0 : ETIMEDOUT;
+    return poll(&p, 1, 60000) == 1 && !(p.revents & POLLERR) ? 0 : ETIMEDOUT;
 }
 static int egress_asks(void)
 {

@@ -153,7 +153,7 @@ TEST(dies_with_parent)
     CHECK(read(pair[0], up, 2) == 2); /* the grandchild is up */
     CHECK(write(pair[0], "go", 2) == 2);
     struct pollfd p = {.fd = pair[0], .events = POLLIN};
-    CHECK(poll(&p, 1, 10000) == 1 && (p.revents & POLLHUP)); /* and gone: nobody has the socket */
+    CHECK(poll(&p, 1, 60000) == 1 && (p.revents & POLLHUP)); /* and gone: nobody has the socket */
     CHECK(finish(pid) == SIGKILL);
 }
 
