@@ -70,7 +70,13 @@ void api_init(struct api *api)
 void api_done(struct api *api)
 {
     loop_timer_stop(api->loop, &api->watch);
-    LIST_EACH(n, &api->requests) request_free(LIST_ITEM(n, struct api_request, node));
+    LIST_EACH(n, &api->requests)
+    {
+        struct api_request *r = LIST_ITEM(n, struct api_request, node);
+        if (r->on_gone && !r->over) /* what it waits for may still come, and must not find it */
+            r->on_gone(r);
+        request_free(r);
+    }
     LIST_EACH(n, &api->rate_order) free(LIST_ITEM(n, struct rate, node));
     map_done(&api->rates);
     kept_done(api);

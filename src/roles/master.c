@@ -302,9 +302,14 @@ static void slot_ended(struct slot *s, struct child *c, int status)
         execs_orphaned(c);
     if (s->kind == CHILD_CONTROL)
         compile_orphaned(m);
-    if (m->phase != MASTER_RUNS)
-        return;
     describe_end(status, how);
+    if (m->phase != MASTER_RUNS) {
+        /* What is too slow is killed, which is no fault; a crash is one at the end, too. */
+        if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM)
+            log_line(LOG_ERROR, "role_crashed", "child_role=%s index=%d child=%d how=\"%s\"",
+                     kind_names[s->kind], s->index, (int)c->pid, how);
+        return;
+    }
     bool lived = c->ready && loop_now(m->loop) - c->started_us >= GOOD_LIFE_US;
     s->failures = lived ? 0 : s->failures + 1;
     /* The first end after a good life is repaired at once. */

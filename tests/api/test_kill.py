@@ -235,6 +235,30 @@ def test_sigterm_does_not_wait_forever(serve, guests):
     server.stop()
 
 
+def test_sigterm_in_the_middle_of_a_deploy(serve, guests):
+    """Who asked for it is gone when it ends; control doesn't stumble over that."""
+    server = serve(limits="drain=1s")
+    sleeper = server.guest(guests, "cwa-sleep")
+    asked = [
+        threading.Thread(target=give_up, args=[server, f"{sleeper.path}/versions",
+                                               {"check": "GET /?before=60000", "env": {"A": "b"}}]),
+        threading.Thread(target=give_up, args=[server, f"{sleeper.path}/invoke?path=/%3Fbefore=60000", None])]
+    for thread in asked:
+        thread.start()
+    assert eventually(lambda: len(server.api_list(f"{sleeper.path}/versions")) == 2)
+    server.stop()
+    for thread in asked:
+        thread.join()
+
+
+def give_up(server, path, body):
+    with server.client(server.token) as api:
+        try:
+            api.post(path, json=body)
+        except httpx.HTTPError:
+            pass
+
+
 def test_restart_keeps_everything(serve, guests, tmp_path):
     first = serve()
     log = first.deploy("kept", guests / "cwa-log.wasm", env={"A": "b"}, limits={"log-lines": "5"})
