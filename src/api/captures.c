@@ -56,10 +56,32 @@ static enum err_code open_tape(void *arg, const struct store_capture *c, struct 
     return unseal(d->request->api->secrets, c->run, c->bytes, &d->tape, e);
 }
 
+static enum err_code is_there(void *arg, const struct store_run *r, struct err *e)
+{
+    (void)arg, (void)r, (void)e;
+    return ERR_OK;
+}
+
+/* Says why there is no capture of a run, which may not be there itself. */
+static void fail(struct api_request *r, struct uuid run, struct err *e)
+{
+    if (e->code == ERR_NOT_FOUND &&
+        store_run(r->api->store, r->project.id, run, is_there, NULL, e) == ERR_OK)
+        api_refuse(
+            r, ERR_NOT_FOUND,
+            "the run was not captured: deploy a version with `capture: all` or `capture: "
+            "failures`; the limit \"capture-rate\" says how many runs a second are captured, "
+            "\"captures\" and \"run-age\" how long that is kept");
+    else
+        runs_fail(r, e);
+}
+
 void captures_get(struct api_request *r)
 {
     struct err e;
-    struct uuid id = {{0}};
+    struct uuid id;
+    if (!runs_id(r, &id))
+        return;
     struct download *d = calloc(1, sizeof *d);
     if (!d) {
         api_refuse(r, ERR_MEMORY, "no memory for a download");
@@ -68,17 +90,10 @@ void captures_get(struct api_request *r)
     buf_init(&d->tape, TAPE_MOST);
     d->request = r;
     api_drain(r);
-    enum err_code rc = uuid_parse(r->id_text, &id)
-                           ? store_capture(r->api->store, r->project.id, id, open_tape, d, &e)
-                           : err_set(&e, ERR_NOT_FOUND, "%s", "");
-    if (rc == ERR_NOT_FOUND)
-        err_set(&e, rc,
-                "the run was not captured: deploy a version with `capture: all` or `capture: "
-                "failures`; the limit \"capture-rate\" says how many runs a second are captured, "
-                "\"captures\" and \"run-age\" how long that is kept");
+    enum err_code rc = store_capture(r->api->store, r->project.id, id, open_tape, d, &e);
     if (rc) {
         download_free(d);
-        api_fail(r, &e);
+        fail(r, id, &e);
         return;
     }
     r->state = d;

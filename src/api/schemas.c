@@ -77,8 +77,8 @@ const struct schema schema_path_segment = {.type = SCHEMA_TEXT, .least = 1};
 
 static enum err_code judge_uuid(struct slice s, struct err *e)
 {
-    struct uuid ignored;
-    return uuid_parse(s, &ignored)
+    struct uuid id;
+    return uuid_parse(s, &id) && !uuid_is_zero(id)
                ? ERR_OK
                : err_set(e, ERR_INVALID, "\"%.*s\" is no id as answers here have them",
                          (int)(s.n < 64 ? s.n : 64), s.p);

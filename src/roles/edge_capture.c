@@ -2,9 +2,10 @@
  *
  * Which runs are recorded is decided before they begin: all of a version that
  * captures all, as far as `capture-rate` goes, and all of one that captures
- * failures, for nobody knows yet. Exec sends a tape before each END; what is not
- * to be kept is forgotten then. The spool is a file: what goes into it is sealed
- * with the node key, for a tape holds the environment and what a visitor sent. */
+ * failures, for nobody knows yet; never a silent one, which nobody asked for.
+ * Exec sends a tape before each END; what is not to be kept is forgotten then.
+ * The spool is a file: what goes into it is sealed with the node key, for a tape
+ * holds the environment and what a visitor sent. */
 #include "roles/edge.h"
 
 #include "auth/seal.h"
@@ -31,8 +32,8 @@ bool edge_capture_begin(struct edge_run *r)
     uint8_t kind = r->version->load.capture;
     buf_clear(&r->capture);
     r->captured = false;
-    r->capturing =
-        r->edge->spool && (kind == CAPTURE_FAILURES || (kind == CAPTURE_ALL && within_rate(r)));
+    r->capturing = r->edge->spool && !r->route->row.silent &&
+                   (kind == CAPTURE_FAILURES || (kind == CAPTURE_ALL && within_rate(r)));
     return r->capturing;
 }
 

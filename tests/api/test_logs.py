@@ -3,6 +3,7 @@ some were lost."""
 
 import json
 import threading
+import uuid
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_filters(server, guests):
     middle = log.logs(run=runs[1])[0]["at"]
     assert len(log.logs(since=middle)) + len(log.logs(until=middle)) == 21
     assert [line["id"] for line in log.logs(limit=2, level="error")] != []
-    for query in {"level": "loud"}, {"since": "soon"}, {"run": "7"}, {"text": "x" * 129}, {"unknown": "1"}:
+    for query in ({"level": "loud"}, {"since": "soon"}, {"run": "7"}, {"run": str(uuid.UUID(int=0))},
+                  {"text": "x" * 129}, {"unknown": "1"}):
         answer = server.api.get(log.path + "/logs", params=query)
         assert answer.status_code == 422 and list(query)[0] in answer.json()["fields"], answer.text
 

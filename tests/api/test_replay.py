@@ -200,6 +200,8 @@ def test_nothing_is_captured_by_itself(capturing, guests, upstream):
     assert not function.run(answer.run)["captured"]
     missing = capturing.api.get(f"/v1/projects/default/runs/{answer.run}/capture")
     assert missing.status_code == 404 and "capture: failures" in missing.json()["detail"]
+    nobody = capturing.api.get("/v1/projects/default/runs/0199aaaa-0000-7000-8000-000000000000/capture")
+    assert nobody.status_code == 404 and "there is no run" in nobody.json()["detail"]
 
 
 def test_who_may_have_it(capturing, guests, upstream):
