@@ -175,10 +175,9 @@ static enum err_code authenticate(struct api_request *r, struct err *e)
 
 /* Of the requests that control has at once, and of what is kept in memory for slow readers: nobody
  * takes the server from the others by asking much and reading slowly. */
-enum { USER_REQUESTS = 128, USER_BYTES = 64 << 20 };
-
 static enum err_code judge_share(const struct api_request *r, struct err *e)
 {
+    const uint64_t *most = r->api->options->limits.v;
     unsigned count = 0;
     size_t bytes = 0;
     LIST_EACH(n, &r->api->requests)
@@ -189,10 +188,14 @@ static enum err_code judge_share(const struct api_request *r, struct err *e)
         count++;
         bytes += buf_size(&other->out) + buf_size(&other->body) + other->keeps;
     }
-    if (count >= USER_REQUESTS)
-        return err_set(e, ERR_RATE, "you have %u requests open: end some of them first", count);
-    if (bytes >= USER_BYTES)
-        return err_set(e, ERR_RATE, "%zu MiB of answers wait to be read by you: read them first",
+    if (count >= most[LIMIT_API_OPEN])
+        return err_set(e, ERR_RATE,
+                       "you have %u requests open (limit \"api-open\"): end some of them first",
+                       count);
+    if (bytes >= most[LIMIT_API_UNREAD])
+        return err_set(e, ERR_RATE,
+                       "%zu MiB of answers wait to be read by you (limit \"api-unread\"): read "
+                       "them first",
                        bytes >> 20);
     return ERR_OK;
 }
