@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,9 @@ enum { FORMAT = 1, MANIFEST_MOST = 64 << 10, BLOBS_MODE = 0444 };
 _Static_assert((int)BACKUP_HASH == (int)DIGEST_BYTES, "fingerprints are digests");
 
 const char *const backup_keys[BACKUP_KEYS] = {"signing", "secrets", "node"};
+
+/* The signal that wants the command to end: what it has unpacked goes first. */
+static volatile sig_atomic_t ended;
 
 /* What may follow what. */
 enum part { NOTHING, DATABASE, KEYS, BLOBS, MANIFEST };
@@ -206,7 +210,7 @@ static enum err_code take_entries(struct unpacking *u, struct slice archive, str
             return e->code = rc == ERR_INVALID ? ERR_DAMAGED : rc;
         if (end)
             break;
-        rc = take_entry(u, &entry, e);
+        rc = ended ? err_set(e, ERR_CANCELLED, "it was interrupted") : take_entry(u, &entry, e);
         if (rc)
             return rc;
     }
@@ -293,23 +297,44 @@ void backup_unpack_remove(int folder)
     remove_below(folder, "keys");
 }
 
+static void on_signal(int signal)
+{
+    ended = signal;
+}
+
+static enum err_code verify_in(const char *path, const char *file, struct backup_facts *ret_facts,
+                               struct err *e)
+{
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return err_errno(e, "opening %s", path);
+    enum err_code rc = backup_unpack(file, folder, path, ret_facts, e);
+    backup_unpack_remove(folder);
+    close(folder);
+    return rc;
+}
+
 enum err_code backup_verify(const char *file, struct backup_facts *ret_facts, struct err *e)
 {
+    const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction note = {.sa_handler = on_signal};
+    struct sigaction before[3];
     const char *base = getenv("TMPDIR");
     char path[PATH_MAX];
     if ((size_t)snprintf(path, sizeof path, "%s/" BRAND_COMMAND "-backup-XXXXXX",
                          base && *base ? base : "/tmp") >= sizeof path)
         return err_set(e, ERR_INVALID, "TMPDIR is too long");
-    if (!mkdtemp(path))
-        return err_errno(e, "making a temporary folder %s (TMPDIR says where)", path);
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum err_code rc = folder < 0 ? err_errno(e, "opening %s", path)
-                                  : backup_unpack(file, folder, path, ret_facts, e);
-    if (folder >= 0) {
-        backup_unpack_remove(folder);
-        close(folder);
-    }
+    for (size_t i = 0; i < 3; i++)
+        if (sigaction(ending[i], NULL, &before[i]) == 0 && before[i].sa_handler != SIG_IGN)
+            sigaction(ending[i], &note, NULL);
+    enum err_code rc = mkdtemp(path)
+                           ? verify_in(path, file, ret_facts, e)
+                           : err_errno(e, "making a temporary folder %s (TMPDIR says where)", path);
     rmdir(path);
+    for (size_t i = 0; i < 3; i++)
+        sigaction(ending[i], &before[i], NULL);
+    if (ended)
+        raise(ended); /* as if nothing had been in its way */
     return rc;
 }
 

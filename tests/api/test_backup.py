@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import signal
 import sqlite3
 import subprocess
 import tarfile
@@ -228,6 +229,22 @@ def test_damaged_archives_are_refused(original, tmp_path):
         refused = cli("backup", "verify", path, status=1)
         assert refused.err.startswith("wasmcloud: ") and not refused.out, name
     assert not list(temporary.iterdir()), "nothing is left behind"
+
+
+def test_verify_that_is_interrupted(original, tmp_path):
+    """What it has unpacked goes; a short one may be done before the signal comes."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    cli, ends = Cli(tmp_path), []
+    while signal.SIGTERM not in ends:
+        assert len(ends) < 100
+        process = subprocess.Popen([binary(), "backup", "verify", original.file], stdout=subprocess.DEVNULL,
+                                   env=cli.env | {"TMPDIR": str(temporary)})
+        while process.poll() is None and not any(temporary.iterdir()):
+            pass
+        process.send_signal(signal.SIGTERM)
+        ends.append(-process.wait())
+        assert not any(temporary.iterdir())
 
 
 def test_verify_a_whole_one(original, tmp_path):
