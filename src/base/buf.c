@@ -38,6 +38,8 @@ char *buf_grow(struct buf *b, size_t n)
         return b->p + b->len;
     if (b->head && b->cap >= used + n && b->head >= used) {
         memcpy(b->p, b->p + b->head, used);
+        if (b->private)
+            explicit_bzero(b->p + b->head, used);
         b->head = 0;
         b->len = used;
         return b->p + b->len;

@@ -16,12 +16,13 @@ struct buf {
     size_t len;   /* end of the bytes, head included */
     size_t cap;   /* allocated */
     size_t limit; /* most unread bytes it may hold */
-    bool private; /* memory is wiped before it is given back */
+    bool private; /* memory is wiped before it is given back, and where bytes were moved from */
 };
 
 /* An empty buffer that will hold at most `limit` unread bytes. Allocates nothing yet. */
 void buf_init(struct buf *b, size_t limit);
-/* One that holds what must not be left behind in memory: values of secrets, environments. */
+/* One that holds what must not be left behind in memory: values of secrets, environments. Who
+ * consumes bytes wipes them. */
 void buf_init_private(struct buf *b, size_t limit);
 /* Frees the memory and leaves the buffer empty and usable. */
 void buf_done(struct buf *b);

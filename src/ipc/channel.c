@@ -258,7 +258,7 @@ enum err_code channel_init(struct channel *c, struct loop *loop, int fd, enum fr
     c->fds = NULL;
     c->fd_count = 0;
     c->came = -1;
-    buf_init(&c->in, CHANNEL_IN);
+    (c->private ? buf_init_private : buf_init)(&c->in, CHANNEL_IN);
     buf_init(&c->out, CHANNEL_OUT);
     loop_task_init(&c->flush, on_turn_end);
     return loop_io_add(loop, &c->io, fd, EPOLLIN, on_event, e);

@@ -19,7 +19,7 @@ struct channel {
     struct buf in, out;
     bool dead;
     struct frame last; /* private: queued last and still whole in `out`; type 0: none */
-    bool *deleted; /* private: tells the reader that channel_done() ran inside a callback */
+    bool *deleted;     /* private: tells the reader that channel_done() ran inside a callback */
     struct channel_fd *fds; /* private: descriptors queued in `out`, in order */
     unsigned fd_count;
     int came; /* private: the descriptor of the frame that `in` begins with; -1: none */
@@ -29,6 +29,9 @@ struct channel {
     /* Once, at the end of a turn or inside channel's own event; may call channel_done(). */
     void (*on_closed)(struct channel *c, const struct err *why);
     void *owner; /* the user's */
+    /* If set when the channel is made, what comes is not left in memory: on_frame wipes payloads
+     * that have secrets, and there are no other copies. */
+    bool private;
 
     /* If set when the channel is made, descriptors may come: called before on_frame of the frame
      * that one came with, at most one a frame. The descriptor is the receiver's. May call
@@ -37,7 +40,7 @@ struct channel {
 };
 
 enum {
-    CHANNEL_IN = 1 << 20,  /* bytes read ahead at most */
+    CHANNEL_IN = 1 << 20,   /* bytes read ahead at most */
     CHANNEL_OUT = 64 << 20, /* bytes not taken by the peer at most; over it the peer is dead */
     CHANNEL_FDS = 256,      /* descriptors not taken by it at most; the same */
 };

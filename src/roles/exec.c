@@ -602,7 +602,8 @@ static enum err_code start(struct exec *x, const struct options *o, struct err *
     x->loop = loop_new(e);
     if (!x->loop)
         return e->code;
-    x->edge = (struct channel){.on_frame = on_frame, .on_closed = on_edge_closed, .owner = x};
+    x->edge = (struct channel){
+        .on_frame = on_frame, .on_closed = on_edge_closed, .owner = x, .private = true};
     x->leash = (struct leash){.on_closed = on_leash_closed, .owner = x};
     /* The leash first: by it master learns why we can't start. */
     enum err_code rc = leash_init(&x->leash, x->loop, ROLE_LEASH, true, e);

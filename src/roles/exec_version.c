@@ -166,7 +166,7 @@ void exec_on_load(struct exec *x, const struct frame *f, struct slice payload)
         exec_malformed(x, "LOAD out of place");
         return;
     }
-    explicit_bzero((char *)payload.p, payload.n); /* our own channel's: the copy is enough */
+    explicit_bzero((char *)payload.p, payload.n); /* our own channel's, which is private */
     x->loading_slot = f->id;
     if (f->flags & FRAME_MORE)
         return;

@@ -44,9 +44,7 @@ def test_guests_run_behind_all_fences_with_the_rights_of_the_unit(serve, guests,
                                    str(tmp_path)])
     assert status_of(server.pid)["NoNewPrivs"] == "1"
     assert server.deploy("hello", guests / "cwa-hello.wasm").get().status == 200
-    execs = [pid for pid, words in server.descendants().items() if words[1:2] == ["exec"]]
-    assert execs
-    for pid in execs:
+    for pid in server.execs():
         status = status_of(pid)
         assert int(status["Uid"].split()[0]) >= 0x70000000  # a user of its own
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 and status["Seccomp"] == "2"

@@ -57,7 +57,7 @@ static void look(struct slice archive)
     MUST(ftruncate(file_fd, 0) == 0 &&
          pwrite(file_fd, archive.p, archive.n, 0) == (ssize_t)archive.n);
     if (backup_unpack(file, folder_fd, folder, &facts, &e))
-        MUST(e.code && e.text[0] && utf8_valid(slice_str(e.text)));
+        MUST(e.code && e.text[0]); /* SQLite's words quote the database: any bytes */
     else
         MUST(faccessat(folder_fd, "db.sqlite", F_OK, 0) == 0);
     backup_unpack_remove(folder_fd);
@@ -81,7 +81,8 @@ FUZZ(bytes)
     }
     buf_init(&out, 1 << 20);
     MUST(buf_add(&out, bytes.p, bytes.n));
-    fuzz_sums((uint8_t *)buf_data(&out), bytes.n);
+    if (bytes.n) /* else there is no memory yet */
+        fuzz_sums((uint8_t *)buf_data(&out), bytes.n);
     look(buf_slice(&out));
     buf_clear(&out);
     digest_of(bytes, whole);

@@ -52,6 +52,23 @@ TEST(a_buffer_keeps_its_ceiling_and_its_bytes)
     CHECK(buf_size(&b) == 0);
 }
 
+/* What a private buffer moves to its beginning is not left where it was. */
+TEST(a_private_buffer_keeps_one_copy)
+{
+    static const char secret[] = "a value that nobody else may see";
+    struct buf b;
+    buf_init_private(&b, 1 << 20);
+    CHECK(buf_reserve(&b, 4096));
+    memset(b.p, '.', b.cap);
+    b.len = b.cap;
+    memcpy(b.p + b.cap - sizeof secret, secret, sizeof secret);
+    buf_consume(&b, b.cap - sizeof secret);
+    CHECK(buf_reserve(&b, 1) && b.head == 0 && buf_size(&b) == sizeof secret);
+    CHECK(memcmp(buf_data(&b), secret, sizeof secret) == 0);
+    CHECK(!memmem(b.p + sizeof secret, b.cap - sizeof secret, secret, sizeof secret - 1));
+    buf_done(&b);
+}
+
 TEST(a_buffer_used_as_a_queue_does_not_grow)
 {
     struct buf b;
@@ -529,14 +546,14 @@ TEST(prices_are_exact)
 TEST_MAIN(CASE(prices_are_exact), CASE(json_is_jotted_down_as_it_comes),
           CASE(json_escapes_each_byte_that_needs_it), CASE(slices_split_into_all_parts),
           CASE(numbers_are_whole_and_fit), CASE(a_buffer_keeps_its_ceiling_and_its_bytes),
-          CASE(a_buffer_used_as_a_queue_does_not_grow), CASE(checksums_are_castagnolis),
-          CASE(a_map_finds_replaces_and_forgets), CASE(a_map_that_turns_over_stays_small),
-          CASE(identifiers_sort_by_birth), CASE(times_are_written_as_the_standards_say),
-          CASE(every_error_has_a_row_of_its_own), CASE(a_leap_of_the_clock_makes_nothing_old),
-          CASE(a_steady_clock_goes_on_after_a_restart), CASE(limits_are_read_with_units_and_judged),
-          CASE(the_unlimited_plan_is_every_maximum), CASE(options_come_from_flags_and_environment),
-          CASE(wrong_options_are_named), CASE(a_logged_value_stays_in_its_quotes),
-          CASE(a_long_line_is_cut_inside_its_values),
+          CASE(a_private_buffer_keeps_one_copy), CASE(a_buffer_used_as_a_queue_does_not_grow),
+          CASE(checksums_are_castagnolis), CASE(a_map_finds_replaces_and_forgets),
+          CASE(a_map_that_turns_over_stays_small), CASE(identifiers_sort_by_birth),
+          CASE(times_are_written_as_the_standards_say), CASE(every_error_has_a_row_of_its_own),
+          CASE(a_leap_of_the_clock_makes_nothing_old), CASE(a_steady_clock_goes_on_after_a_restart),
+          CASE(limits_are_read_with_units_and_judged), CASE(the_unlimited_plan_is_every_maximum),
+          CASE(options_come_from_flags_and_environment), CASE(wrong_options_are_named),
+          CASE(a_logged_value_stays_in_its_quotes), CASE(a_long_line_is_cut_inside_its_values),
           CASE(the_meter_charges_all_of_the_cpu_time_and_no_more),
           CASE(the_meter_charges_nobody_for_waiting),
           CASE(the_meter_charges_nobody_for_what_is_skipped))
