@@ -17,7 +17,9 @@ from memory import found_in
 from server import Function, Server, end_process, files_below
 
 P = "/v1/projects/default"
-SECRET, FORMER, VARIABLE = b"canary-secret-5f0b1c9a", b"canary-former-77d2e4b8", b"canary-variable-e81a63f0"
+SECRET, VARIABLE = b"canary-secret-5f0b1c9a", b"canary-variable-e81a63f0"
+# A signal saves the registers on its stack, and with them the end of what was copied last: this is more.
+FORMER = b"canary-former-77d2e4b8" + 4 * b"-longer-than-a-register"
 ALL = [SECRET, FORMER, VARIABLE]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="reads the memory of other processes")
